@@ -1,6 +1,5 @@
-//! What ties the embedded broker to the process that started it: a signal when that one dies, and standard input,
-//! whose end is the polite way to ask the broker to stop. Neither alone is enough: the pipe may be held open by
-//! another child of the same parent, and the signal needs a parent that dies.
+//! Ties the embedded broker to the process that started it: a signal when that process dies, and standard input, whose end stops the
+//! broker. Neither alone is enough: another child of the same parent may hold the pipe open, and the signal needs a parent that dies.
 
 use std::io::{ErrorKind, Read};
 use std::os::unix::process::parent_id;
@@ -12,10 +11,10 @@ use tokio::sync::oneshot;
 #[derive(Debug, thiserror::Error)]
 pub enum LifelineError {
     /// The kernel refused the parent-death signal.
-    #[error("cannot ask for a signal at the parent's death: {0}; is this Linux?")]
+    #[error("cannot request a signal at the parent's death: {0}; is this Linux?")]
     Signal(#[source] std::io::Error),
-    /// The parent is gone already, so there is nobody to serve.
-    #[error("the parent process {expected} is gone already (the parent is {found} now)")]
+    /// The parent is already gone.
+    #[error("the parent process {expected} is already gone (the parent is now {found})")]
     ParentGone {
         /// The process id of the parent to live with.
         expected: u32,
@@ -27,9 +26,9 @@ pub enum LifelineError {
     Thread(#[source] std::io::Error),
 }
 
-/// Has the kernel kill this process when its parent dies, and makes sure that it has not died before.
+/// Makes the kernel kill this process when its parent dies, and checks that the parent is still alive.
 ///
-/// SIGKILL, because a broker that a fault has stopped or that is stuck must go as well.
+/// SIGKILL also ends a broker that is stopped or stuck.
 pub(crate) fn die_with_parent(expected: Option<u32>) -> Result<(), LifelineError> {
     let expected = expected.unwrap_or_else(parent_id);
     set_parent_process_death_signal(Some(Signal::KILL))
@@ -40,22 +39,21 @@ pub(crate) fn die_with_parent(expected: Option<u32>) -> Result<(), LifelineError
 
 /// A receiver that completes when standard input ends; what arrives before is thrown away.
 ///
-/// A thread of its own reads, since a blocking read must not hold up the broker. It is left behind when the broker
-/// ends for another reason: it holds nothing, and ends with the process.
+/// A separate thread reads, since a blocking read must not delay the broker. It holds nothing and ends with the process.
 pub(crate) fn end_of_standard_input() -> Result<oneshot::Receiver<()>, LifelineError> {
     let (ended, receiver) = oneshot::channel();
     std::thread::Builder::new()
         .name("stdin".to_owned())
         .spawn(move || {
             drain(std::io::stdin().lock());
-            // Nobody listens any more when the broker ended first.
+            // There is no receiver when the broker ended first.
             let _ = ended.send(());
         })
         .map_err(LifelineError::Thread)?;
     Ok(receiver)
 }
 
-/// Reads until the end of the stream. An error ends it too: an input that cannot be read will never tell the end.
+/// Reads until the end of the stream, or an error, after which the end would go unnoticed.
 fn drain(mut input: impl Read) {
     let mut discarded = [0; 512];
     loop {

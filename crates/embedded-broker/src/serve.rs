@@ -1,5 +1,4 @@
-//! The one function: configure the library broker, bind it to loopback, serve until the parent is done with it.
-//! Everything that knows the library's names is in this file.
+//! Configures the library broker, binds it to loopback, and serves until the parent stops it. Only this file uses the library.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::pin;
@@ -11,7 +10,7 @@ use mqtt5::broker::{BrokerConfig, MqttBroker, ResourceLimits, StorageConfig};
 use crate::lifeline::{self, LifelineError};
 use crate::settings::Settings;
 
-/// Why the embedded broker could not start, or did not go on to the end of standard input.
+/// Why the embedded broker could not start, or ended before standard input did.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// The process could not be tied to its parent.
@@ -23,7 +22,7 @@ pub enum ServeError {
     /// The broker could not listen on its port of 127.0.0.1.
     #[error("the embedded broker cannot listen on 127.0.0.1: {0}")]
     Bind(String),
-    /// The broker ended although nobody asked it to.
+    /// The broker ended by itself.
     #[error("the embedded broker stopped by itself: {0}")]
     Stopped(String),
 }
@@ -31,7 +30,7 @@ pub enum ServeError {
 /// Serves MQTT on 127.0.0.1, on the port of the settings, until standard input ends; blocks for as long.
 ///
 /// `ready` is called once, with the bound address, when the broker accepts connections. Nothing is written to
-/// standard output here: the line that tells the parent the port is the caller's, in `ready`.
+/// standard output here: `ready` prints the line that gives the parent the port.
 ///
 /// The process is killed when its parent dies, from the call on and for as long as the calling thread lives. For the
 /// kernel the parent is the *thread* that started this process: start it from one that lives as long as the broker
@@ -70,7 +69,7 @@ pub fn serve(settings: &Settings, ready: fn(SocketAddr)) -> Result<(), ServeErro
             _ = input_ended => Ok(()),
         }
     });
-    // Connections and timers of the library may be in flight; nobody waits for them.
+    // Connections and timers of the library are not waited for.
     runtime.shutdown_background();
     outcome
 }

@@ -1,9 +1,9 @@
-//! What a caller may choose about the embedded broker. What is not here is fixed: loopback, memory, no passwords.
+//! The settings of the embedded broker. The rest is fixed: loopback, memory, no passwords.
 
 use std::num::NonZeroU16;
 use std::time::Duration;
 
-/// The choices of one embedded broker; [`Settings::default`] is the target of a run that names none.
+/// The settings of an embedded broker; [`Settings::default`] is the target of a run without a broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
     /// The Receive Maximum that the broker announces in its CONNACK and holds Clients to (MQTT 5.0 §3.2.2.3.3),
@@ -16,10 +16,10 @@ pub struct Settings {
     /// with Clean Session 0; in whole seconds, a fraction is dropped. Default: `u32::MAX` seconds, which stands
     /// for "never expires" (MQTT 5.0 §3.1.2.11.2).
     ///
-    /// A Client that asks for more is told what it got in the CONNACK (§3.2.2.3.2).
+    /// The CONNACK to a Client that asks for more has the granted interval (§3.2.2.3.2).
     pub session_expiry_interval_maximum: Duration,
 
-    /// The process id of the parent that the broker must not outlive. Default: `None`, whoever is the parent when
+    /// The process id of the parent that the broker must not outlive. Default: `None`, the parent at the time when
     /// [`serve`](crate::serve) is called.
     ///
     /// Pass the id from the parent where possible: without it, a parent that died between starting this process
@@ -41,5 +41,5 @@ impl Default for Settings {
     }
 }
 
-/// Small enough that a flood goes past it within one write, large enough that honest clients never wait for it.
+/// Small enough that a flood exceeds it within one write, large enough that well-behaved clients never wait for it.
 const RECEIVE_MAXIMUM: NonZeroU16 = NonZeroU16::new(100).expect("100 is not 0");

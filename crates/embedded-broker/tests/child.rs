@@ -1,5 +1,5 @@
-//! The embedded broker as its users run it: a child process, spoken to with bytes written out by hand, so that what
-//! is on the wire is judged by no MQTT library. The child is this test program, started again for one ignored test.
+//! The embedded broker as a child process, tested with handwritten bytes, so that no MQTT library judges the wire. The child is this
+//! test program, started again for one ignored test.
 //!
 //! Time limits here only stop hangs; nothing depends on how fast the broker is.
 
@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use ungraceful_embedded_broker::{Settings, serve};
 
-/// Long past anything a loaded machine needs.
+/// Far longer than a loaded machine needs.
 const HANG: Duration = Duration::from_secs(120);
 
 /// CONNECT with Clean Start or Clean Session, Keep Alive 60 s, ClientID "a".
@@ -31,7 +31,7 @@ fn answers_a_3_1_1_connect() {
 }
 
 #[test]
-fn answers_a_5_0_connect_with_a_receive_maximum_of_100_unless_told() {
+fn answers_a_5_0_connect_with_a_receive_maximum_of_100_by_default() {
     let broker = Broker::start(&[]);
     let (_client, connack) = broker.session(CONNECT_5);
     assert_eq!(connack[0], 0x20);
@@ -73,10 +73,10 @@ fn mqtt5_3_1_0_2_server_closes_on_a_second_connect() {
 }
 
 #[test]
-fn ends_with_its_standard_input_and_says_nothing_but_what_its_caller_says() {
+fn ends_with_its_standard_input_and_prints_only_what_ready_prints() {
     let mut broker = Broker::start(&[]);
     let (mut client, _connack) = broker.session(CONNECT_5);
-    // Something for the broker to complain about, if it did.
+    // Something that the broker might report.
     client.write_all(CONNECT_5).expect("sent");
     assert_eq!(packet(&mut client), [0xe0, 0x01, 0x82]);
     let (mut other, _connack) = broker.session(CONNECT_5);
@@ -97,7 +97,7 @@ fn dies_with_its_parent_though_its_standard_input_is_held_open() {
     assert_closed(&mut client);
     // The broker holds the other end of its parent's output: the end of that is the end of the process.
     let said = rest_of(middle.stdout.take().expect("taken once"));
-    assert!(!said.contains("served"), "killed, not asked to end: {said}");
+    assert!(!said.contains("served"), "killed, not ended: {said}");
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn writes_nothing_into_its_working_directory() {
     client.write_all(b"\x82\x07\x00\x01\x00\x00\x01t\x02").expect("SUBSCRIBE to t sent");
     assert_eq!(packet(&mut client)[0], 0x90);
     drop(client);
-    // Retained, and queued for the Session that nobody is connected to.
+    // Retained, and queued for the Session without a connection.
     let (mut other, _connack) = broker.session(b"\x10\x0e\x00\x04MQTT\x05\x02\x00\x3c\x00\x00\x01b");
     other.write_all(b"\x33\x07\x00\x01t\x00\x01\x00m").expect("PUBLISH QoS 1 sent");
     assert_eq!(packet(&mut other)[0], 0x40);
@@ -138,7 +138,7 @@ fn listens_on_one_port_of_loopback_and_nowhere_else() {
 
 // --- the child ---
 
-/// What the other tests start again: the broker, or a parent in between that starts it.
+/// The child of the other tests: the broker, or a parent in between that starts it.
 #[test]
 #[ignore = "the child process of the other tests, which start it"]
 fn child() {
@@ -156,7 +156,7 @@ fn child() {
                 .expect("the broker started");
             broker.wait().expect("waited until killed");
         }
-        // Somebody runs the ignored tests.
+        // A run of the ignored tests.
         _ => {}
     }
 }
@@ -184,7 +184,7 @@ fn child_command(role: &str, directory: &Path) -> Command {
     command
 }
 
-/// A running child and what holds it: dropping closes its input, and kills it in case that is what does not work.
+/// A running child. Dropping it closes its input and kills it.
 struct Broker {
     child: Child,
     stdin: Option<ChildStdin>,

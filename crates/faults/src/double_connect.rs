@@ -1,8 +1,8 @@
-//! The second CONNECT: a client that is connected sends CONNECT once more on the same Network Connection.
+//! The second CONNECT: a connected client sends CONNECT once more on the same Network Connection.
 //!
-//! Both versions of the standard want it treated as a protocol violation and the connection closed (MQTT 5.0
-//! [MQTT-3.1.0-2], MQTT 3.1.1 [MQTT-3.1.0-2]). Client libraries do it when a reconnect races with a connection
-//! that was never gone. What an operator finds in the log is a client cut for "sent second CONNECT message".
+//! Both versions of the standard require the broker to treat it as a protocol violation and to close the connection (MQTT 5.0
+//! [MQTT-3.1.0-2], MQTT 3.1.1 [MQTT-3.1.0-2]). Client libraries do it when a reconnect races with a connection that is still
+//! open. The broker's log then has a client that was disconnected because it "sent second CONNECT message".
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -26,7 +26,7 @@ use ungraceful_wire::{PACKET_BYTES_MAX, Sent};
 
 use super::double_connect_checks;
 use super::takeover::session_connect;
-use crate::ending::{Untold, attempted, confirm, prepared};
+use crate::ending::{Unfinished, attempted, confirm, prepared};
 use crate::mode::{ConnectionsOf, FaultMode, Mode, each_case, mode};
 use crate::peer::{Event, Peer};
 
@@ -35,11 +35,11 @@ pub const MODES: &[&dyn Mode] = &[mode::<Flags>()];
 
 /// The fault's id in the catalogue.
 pub const ID: &str = "double-connect";
-/// Fact: what became of the second ClientID.
+/// Fact: the state of the second ClientID.
 pub const SECOND_CLIENT_ID: FactOf<SecondClientId> = FactOf::new("second_client_id");
 
 ungraceful_record::words! {
-    /// What the broker made of the second ClientID.
+    /// What the broker did with the second ClientID.
     pub enum SecondClientId: "fate" {
         /// Nothing.
         None = "none",
@@ -47,7 +47,7 @@ ungraceful_record::words! {
         Live = "live",
         /// A session of it was kept.
         Session = "session",
-        /// It could not be asked about.
+        /// Not known: no probe could connect.
         NotProbed = "not probed",
     }
 }
@@ -56,39 +56,24 @@ ungraceful_record::words! {
 const FIRST_WILL: &[u8] = b"will of the first CONNECT";
 /// Application Message of the second CONNECT's Will.
 const SECOND_WILL: &[u8] = b"will of the second CONNECT";
-/// Session Expiry Interval that the second CONNECT with another ClientID asks for: longer than the probe takes.
+/// Session Expiry Interval of the second CONNECT with another ClientID: longer than the probe takes.
 const GHOST_SESSION_S: u32 = 60;
-/// How long a connection may take to be taken over by the probe.
+/// How long the take-over by the probe may take.
 const TAKEOVER_WITHIN: Duration = Duration::from_millis(500);
 
 ungraceful_record::words! {
     /// How the second CONNECT differs from the first, and when it comes.
     pub enum Variant: "variant" {
-        /// The same bytes again, as soon as the CONNACK is there.
+        /// The same bytes again, right after the CONNACK.
         Identical = "identical",
         /// With another ClientID: does the broker bind one connection to two sessions?
         OtherClientId = "other-client-id",
-        /// Both in one write, so that the second is there before the CONNACK to the first.
+        /// Both in one write, so that the second arrives before the CONNACK to the first.
         SameSegment = "same-segment",
         /// The same bytes again, some time after the CONNACK.
         Delayed = "delayed",
-        /// The first CONNECT sets a Will, and the second another one: which is published, if any?
+        /// The first CONNECT sets a Will and the second a different one: which one is published, if any?
         WithWill = "with-will",
-    }
-}
-
-impl Variant {
-    const fn describe(self) -> &'static str {
-        match self {
-            Self::Identical => "CONNECT, wait for CONNACK, the same CONNECT again",
-            Self::OtherClientId => {
-                "CONNECT, wait for CONNACK, CONNECT with another ClientID and Clean Start 0; then a probe with that \
-                 ClientID on a connection of its own"
-            }
-            Self::SameSegment => "CONNECT and the same CONNECT again in one write",
-            Self::Delayed => "CONNECT, wait for CONNACK, pause, the same CONNECT again",
-            Self::WithWill => "CONNECT with a Will (QoS 1), wait for CONNACK, CONNECT with another Will",
-        }
     }
 }
 
@@ -109,10 +94,10 @@ struct Flags {
 impl FaultMode for Flags {
     const NAME: &'static str = ID;
     const ABOUT: &'static str = "What happens on a second CONNECT?";
-    const LONG_ABOUT: &'static str = "Sends a second CONNECT on connections that are up, in several variants, and reports what the \
-         broker does: whether it closes, with which Reason Code and how fast, whether the Will is \
-         published, whether the second ClientID becomes a session, and how well-behaved clients are \
-         affected. Both versions of the standard want the connection closed ([MQTT-3.1.0-2]).";
+    const LONG_ABOUT: &'static str = "Sends a second CONNECT on open connections, in several variants, and reports what the broker \
+         does: whether it closes the connection, with which Reason Code and how fast, whether it \
+         publishes the Will, whether the second ClientID gets a session, and how well-behaved clients are \
+         affected. Both versions of the standard require it to close the connection ([MQTT-3.1.0-2]).";
     const CHECKS: &'static [&'static [Check]] = &[double_connect_checks::CHECKS];
 
     fn wanted(&self) -> Wanted {
@@ -152,10 +137,20 @@ impl Fault for DoubleConnect {
     }
 
     fn describe(&self) -> String {
-        match self.variant {
-            Variant::Delayed => format!("{} (pause of {})", self.variant.describe(), span(self.delay)),
-            _ => self.variant.describe().to_owned(),
-        }
+        let steps = match self.variant {
+            Variant::Identical => "CONNECT, wait for CONNACK, the same CONNECT again",
+            Variant::OtherClientId => {
+                "CONNECT, wait for CONNACK, CONNECT with another ClientID and Clean Start 0; then a probe with that \
+                 ClientID on a connection of its own"
+            }
+            Variant::SameSegment => "CONNECT and the same CONNECT again in one write",
+            Variant::Delayed => {
+                let pause = span(self.delay);
+                return format!("CONNECT, wait for CONNACK, pause of {pause}, the same CONNECT again");
+            }
+            Variant::WithWill => "CONNECT with a Will (QoS 1), wait for CONNACK, CONNECT with another Will",
+        };
+        steps.to_owned()
     }
 
     fn attempt<'a>(&'a self, stage: &'a Stage, log: AttemptLog<'a>) -> LocalBoxFuture<'a, Attempt> {
@@ -164,7 +159,7 @@ impl Fault for DoubleConnect {
 }
 
 impl DoubleConnect {
-    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Untold> {
+    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Unfinished> {
         let will = (self.variant == Variant::WithWill).then(|| stage.watch_will(log.client_id())).flatten();
         if self.variant == Variant::WithWill && will.is_none() {
             return Err("no Will was set, because the witness did not provably receive messages".into());
@@ -186,7 +181,7 @@ impl DoubleConnect {
         if let Some(at) = seen.connack_at {
             log.accepted(at);
         }
-        // What the broker has ended is over at once; only what is still open goes on counting as a client.
+        // A connection that the broker has ended stops counting as a client at once.
         let mut open = seen.ended_at_us().is_none().then_some(peer);
         if open.is_none() {
             log.connection_over();
@@ -198,8 +193,10 @@ impl DoubleConnect {
         let outcome = confirmed.outcome;
         if self.variant == Variant::OtherClientId && outcome.is_evidence() {
             let probe = self.probe_second_client_id(open.as_mut(), stage, log.client_id());
-            let fate = stage.unless_stopped(probe).await.unwrap_or(SecondClientId::NotProbed);
-            log.fact(SECOND_CLIENT_ID, fate);
+            log.fact(
+                SECOND_CLIENT_ID,
+                stage.unless_stopped(probe).await.unwrap_or(SecondClientId::NotProbed),
+            );
         }
         if let Some(peer) = open {
             peer.client.leave().await;
@@ -237,24 +234,26 @@ impl DoubleConnect {
             Variant::OtherClientId => session_connect(stage, self.version, &other_client_id, false, &session),
         };
         let mut bytes = Vec::new();
+        let mut encode = |connect: &Connect<'_>| {
+            let encoded = encode_connect(connect, self.version, PACKET_BYTES_MAX, &mut bytes);
+            encoded.map_err(|error| format!("cannot encode CONNECT: {error}"))
+        };
         if self.variant == Variant::SameSegment {
-            encode_connect(&first, self.version, PACKET_BYTES_MAX, &mut bytes)
-                .map_err(|error| format!("cannot encode CONNECT: {error}"))?;
+            encode(&first)?;
         } else {
             let accepted = peer.be_accepted(stage, log, &first).await;
             accepted.map_err(|error| format!("first CONNECT: {error}"))?;
             let pause = if self.variant == Variant::Delayed { self.delay } else { Duration::ZERO };
             stay_connected(&mut peer, now() + pause).await?;
         }
-        encode_connect(&second, self.version, PACKET_BYTES_MAX, &mut bytes)
-            .map_err(|error| format!("cannot encode CONNECT: {error}"))?;
+        encode(&second)?;
         let before = now();
         let sent = peer.client.connection.send(&bytes).await;
-        let sent = sent.map_err(|error| format!("the second CONNECT could not be sent: {error}"))?;
+        let sent = sent.map_err(|error| format!("cannot send the second CONNECT: {error}"))?;
         Ok((peer, before, sent))
     }
 
-    /// What the broker made of the second ClientID.
+    /// What the broker did with the second ClientID.
     async fn probe_second_client_id(
         &self,
         peer: Option<&mut Peer>,
@@ -270,7 +269,7 @@ impl DoubleConnect {
             Some(peer) => {
                 timeout(TAKEOVER_WITHIN, taken_over(peer, accepted.connect_sent)).await.unwrap_or(false)
             }
-            // What has ended can't be taken over.
+            // A closed connection cannot be taken over.
             None => false,
         };
         probe.leave_nothing(stage, &other_client_id).await;
@@ -282,14 +281,16 @@ impl DoubleConnect {
     }
 }
 
-/// Is there until then as a well-behaved client is. An end that comes before the second CONNECT, even without a pause, is no
-/// reaction to it: the error.
+/// Behaves as a well-behaved client until then.
+///
+/// # Errors
+/// A message for the user when the connection ends first: that is no reaction to the second CONNECT.
 async fn stay_connected(peer: &mut Peer, until: Instant) -> Result<(), String> {
     loop {
         let why = match peer.next_alive(until).await {
             Some(Event::Ended { .. } | Event::Disconnect(_)) => "the broker ended the connection".to_owned(),
             Some(Event::NotTakenIn(why)) => format!("the broker sent {why}"),
-            // What else comes before the second CONNECT is no reaction to it.
+            // Other packets before the second CONNECT are no reaction to it.
             Some(_) => continue,
             None => return Ok(()),
         };
@@ -297,17 +298,17 @@ async fn stay_connected(peer: &mut Peer, until: Instant) -> Result<(), String> {
     }
 }
 
-/// Stays within the 23 letters and digits that every 3.1.1 broker must accept (MQTT 3.1.1 [MQTT-3.1.3-5]).
+/// Within the 23 letters and digits that every 3.1.1 broker must accept (MQTT 3.1.1 [MQTT-3.1.3-5]).
 fn second_client_id(client_id: &str) -> String {
     format!("{client_id}b")
 }
 
-/// Whether the connection is ended, or its client told to go, after the probe sent its CONNECT: a broker may do that before it
-/// sends the probe its CONNACK.
+/// Whether the connection ends, or its client receives DISCONNECT, after the probe sent its CONNECT: a broker may do that
+/// before it sends the probe's CONNACK.
 async fn taken_over(peer: &mut Peer, probe_sent_at: Instant) -> bool {
     loop {
         match peer.next().await {
-            // A connection that had ended before was not taken over by the probe.
+            // A connection that ended earlier was not taken over by the probe.
             Event::Ended { at, .. } => return at >= probe_sent_at,
             Event::Disconnect(_) => return peer.disconnected.is_some_and(|(_, at)| at >= probe_sent_at),
             _ => {}
@@ -329,8 +330,8 @@ mod tests {
     use super::{DoubleConnect, Variant};
     use crate::testing::Scene;
 
-    /// The attempt against a broker that stalls when the second CONNECT comes, until just after the last PINGREQ, and then
-    /// answers all of them at once.
+    /// The attempt against a broker that stalls at the second CONNECT until just after the last PINGREQ, and then answers all
+    /// of them at once.
     async fn stalled(second_connect: SecondConnect) -> Attempt {
         let at_the_second = NonZeroU32::new(2).unwrap();
         let stall = Stall::AtConnect(at_the_second, Duration::from_millis(2_500));
@@ -345,13 +346,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_broker_that_stalled_and_closes_soon_afterwards_has_closed() {
+    async fn a_close_soon_after_a_stall_counts_as_closed() {
         let attempt = stalled(SecondConnect::ServeFor(Duration::from_millis(300))).await;
         assert_eq!((attempt.outcome, &attempt.trouble), (Outcome::Closed, &None), "{attempt:?}");
     }
 
     #[tokio::test]
-    async fn answers_that_come_in_a_burst_after_a_stall_prove_nothing() {
+    async fn a_burst_of_answers_after_a_stall_is_no_evidence() {
         let attempt = stalled(SecondConnect::Ignore).await;
         assert_eq!((attempt.outcome, attempt.trouble.as_deref()), (Outcome::NoReaction, Some(STALLED)));
     }

@@ -1,4 +1,4 @@
-//! What the second CONNECT is judged by. Each check reads the record alone and gives a verdict for each case.
+//! The checks of the second CONNECT. Each check reads only the record and gives one verdict per case.
 
 use ungraceful_mqtt::statement::{V5_3_1_0_2, V5_3_1_2_8, V5_3_2_0_2, V311_3_1_0_2, V311_3_1_2_8};
 use ungraceful_record::check::{Check, Finding, Judged};
@@ -16,7 +16,7 @@ use crate::judging::{
 pub const CHECKS: &[Check] = &[
     Check::must("closes_on_second_connect", &[V5_3_1_0_2, V311_3_1_0_2], closes_on_second_connect),
     Check::must("sends_one_connack", &[V5_3_2_0_2], sends_one_connack),
-    Check::new("tells_protocol_error", Force::May, tells_protocol_error).on(is_v5),
+    Check::new("reports_protocol_error", Force::May, reports_protocol_error).on(is_v5),
     SENDS_NO_DISCONNECT_ON_3_1_1,
     Check::must("publishes_the_will", &[V5_3_1_2_8, V311_3_1_2_8], publishes_the_will)
         .on(|case| case.case.variant == Variant::WithWill.name()),
@@ -25,24 +25,24 @@ pub const CHECKS: &[Check] = &[
     Check::prose("sends_nothing_else", sends_nothing_else),
 ];
 
-/// MQTT 5.0 [MQTT-3.1.0-2], MQTT 3.1.1 [MQTT-3.1.0-2]: the broker closes the connection. Violated only when it
-/// was proved to go on serving; a connection that is merely left open says nothing about how it was processed.
+/// MQTT 5.0 [MQTT-3.1.0-2], MQTT 3.1.1 [MQTT-3.1.0-2]: the broker closes the connection. Violated only when the broker
+/// demonstrably kept serving it; an open connection alone does not show how the CONNECT was processed.
 fn closes_on_second_connect(case: &Judged<'_>) -> Option<Finding> {
     let (tolerated, silent) = (case.outcome(Outcome::Tolerated), case.outcome(Outcome::NoReaction));
     let (down, all) = (case.outcome(Outcome::BrokerDown), evidence_count(case));
     let ended = case.ended();
-    let finding = if tolerated > 0 {
+    Some(if tolerated > 0 {
         let evidence = format!(
-            "the broker went on serving {tolerated} of {all} clients after their second CONNECT: it answered \
-             every PINGREQ in time, from soon afterwards to the deadline"
+            "the broker kept serving {tolerated} of {all} clients after their second CONNECT: it answered every \
+             PINGREQ in time until the deadline"
         );
         served_on(tolerated, ended, evidence)
             .with_examples(examples(case, |sequence| sequence.ends_with("still served")))
     } else if silent > 0 {
         let mut why = troubles(case);
-        why.push("a longer --reaction-timeout may tell".to_owned());
+        why.push("try a longer --reaction-timeout".to_owned());
         let evidence = format!(
-            "{silent} of {all} connections were neither closed nor served until the deadline: {}",
+            "{silent} of {all} connections were neither closed nor served by the deadline: {}",
             why.join("; ")
         );
         Finding::inconclusive(evidence)
@@ -55,65 +55,62 @@ fn closes_on_second_connect(case: &Judged<'_>) -> Option<Finding> {
         Finding::inconclusive(evidence)
     } else {
         Finding::holds(all, format!("the broker closed {ended} of {all} connections"))
-    };
-    Some(finding)
+    })
 }
 
-/// MQTT 5.0 [MQTT-3.2.0-2]: one CONNACK in a connection. MQTT 3.1.1 has no such statement; there it is a note.
+/// MQTT 5.0 [MQTT-3.2.0-2]: one CONNACK per connection. MQTT 3.1.1 has no such statement; there it is a note.
 fn sends_one_connack(case: &Judged<'_>) -> Option<Finding> {
     let (second, all) = (case.attempts_with_second_connack, evidence_count(case));
-    let told = format!("{second} of {all} clients received a second CONNACK on the same connection");
+    let evidence = format!("{second} of {all} clients received a second CONNACK on the same connection");
     let finding = match (all, second) {
         (0, _) => Finding::inconclusive(no_sample(case)),
-        (_, 0) => Finding::holds(all, told),
-        _ if is_v5(case) => Finding::violated(told),
-        _ => Finding::differs(all, "a second CONNACK", told),
+        (_, 0) => Finding::holds(all, evidence),
+        _ if is_v5(case) => Finding::violated(evidence),
+        _ => Finding::differs(all, "a second CONNACK", evidence),
     };
     Some(finding.with_examples(examples(case, |sequence| sequence.contains("second CONNACK"))))
 }
 
-/// MQTT 5.0 section 4.13: the broker may send DISCONNECT with 0x82 before it closes. It is free not to.
-fn tells_protocol_error(case: &Judged<'_>) -> Option<Finding> {
+/// MQTT 5.0 section 4.13: the broker may send DISCONNECT with 0x82 before it closes the connection.
+fn reports_protocol_error(case: &Judged<'_>) -> Option<Finding> {
     let all = evidence_count(case);
     if all == 0 {
         return Some(Finding::inconclusive(no_sample(case)));
     }
-    let told = sent_code(case, &[PROTOCOL_ERROR]);
-    let evidence = format!("{told} of {all} clients received DISCONNECT 0x82 (Protocol Error)");
+    let informed = sent_code(case, &[PROTOCOL_ERROR]);
+    let evidence = format!("{informed} of {all} clients received DISCONNECT 0x82 (Protocol Error)");
     Some(names_the_reason(case, &[PROTOCOL_ERROR], all, evidence))
 }
 
-/// The Reason Code that fits a second CONNECT best.
+/// The Reason Code that best fits a second CONNECT.
 const PROTOCOL_ERROR: u8 = 0x82;
 
-/// MQTT 5.0 [MQTT-3.1.2-8], MQTT 3.1.1 [MQTT-3.1.2-8]: the Will is published when the connection is closed by
-/// anything but the client's DISCONNECT with 0x00, which these clients do not send.
+/// MQTT 5.0 [MQTT-3.1.2-8], MQTT 3.1.1 [MQTT-3.1.2-8]: the broker publishes the Will unless the client closed the connection
+/// with DISCONNECT 0x00, which these clients do not send.
 fn publishes_the_will(case: &Judged<'_>) -> Option<Finding> {
     let Some(will) = case.will.as_ref().filter(|will| will.due > 0) else {
-        return Some(Finding::inconclusive(no_will(
-            case,
-            "no connection with a Will was closed by the broker",
-        )));
+        let why = no_will(case, "the broker closed no connection with a Will");
+        return Some(Finding::inconclusive(why));
     };
     let missing = |evidence: String| {
         let instead = match will.of_later_connect {
             0 => String::new(),
-            later => format!("; for {later} the Will of the second CONNECT came instead"),
+            later => format!("; for {later} clients the Will of the second CONNECT was published instead"),
         };
         breach(case, evidence + &instead)
     };
-    Some(due_wills(case, will, missing, |evidence| match besides(will) {
+    Some(due_wills(case, will, missing, |evidence| match unexpected_wills(will) {
         Some(note) => Finding::differs(will.due, note, evidence),
         None => Finding::holds(will.due, evidence),
     }))
 }
 
-/// What came besides the Wills that were due, in words; absent when nothing did.
-fn besides(will: &WillRecord) -> Option<String> {
+/// A note on published Wills that were not due; absent when there were none.
+fn unexpected_wills(will: &WillRecord) -> Option<String> {
     let notes: Vec<String> = [
         (will.more_than_once, "Wills came more than once (QoS 1)"),
-        (will.of_later_connect, "Wills of the second CONNECT came as well"),
-        (will.not_due_and_seen, "Wills came from clients that the broker had not cut"),
+        (will.of_later_connect, "Wills of the second CONNECT were published as well"),
+        (will.not_due_and_seen, "Wills were published for clients that the broker had not cut"),
     ]
     .into_iter()
     .filter(|(count, _)| *count > 0)
@@ -122,7 +119,7 @@ fn besides(will: &WillRecord) -> Option<String> {
     (!notes.is_empty()).then(|| notes.join("; "))
 }
 
-/// No numbered statement: beside DISCONNECT, CONNACK and the end of the connection, nothing answers a second CONNECT.
+/// No numbered statement: DISCONNECT, CONNACK and the end of the connection are the only answers to a second CONNECT.
 fn sends_nothing_else(case: &Judged<'_>) -> Option<Finding> {
     let all = evidence_count(case);
     if all == 0 {
@@ -137,26 +134,27 @@ fn sends_nothing_else(case: &Judged<'_>) -> Option<Finding> {
         .filter(|(label, _)| !expected(label))
         .map(|(label, count)| format!("{label} (×{count})"))
         .collect();
-    let evidence = format!("what {all} clients received after their second CONNECT");
     Some(if others.is_empty() {
+        let evidence = format!("none of {all} clients received anything else after their second CONNECT");
         Finding::holds(all, evidence)
     } else {
+        let evidence = format!("some of {all} clients received other data after their second CONNECT");
         Finding::differs(all, others.join(", "), evidence)
     })
 }
 
-/// No numbered statement: a second CONNECT that is not accepted leaves nothing behind under its ClientID.
+/// No numbered statement: a second CONNECT leaves nothing behind under its ClientID.
 fn binds_no_second_client_id(case: &Judged<'_>) -> Option<Finding> {
     let count = |fate| case.count(SECOND_CLIENT_ID, fate);
     let (live, session, none) =
         (count(SecondClientId::Live), count(SecondClientId::Session), count(SecondClientId::None));
     let evidence = format!(
-        "of {} second ClientIDs, {live} were bound to the connection, {session} had a session kept, {none} left \
-         nothing",
+        "of {} second ClientIDs, the broker bound {live} to the connection, kept a session for {session}, and kept \
+         nothing for {none}",
         live + session + none
     );
     Some(if live + session > 0 {
-        Finding::differs(live + session + none, "one connection, two ClientIDs", evidence)
+        Finding::differs(live + session + none, "the broker also accepted the second ClientID", evidence)
     } else if none == 0 {
         Finding::inconclusive("no second ClientID could be probed")
     } else {

@@ -26,20 +26,20 @@ ungraceful_record::words! {
 
 /// Why an attempt ends without evidence about the broker.
 #[derive(Debug)]
-pub(crate) enum Untold {
+pub(crate) enum Unfinished {
     /// What went wrong, for the user.
     Trouble(String),
     /// The run was stopped.
     Stopped,
 }
 
-impl From<String> for Untold {
+impl From<String> for Unfinished {
     fn from(trouble: String) -> Self {
         Self::Trouble(trouble)
     }
 }
 
-impl From<&str> for Untold {
+impl From<&str> for Unfinished {
     fn from(trouble: &str) -> Self {
         Self::Trouble(trouble.to_owned())
     }
@@ -50,14 +50,14 @@ pub(crate) fn attempted<'a>(
     stage: &'a Stage,
     mut log: AttemptLog<'a>,
     version: ProtocolVersion,
-    act: impl AsyncFnOnce(&mut AttemptLog<'a>) -> Result<(), Untold> + 'a,
+    act: impl AsyncFnOnce(&mut AttemptLog<'a>) -> Result<(), Unfinished> + 'a,
 ) -> LocalBoxFuture<'a, Attempt> {
     Box::pin(async move {
         match act(&mut log).await {
             Ok(()) => log.end(),
             // Boxed, so that an attempt that waits for its turn reserves no memory for it.
-            Err(Untold::Trouble(trouble)) => Box::pin(not_acted(stage, log, version, &trouble)).await,
-            Err(Untold::Stopped) => interrupted(log),
+            Err(Unfinished::Trouble(trouble)) => Box::pin(not_acted(stage, log, version, &trouble)).await,
+            Err(Unfinished::Stopped) => interrupted(log),
         }
     })
 }
@@ -65,12 +65,12 @@ pub(crate) fn attempted<'a>(
 /// Carries out `work`, unless the run is stopped meanwhile.
 ///
 /// # Errors
-/// [`Untold`].
+/// [`Unfinished`].
 pub(crate) async fn prepared<T>(
     stage: &Stage,
     work: impl Future<Output = Result<T, String>>,
-) -> Result<T, Untold> {
-    Ok(stage.unless_stopped(work).await.ok_or(Untold::Stopped)??)
+) -> Result<T, Unfinished> {
+    Ok(stage.unless_stopped(work).await.ok_or(Unfinished::Stopped)??)
 }
 
 /// The result of an attempt.
@@ -95,7 +95,7 @@ pub(crate) const fn watch(provoked_at: Instant, within: Duration) -> Watch {
 }
 
 /// How the broker ended a connection: as a reaction, an outcome and a word.
-pub(crate) const fn told_end(how: EndKind) -> (ReactionKind, Outcome, &'static str) {
+pub(crate) const fn end_of_stream(how: EndKind) -> (ReactionKind, Outcome, &'static str) {
     match how {
         EndKind::Fin => (ReactionKind::Closed, Outcome::Closed, "FIN"),
         EndKind::Reset | EndKind::Failed => (ReactionKind::Reset, Outcome::Reset, "RST"),

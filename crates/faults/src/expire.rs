@@ -1,4 +1,4 @@
-//! Faults of credentials: those that run out, and those that an operator takes away.
+//! The faults of `ungraceful-expire`: credentials expire, or an operator removes a client.
 
 pub mod command;
 pub mod dynamic_security;
@@ -10,11 +10,11 @@ pub mod signing;
 pub mod token;
 pub mod token_checks;
 
-mod at_work;
-mod coming_back;
-mod judged;
+mod authentication;
+mod common;
 mod reauthentication;
-mod shown;
+mod reconnect;
+mod working_pair;
 
 use crate::mode::{Mode, mode};
 use ungraceful_record::fact::{FactOf, Measure};
@@ -22,68 +22,68 @@ use ungraceful_record::fact::{FactOf, Measure};
 /// The modes of `ungraceful-expire`, the default one first.
 pub const MODES: &[&dyn Mode] = &[mode::<kick::Flags>(), mode::<token::Flags>()];
 
-/// Fact: what the broker still served of what was sent after the client's right had ended.
+/// Fact: which direction the broker still served after the client's authorisation had ended.
 pub const SERVED: FactOf<StillServed> = FactOf::new("still_served");
-/// Measure: messages that were sent to the client after its right had ended, and delivered to it.
+/// Measure: messages delivered to the client that were sent after its authorisation had ended.
 pub const DELIVERED: Measure = Measure::new("delivered_afterwards");
-/// Measure: messages that the client published after its right had ended, and that were acknowledged.
+/// Measure: acknowledged messages that the client published after its authorisation had ended.
 pub const PUBLISHED: Measure = Measure::new("taken_afterwards");
-/// Measure: from the end of the right until the last such delivery.
+/// Measure: from the end of the authorisation to the last such delivery.
 pub const LAST_SERVED: Measure = Measure::new("last_delivery_after_us");
-/// Fact: what became of the client that connected again with the same credentials.
+/// Fact: the answer to the client that connected again with the same credentials.
 pub const CAME_BACK: FactOf<Return> = FactOf::new("came_back");
-/// Fact: what became of the connection after the CONNACK that refused.
+/// Fact: what happened to the connection after the CONNACK with a refusal.
 pub const AFTER_REFUSAL: FactOf<AfterRefusal> = FactOf::new("after_the_refusal");
-/// Fact: what came on the connection after the broker's DISCONNECT.
+/// Fact: what the broker sent after its DISCONNECT.
 pub const AFTER_DISCONNECT: FactOf<AfterDisconnect> = FactOf::new("after_disconnect");
-/// Fact: what AUTH 0x19 (re-authentication) was answered.
+/// Fact: the answer to AUTH 0x19 (re-authentication).
 pub const REAUTHENTICATION: FactOf<Reauthentication> = FactOf::new("reauthentication");
-/// Measure: from AUTH 0x19 to what answered it.
+/// Measure: from AUTH 0x19 to its answer.
 pub const REAUTHENTICATION_TIME: Measure = Measure::new("reauthentication_us");
-/// Fact: what became, past the end of its first token, of a client whose re-authentication succeeded.
+/// Fact: what happened to a re-authenticated client after the end of its first token.
 pub const PAST_FIRST_TOKEN: FactOf<PastFirstToken> = FactOf::new("past_the_first_token");
-/// Fact: what became of the connection after its re-authentication had been refused.
+/// Fact: what happened to the connection after a refused re-authentication.
 pub const AFTER_FAILURE: FactOf<AfterFailure> = FactOf::new("after_failed_reauthentication");
 /// Fact: the Authentication Method in the CONNACK.
 pub const METHOD_IN_CONNACK: FactOf<Method> = FactOf::new("method_in_connack");
-/// Fact: the Authentication Method in the AUTH that answered.
+/// Fact: the Authentication Method in the broker's AUTH.
 pub const METHOD_IN_AUTH: FactOf<Method> = FactOf::new("method_in_auth");
-/// Fact: what became of the client that published to this one.
-pub const BESIDE: FactOf<Publisher> = FactOf::new("publisher_beside");
+/// Fact: whether the client's companion, which published to it, stayed connected.
+pub const COMPANION: FactOf<CompanionFate> = FactOf::new("publisher_beside");
 
 ungraceful_record::words! {
-    /// What the broker still serves.
+    /// Which direction the broker still serves.
     pub enum StillServed: "service" {
         /// Nothing.
         Nothing = "nothing",
-        /// It delivers to the client.
+        /// It delivers messages to the client.
         Deliveries = "deliveries",
-        /// It takes what the client publishes.
+        /// It accepts messages from the client.
         Publishing = "its publishing",
-        /// It does both.
+        /// Both.
         BothWays = "both ways",
     }
 }
 
 ungraceful_record::words! {
-    /// What became of a client that connected again.
+    /// The answer to a client that connected again.
     pub enum Return {
-        /// It was let in, with its rights.
+        /// Accepted, with its rights.
         Accepted = "accepted",
-        /// It was let in, but nothing is delivered to it.
+        /// Accepted, but it receives no messages.
         WithoutRights = "accepted, without its rights",
-        /// It was let in, and then neither the client nor who published to it was answered.
+        /// Accepted, but then neither the client nor its companion was answered.
         RightsUnknown = "accepted, and then not answered",
-        /// No connection could be made: the broker was not asked.
+        /// No TCP connection.
         NotTried = "not tried",
     } else {
-        /// It was refused or not answered, in words that are the same for all that met the same.
+        /// Refused or not answered; the same text for the same cause.
         Refused = "",
     }
 }
 
 ungraceful_record::words! {
-    /// What becomes of a connection after the CONNACK that refuses.
+    /// What happens to a connection after the CONNACK with a refusal.
     pub enum AfterRefusal: "fate" {
         /// The broker closes it.
         Closed = "closed",
@@ -100,21 +100,21 @@ ungraceful_record::words! {
         /// Nothing.
         Nothing = "nothing",
     } else {
-        /// Packets of these types.
+        /// The types of the packets.
         Packets = "",
     }
 }
 
 ungraceful_record::words! {
-    /// What answers a re-authentication.
+    /// The answer to a re-authentication.
     pub enum Reauthentication {
         /// Nothing.
         Nothing = "nothing",
-        /// The connection ended without a word.
+        /// The connection ended without DISCONNECT.
         Closed = "closed",
-        /// AUTH: it succeeded.
+        /// AUTH: success.
         Success = "AUTH 0x00",
-        /// AUTH: the broker asks for another step.
+        /// AUTH: the broker requests another step.
         Continue = "AUTH 0x18",
     } else {
         /// AUTH with another Reason Code.
@@ -125,9 +125,9 @@ ungraceful_record::words! {
 }
 
 ungraceful_record::words! {
-    /// What becomes of a client past the end of its first token.
+    /// What happens to a client after the end of its first token.
     pub enum PastFirstToken: "fate" {
-        /// It is served.
+        /// The broker serves it.
         Served = "served",
         /// The broker cuts it when the first token ends.
         CutAtEnd = "cut at its end",
@@ -139,15 +139,15 @@ ungraceful_record::words! {
 }
 
 ungraceful_record::words! {
-    /// What becomes of a connection after a re-authentication that failed.
+    /// What happens to a connection after a failed re-authentication.
     pub enum AfterFailure: "fate" {
-        /// The broker says DISCONNECT and closes it.
-        ToldAndClosed = "DISCONNECT, then closed",
-        /// The broker closes it without a word.
-        OnlyClosed = "closed without a DISCONNECT",
-        /// The broker serves it until the first token ends.
+        /// The broker sends DISCONNECT and closes it.
+        DisconnectAndClosed = "DISCONNECT, then closed",
+        /// The broker closes it without DISCONNECT.
+        ClosedWithoutDisconnect = "closed without a DISCONNECT",
+        /// The broker closes it only when the first token ends.
         ClosedLate = "closed when the first token ended",
-        /// The broker serves it on.
+        /// The broker still serves it.
         Served = "served",
         /// It is still open, but not answered.
         NotAnswered = "neither cut nor served",
@@ -155,23 +155,23 @@ ungraceful_record::words! {
 }
 
 ungraceful_record::words! {
-    /// Which Authentication Method a packet names.
+    /// The Authentication Method of a packet.
     pub enum Method: "method" {
-        /// That of the CONNECT.
+        /// As in the CONNECT.
         Same = "the same",
         /// Another.
         Other = "another",
         /// None.
         None = "none",
-        /// None: an AUTH of two bytes, which means success and can name nothing.
+        /// None: an AUTH of two bytes, which means success and has no properties.
         NoProperties = "no properties",
     }
 }
 
 ungraceful_record::words! {
-    /// What became of a client to which nothing was done.
-    pub enum Publisher: "fate" {
-        /// It was served all the time.
+    /// What happened to the companion of a client.
+    pub enum CompanionFate: "fate" {
+        /// It was always served.
         Served = "served",
         /// Its connection ended.
         Cut = "cut",

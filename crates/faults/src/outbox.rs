@@ -135,7 +135,7 @@ impl Outbox {
     }
 
     /// Logs the fate of all messages.
-    pub(crate) fn tell(&self, log: &mut AttemptLog<'_>) {
+    pub(crate) fn report(&self, log: &mut AttemptLog<'_>) {
         for (qos, ledger) in [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce].iter().zip(&self.by_qos) {
             if ledger.offered() > 0 {
                 log.messages(*qos, &ledger.counts(0, u64::MAX));

@@ -31,7 +31,7 @@ pub(crate) fn keep(came: &mut Vec<Delivered>, message: Delivered) {
     if came.len() < KEPT_MAX {
         came.push(message);
     } else {
-        discarded::pass_over(1);
+        discarded::count_messages(1);
     }
 }
 
@@ -450,7 +450,7 @@ impl Peer {
             QoS::AtLeastOnce => publish.at_least_once(identifier),
             QoS::ExactlyOnce => publish.exactly_once(identifier),
         };
-        self.send_packet(&Packet::Publish(publish.clone())).await?;
+        self.send_packet(&Packet::Publish(publish)).await?;
         Ok(publish.packet_identifier.unwrap_or(0))
     }
 
@@ -600,7 +600,7 @@ impl Peer {
             }
             ProtocolVersion::V3_1_1 => {
                 // A broker that still held this client would see a take-over, and might publish its Will.
-                self.client.leave_and_see_it_closed().await;
+                self.client.leave_and_await_close().await;
                 discard_session(stage, version, client_id).await;
             }
         }

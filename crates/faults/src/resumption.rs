@@ -208,8 +208,11 @@ impl Resumed {
 }
 
 /// The check of [`Resumed::session_present_is_true`].
-pub(crate) const TELLS_SESSION_PRESENT_TRULY: Check =
-    Check::must("tells_session_present_truly", &[V5_3_2_2_3, V311_3_2_2_2], Resumed::session_present_is_true);
+pub(crate) const REPORTS_SESSION_PRESENT_CORRECTLY: Check = Check::must(
+    "reports_session_present_correctly",
+    &[V5_3_2_2_3, V311_3_2_2_2],
+    Resumed::session_present_is_true,
+);
 
 #[cfg(test)]
 mod tests {

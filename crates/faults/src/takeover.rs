@@ -1,34 +1,36 @@
 //! Client take-over: a CONNECT with the ClientID of a connection that is still alive.
 //!
-//! Both versions of the standard want the older connection closed (MQTT 5.0 [MQTT-3.1.4-3], MQTT 3.1.1
-//! [MQTT-3.1.4-2]). Devices do it whenever they come back before the broker noticed that they were gone, and two
-//! devices with one ClientID do it to each other for ever. What an operator finds in the log is a client cut because
+//! Both versions of the standard require the broker to close the older connection (MQTT 5.0 [MQTT-3.1.4-3], MQTT 3.1.1
+//! [MQTT-3.1.4-2]). A device does it whenever it reconnects before the broker noticed that it was gone, and two devices
+//! with one ClientID do it to each other for ever. The broker's log then has a client that was disconnected because
 //! "another client connected with the same ClientID".
 
 use std::fmt;
 use std::str::FromStr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use ungraceful_flags::{Wanted, reader};
 use ungraceful_mqtt::{Connect, Properties, Property, ProtocolVersion};
 use ungraceful_record::fact::{FactOf, Measure};
 use ungraceful_record::reaction::Outcome;
-use ungraceful_rig::attempts::client::Client;
+use ungraceful_rig::attempts::client::{Accepted, Client};
 use ungraceful_rig::attempts::fault::Stage;
 use ungraceful_rig::attempts::observe::{Observed, observe};
+use ungraceful_wire::Sent;
 use ungraceful_wire::clock::now;
 
 pub use crate::ending::Answer;
 pub(crate) use crate::ending::refusal;
 use crate::ending::watch;
 use crate::mode::{Mode, mode};
+use crate::peer::Peer;
 
+pub mod after_takeover;
 pub mod dead_peer;
 pub mod duel;
 pub mod flap;
 pub mod judged;
-pub mod looking_on;
 pub mod race;
 pub mod storm;
 pub mod storm_checks;
@@ -42,11 +44,11 @@ pub const MODES: &[&dyn Mode] = &[
     mode::<flap::Flags>(),
 ];
 
-/// Fact: what became of the newcomer's CONNECT.
+/// Fact: the answer to the newcomer's CONNECT.
 pub const NEWCOMER: FactOf<Answer> = FactOf::new("newcomer");
 /// Fact: how many connections with the ClientID were alive at the end.
 pub const ALIVE: FactOf<Alive> = FactOf::new("alive");
-/// Measure: CONNECT of the newcomer handed to the kernel, until its CONNACK was complete.
+/// Measure: from the newcomer's CONNECT, handed to the kernel, until its CONNACK was complete.
 pub const NEWCOMER_CONNACK: Measure = Measure::new("newcomer_connack_us");
 
 ungraceful_record::words! {
@@ -56,17 +58,17 @@ ungraceful_record::words! {
         None = "0",
         /// One.
         One = "1",
-        /// Two, of two.
+        /// Both of two.
         Two = "2",
-        /// Several of many.
+        /// Two or more of many.
         Several = "2 or more",
-        /// It is not known.
+        /// Not known.
         Unknown = "unknown",
     }
 }
 
 impl Alive {
-    /// By what became of the older connection, and whether the newcomer is served.
+    /// The number for a pair, from the outcome of the older connection and whether the newcomer is served.
     const fn of(older: Outcome, newcomer_is_served: bool) -> Self {
         match (older, newcomer_is_served) {
             (Outcome::Closed | Outcome::Reset, false) => Self::None,
@@ -76,7 +78,7 @@ impl Alive {
         }
     }
 
-    /// So many of many.
+    /// The number for any count of contenders.
     const fn of_many(count: usize) -> Self {
         match count {
             0 => Self::None,
@@ -96,14 +98,14 @@ pub struct VersionPair {
 }
 
 impl VersionPair {
-    /// Both of the same version.
+    /// The same version for both.
     #[must_use]
     pub const fn both(version: ProtocolVersion) -> Self {
         Self { old: version, new: version }
     }
 }
 
-/// Between the two versions of a pair.
+/// Separates the two versions of a pair.
 const TO: &str = "-to-";
 
 impl fmt::Display for VersionPair {
@@ -122,7 +124,7 @@ impl FromStr for VersionPair {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let version = |text: &str| {
             text.trim().parse::<ProtocolVersion>().map_err(|_unknown| {
-                format!("{text:?} is no version we speak; give 3.1.1, 5, 3.1.1-to-5 or 5-to-3.1.1")
+                format!("unknown version {text:?}; use 3.1.1, 5, 3.1.1-to-5 or 5-to-3.1.1")
             })
         };
         match text.split_once(TO) {
@@ -135,7 +137,7 @@ impl FromStr for VersionPair {
 /// The versions of the older connection and of the newcomer.
 #[derive(Args, Clone, Debug)]
 struct VersionPairs {
-    /// MQTT versions, separated by commas: 3.1.1 (or 4), 5 (or 5.0); and mixed, older connection first: 3.1.1-to-5, 5-to-3.1.1 [default: 3.1.1 and 5, those that the broker speaks]
+    /// MQTT versions, separated by commas: 3.1.1 (or 4), 5 (or 5.0); and mixed, older connection first: 3.1.1-to-5, 5-to-3.1.1 [default: 3.1.1 and 5, if the broker supports them]
     #[arg(
         short = 'V',
         long,
@@ -148,7 +150,7 @@ struct VersionPairs {
 }
 
 impl VersionPairs {
-    /// Those that were named, each once; one of each version when none was.
+    /// The named pairs without repetition; by default one pair of each version.
     fn pairs(&self) -> Vec<VersionPair> {
         let mut pairs = self.protocol_version.clone();
         if pairs.is_empty() {
@@ -159,14 +161,14 @@ impl VersionPairs {
         pairs
     }
 
-    /// Those of which the broker speaks both.
+    /// The pairs of which the broker supports both versions.
     fn spoken(&self, spoken: &[ProtocolVersion]) -> Vec<VersionPair> {
         let mut pairs = self.pairs();
         pairs.retain(|pair| spoken.contains(&pair.old) && spoken.contains(&pair.new));
         pairs
     }
 
-    /// Every version of the pairs.
+    /// Every version that a pair needs.
     fn wanted(&self) -> Wanted {
         let pairs = self.pairs();
         let mut versions = ProtocolVersion::ALL.to_vec();
@@ -175,8 +177,7 @@ impl VersionPairs {
     }
 }
 
-/// The CONNECT of a client whose session is to outlive its connection, or not. `properties` takes those that the
-/// CONNECT then borrows.
+/// An honest CONNECT with this Clean Start and, on MQTT 5.0, these properties.
 pub(crate) fn session_connect<'a>(
     stage: &'a Stage,
     version: ProtocolVersion,
@@ -194,14 +195,29 @@ pub(crate) fn session_connect<'a>(
     }
 }
 
-/// Watches an older connection on until the broker has had all of its time since the newcomer was accepted: what was
-/// seen of it from the newcomer's CONNECT on is no more than a beginning, when its CONNACK took long.
-pub(crate) async fn observe_on(
+/// Opens a newcomer's connection and sends its CONNECT; the instant is the one before sending.
+async fn send_newcomer(
     stage: &Stage,
-    older: &mut Client,
-    seen: Observed,
-    accepted_at: Instant,
-) -> Observed {
+    version: ProtocolVersion,
+    connect: &Connect<'_>,
+) -> Result<(Peer, Instant, Sent), String> {
+    let (client, _) =
+        stage.open(version).await.map_err(|error| format!("the newcomer cannot connect: {error}"))?;
+    let mut peer = Peer::new(client);
+    let before = now();
+    let sent = peer.client.send_connect(connect).await;
+    let sent = sent.map_err(|error| format!("cannot send the newcomer's CONNECT: {error}"))?;
+    Ok((peer, before, sent))
+}
+
+/// From CONNECT to CONNACK.
+fn connack_time(accepted: &Accepted) -> Duration {
+    accepted.connack_at.saturating_duration_since(accepted.connect_sent)
+}
+
+/// Keeps watching an older connection until the full reaction timeout has passed since the newcomer was accepted: `seen`
+/// covers only a part of it when the CONNACK took long.
+async fn keep_observing(stage: &Stage, older: &mut Client, seen: Observed, accepted_at: Instant) -> Observed {
     let is_open = matches!(seen.outcome, Some(Outcome::Tolerated | Outcome::NoReaction));
     if !is_open || accepted_at + stage.reaction_timeout <= now() {
         return seen;
@@ -222,7 +238,7 @@ mod tests {
     use super::{VersionPair, VersionPairs};
 
     #[test]
-    fn a_pair_of_versions_is_read_as_it_is_written() {
+    fn version_pairs_round_trip_through_text() {
         let mixed = VersionPair { old: V3_1_1, new: V5 };
         for pair in [VersionPair::both(V5), VersionPair::both(V3_1_1), mixed] {
             assert_eq!(pair.to_string().parse(), Ok(pair));
@@ -234,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn pairs_are_wanted_once_each_and_carried_out_where_the_broker_speaks_both_versions() {
+    fn pairs_are_deduplicated_and_limited_to_supported_versions() {
         let mixed = VersionPair { old: V3_1_1, new: V5 };
         let named = VersionPairs { protocol_version: vec![VersionPair::both(V5), mixed, mixed] };
         assert_eq!(

@@ -1,4 +1,4 @@
-//! The faults of `ungraceful-vanish`: clients that go without a word.
+//! The faults of `ungraceful-vanish`: clients that leave without DISCONNECT or stop sending.
 
 pub mod drop;
 pub mod drop_checks;

@@ -344,7 +344,7 @@ mod a_subscriber_does_not_acknowledge {
             .measure(HELD_BACK, &[9, 0]);
         assert_note_contains(&kept_some.verdict(CHECKS, ONCE), "5 of 400 acknowledged messages were lost");
         let last = LedgerCounts { lost_at_the_end: 5, ..delivered(5, 0, 0) };
-        assert_inconclusive(&made(last), "late can't be told from lost");
+        assert_inconclusive(&made(last), "late rather than lost");
     }
 
     #[test]
@@ -524,7 +524,7 @@ mod a_queue_is_filled {
     fn mqtt5_3_2_2_3_a_session_that_is_resumed_and_denied_breaks_the_rule_on_session_present() {
         for (version, citation) in [(V5, "MQTT 5.0 [MQTT-3.2.2-3]"), (V311, "MQTT 3.1.1 [MQTT-3.2.2-2]")] {
             let denied = returned(version, Resumption::Unannounced.name(), "none", delivered(0, 0));
-            assert_violated(&denied.verdict(CHECKS, "tells_session_present_truly"), citation);
+            assert_violated(&denied.verdict(CHECKS, "reports_session_present_correctly"), citation);
             assert_holds(&denied.verdict(CHECKS, SESSION));
         }
     }
@@ -639,7 +639,7 @@ mod a_subscriber_is_slow {
             lost_at_the_end: 100,
             ..LedgerCounts::default()
         };
-        assert_inconclusive(&none_came.messages(late).verdict(CHECKS, KEEPS), "late can't be told from lost");
+        assert_inconclusive(&none_came.messages(late).verdict(CHECKS, KEEPS), "late rather than lost");
         let cut =
             slow("zero-window-qos1", "while it did not read", "kept its pace", 30).verdict(CHECKS, KEEPS);
         assert_note_contains(&cut, "its messages are lost with it");

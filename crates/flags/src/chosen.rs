@@ -1,4 +1,4 @@
-//! Flags that choose from a list of names, `all` among them.
+//! Flags that choose from a list of names, including `all`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -43,12 +43,12 @@ where
     }
 }
 
-/// The values that were given, in the order of `all`; all of them when none was, or for `all`.
+/// The given values, in the order of `all`; all of them without one, or for `all`.
 pub fn chosen<V: Clone + PartialEq>(all: &[V], given: &[Named<V>]) -> Vec<V> {
     if given.is_empty() { all.to_vec() } else { named(all, given) }
 }
 
-/// The values that were named, in the order of `all`, which the name `all` stands for; none when none was.
+/// The named values, in the order of `all`; none without a name.
 pub fn named<V: Clone + PartialEq>(all: &[V], given: &[Named<V>]) -> Vec<V> {
     let is_named = |value: &&V| {
         given.iter().any(|named| match named {
@@ -71,7 +71,7 @@ mod tests {
     use super::{Named, chosen, named};
 
     #[test]
-    fn all_stands_for_every_name_and_beside_it_others_change_nothing() {
+    fn all_means_every_name_also_beside_others() {
         let all = [QoS::AtMostOnce, QoS::AtLeastOnce];
         let of = |texts: &[&str]| -> (Vec<QoS>, Vec<QoS>) {
             let given: Vec<Named<QoS>> = texts.iter().map(|text| text.parse().unwrap()).collect();

@@ -1,10 +1,10 @@
-//! The environment variable of each flag, which follows from its name.
+//! The environment variable of each flag, derived from its name.
 
 use clap::{ArgAction, Command};
 
-/// What the names of all variables begin with.
+/// The prefix of all variables.
 pub const VARIABLE_PREFIX: &str = "UNGRACEFUL_";
-/// Flags that are for one call and not for an environment.
+/// Flags for a single call, which no variable sets.
 const WITHOUT_VARIABLE: [&str; 6] = ["help", "version", "print-plan", "follow", "code", "list"];
 
 /// The variable of a flag, by its long name.
@@ -13,9 +13,9 @@ pub fn variable_of(long: &str) -> String {
     format!("{VARIABLE_PREFIX}{}", long.replace('-', "_").to_uppercase())
 }
 
-/// The command, whose flags can be set in the environment as well: `--will-wait` by `UNGRACEFUL_WILL_WAIT`. A value may begin
-/// with a hyphen, so that `--count -5` is told what a count is, and not that `-5` is no flag. Help texts name a variable and
-/// never its value, which may be a password: they are pasted into tickets.
+/// Lets the environment set the command's flags: `--will-wait` by `UNGRACEFUL_WILL_WAIT`. A number may begin with a hyphen, so that
+/// `--count -5` is an invalid count and not an unknown flag `-5`. Help texts show a variable but never its value, which may be a
+/// password: they are pasted into tickets.
 #[must_use]
 pub fn with_environment(command: Command) -> Command {
     command.mut_args(|arg| {
@@ -29,7 +29,7 @@ pub fn with_environment(command: Command) -> Command {
     })
 }
 
-/// Whether values of this name are numbers or times: `-5` is a wrong one and no flag.
+/// Whether values of this name are numbers or times, so that `-5` is an invalid one and not a flag.
 fn is_number(value_name: &str) -> bool {
     matches!(
         value_name,
@@ -55,7 +55,7 @@ mod tests {
     use super::with_environment;
 
     #[test]
-    fn a_variable_is_named_as_its_flag_and_numbers_may_begin_with_a_hyphen() {
+    fn a_variable_is_named_after_its_flag_and_may_be_negative() {
         let command = with_environment(
             Command::new("call")
                 .arg(Arg::new("will_wait").long("will-wait").value_name("TIME"))

@@ -1,10 +1,10 @@
-//! What users write on a command line, in a variable or in a file: values with their units and bounds.
+//! Values on a command line, in a variable or in a file, with their units and bounds.
 //!
 //! A flag is a field of a `clap::Args` struct with one of the types here (or any type with a [`reader`]). A value that can't be
 //! read is collected as a [`Mistake`], so that all mistakes of a call are reported together. The name of the environment
 //! variable, and whether a value may begin with a hyphen, follow from the flag: [`with_environment`].
 //!
-//! Used by `rig` (what its settings are called), `faults` and the tools. Knows no tool and no run.
+//! Used by `rig` (for the names of its settings), `faults` and the tools. Knows no tool and no run.
 
 mod chosen;
 mod environment;

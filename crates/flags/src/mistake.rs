@@ -1,8 +1,8 @@
-//! What is wrong with a call.
+//! A mistake in a call.
 
 use std::fmt;
 
-/// One thing wrong with how a tool was called: the flag, what is wrong, and the cure.
+/// A mistake in how a tool was called: the flag, what is wrong, and the fix.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mistake {
     /// The flag as the user types it, such as `--count`.

@@ -1,4 +1,4 @@
-//! Reading the value of a flag. clap stops at the first value that it can't read; ours are collected instead.
+//! Reads the value of a flag. clap stops at the first invalid value; here all mistakes are collected.
 
 use std::cell::RefCell;
 use std::convert::Infallible;
@@ -18,14 +18,14 @@ thread_local! {
     static MISTAKES: RefCell<Option<Vec<Mistake>>> = const { RefCell::new(None) };
 }
 
-/// What `read` returns, and the mistakes in values that a [`Reader`] met meanwhile on this thread, each once.
+/// The result of `read`, and the mistakes in values that a [`Reader`] found meanwhile on this thread, each once.
 pub fn collecting<T>(read: impl FnOnce() -> T) -> (T, Vec<Mistake>) {
     let before = MISTAKES.replace(Some(Vec::new()));
     let done = read();
     (done, MISTAKES.replace(before).unwrap_or_default())
 }
 
-/// Whether the mistake was collected: somebody is [collecting].
+/// Whether the mistake was collected, which it is while this thread is [collecting].
 fn collect(mistake: Mistake) -> bool {
     MISTAKES.with_borrow_mut(|mistakes| {
         let Some(mistakes) = mistakes else { return false };
@@ -42,8 +42,8 @@ pub fn reader<T>() -> Reader<T> {
     Reader(PhantomData)
 }
 
-/// Reads a `T` by its `FromStr`. While [collecting], the place of a value that can't be read is taken by the flag's default,
-/// and without one by that of the type, so that the rest of the call can be checked as well.
+/// Reads a `T` by its `FromStr`. While [collecting], the flag's default, or else that of the type, replaces an invalid value, so that
+/// the rest of the call can be checked as well.
 pub struct Reader<T>(PhantomData<fn() -> T>);
 
 impl<T> Clone for Reader<T> {
@@ -77,7 +77,7 @@ where
     }
 }
 
-/// A value of a type that has no default: readable or not.
+/// A valid or invalid value of a type without a default.
 #[derive(Clone, Debug)]
 pub struct Given<T>(Result<T, String>);
 
@@ -93,7 +93,7 @@ where
 }
 
 impl<T: Clone> Given<T> {
-    /// The value; or absent, with the mistake in `flag` added to the list.
+    /// The value; absent if invalid, with the mistake in `flag` added to the list.
     pub fn take(&self, flag: &str, mistakes: &mut Vec<Mistake>) -> Option<T> {
         match &self.0 {
             Ok(value) => Some(value.clone()),
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn every_mistake_of_a_call_is_collected_and_the_default_stands_in_its_place() {
+    fn every_mistake_is_collected_and_replaced_by_the_default() {
         let (call, mistakes) = read(&["--every", "soon", "--number", "1,12,3", "--flag", "perhaps"]);
         assert_eq!(call.every.as_secs(), 2);
         assert_eq!(call.number, [Whole(1), Whole(1), Whole(3)]);
@@ -139,13 +139,13 @@ mod tests {
     }
 
     #[test]
-    fn a_call_without_mistakes_has_its_values_and_no_mistake() {
+    fn a_valid_call_has_its_values_and_no_mistake() {
         let (call, mistakes) = read(&["--every", "250ms", "--number", "7"]);
         assert_eq!((call.every.as_millis(), call.number, mistakes.len()), (250, vec![Whole(7)], 0));
     }
 
     #[test]
-    fn where_nobody_collects_a_mistake_is_an_error() {
+    fn without_collecting_a_mistake_is_an_error() {
         let error = Call::try_parse_from(["call", "--number", "12"]).unwrap_err();
         assert!(error.to_string().contains("--number"), "{error}");
     }

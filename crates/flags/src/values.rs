@@ -9,7 +9,7 @@ use clap::builder::ValueParserFactory;
 
 use crate::reader::{Reader, reader};
 
-/// The longest that any phase or wait may be set to.
+/// The maximum of any phase or wait.
 pub const TIME_MAX: Duration = Duration::from_secs(24 * 3_600);
 
 /// A time with its unit, such as `250ms` or `1m 30s`: from 0 to [`TIME_MAX`].
@@ -24,10 +24,10 @@ impl FromStr for Time {
             return Ok(Self(Duration::ZERO));
         }
         match humantime::parse_duration(text) {
-            Ok(time) if time > TIME_MAX => Err("is longer than the 24h that a run may have".to_owned()),
+            Ok(time) if time > TIME_MAX => Err("exceeds the maximum of 24h".to_owned()),
             Ok(time) => Ok(Self(time)),
             Err(error) => Err(format!(
-                "invalid time {text:?} ({error}): write one with its unit, such as 250ms, 5s or 1m"
+                "invalid time {text:?} ({error}): give a time with its unit, such as 250ms, 5s or 1m"
             )),
         }
     }
@@ -56,7 +56,7 @@ impl FromStr for PositiveTime {
 
     fn from_str(text: &str) -> Result<Self, String> {
         match text.parse()? {
-            Time(Duration::ZERO) => Err("0 leaves no time; give one such as 5s".to_owned()),
+            Time(Duration::ZERO) => Err("must be above 0; give a time such as 5s".to_owned()),
             Time(time) => Ok(Self(time)),
         }
     }
@@ -70,9 +70,9 @@ impl Deref for PositiveTime {
     }
 }
 
-/// A field of a packet that MQTT counts in whole seconds, such as Keep Alive, within two bounds. A plain number is seconds, as
+/// A field that MQTT counts in whole seconds, such as Keep Alive, within two bounds. A plain number means seconds, as
 /// in other MQTT tools; a time with its unit (`60s`, `1m`) is accepted too. Every other time needs a unit. The default
-/// maximum leaves out 4,294,967,295, which MQTT takes for "never".
+/// maximum excludes 4,294,967,295, which means "never" in MQTT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Seconds<const MIN: u32 = 1, const MAX: u32 = 4_294_967_294>(pub u32);
 
@@ -87,13 +87,15 @@ impl<const MIN: u32, const MAX: u32> FromStr for Seconds<MIN, MAX> {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let text = text.trim();
-        let invalid = || format!("invalid number of seconds {text:?}: give one such as 60 or 60s");
+        let invalid = || format!("invalid number of seconds {text:?}: give a number such as 60 or 60s");
         let seconds: u64 = if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
             text.parse().map_err(|_too_long| invalid())?
         } else {
             let time = humantime::parse_duration(text).map_err(|_no_time| invalid())?;
             if time.subsec_nanos() != 0 {
-                return Err(format!("{text:?} is no whole number of seconds; give one such as 60 or 60s"));
+                return Err(format!(
+                    "{text:?} is not a whole number of seconds; give a number such as 60 or 60s"
+                ));
             }
             time.as_secs()
         };
@@ -134,10 +136,8 @@ impl FromStr for PerSecond {
         match number.trim().parse::<f64>().map(|rate| rate * factor) {
             Ok(rate) if (MIN..=MAX).contains(&rate) => Ok(Self(rate)),
             Ok(rate) if rate > 0.0 && rate < MIN => Err(format!("{text} per second is less than {MIN}")),
-            Ok(rate) if rate > MAX => {
-                Err(format!("{text} per second is more than the {MAX} that a run may have"))
-            }
-            _ => Err(format!("invalid rate {text:?}: give one above 0 per second, such as 100 or 100/s")),
+            Ok(rate) if rate > MAX => Err(format!("{text} per second exceeds the maximum of {MAX}")),
+            _ => Err(format!("invalid rate {text:?}: give a rate above 0 per second, such as 100 or 100/s")),
         }
     }
 }
@@ -164,7 +164,7 @@ impl<const MIN: u64, const MAX: u64> FromStr for Whole<MIN, MAX> {
 }
 
 impl<const MIN: u64, const MAX: u64> Whole<MIN, MAX> {
-    /// The number as a type that holds its maximum.
+    /// The number as a type that can hold its maximum.
     #[must_use]
     pub fn get<N: TryFrom<u64>>(self) -> N {
         N::try_from(self.0).ok().expect("the maximum was chosen to fit its type")
@@ -186,11 +186,13 @@ impl FromStr for Address {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let address = text.parse().map(Self);
-        address.map_err(|_| format!("{text:?} is no IP address of this machine; give one such as 127.0.0.2"))
+        address.map_err(|_| {
+            format!("{text:?} is not an IP address; give an address of this machine, such as 127.0.0.2")
+        })
     }
 }
 
-/// Has clap read these types by their `FromStr`.
+/// Lets clap read these types by their `FromStr`.
 macro_rules! read_by_clap {
     ($($type:ty $(, const $bound:ident: $of:ty)*;)+) => {
         $(impl<$(const $bound: $of),*> ValueParserFactory for $type {
@@ -219,7 +221,7 @@ mod tests {
     use super::{PerSecond, PositiveTime, Seconds, Time, Whole};
 
     #[test]
-    fn times_need_a_unit_but_for_zero_and_end_with_a_day() {
+    fn times_need_a_unit_except_zero_and_are_at_most_a_day() {
         assert_eq!("250ms".parse(), Ok(Time(Duration::from_millis(250))));
         assert_eq!("1m 30s".parse(), Ok(Time(Duration::from_secs(90))));
         assert_eq!("0".parse(), Ok(Time(Duration::ZERO)));
@@ -227,11 +229,11 @@ mod tests {
         for wrong in ["5", "", "-1s", "soon", "1 parsec", "25h"] {
             assert!(wrong.parse::<Time>().is_err(), "{wrong}");
         }
-        assert!("0".parse::<PositiveTime>().unwrap_err().contains("give one such as 5s"));
+        assert!("0".parse::<PositiveTime>().unwrap_err().contains("give a time such as 5s"));
     }
 
     #[test]
-    fn what_mqtt_counts_in_seconds_is_a_plain_number_or_a_time_with_its_unit() {
+    fn seconds_are_a_plain_number_or_a_time_with_its_unit() {
         for (text, seconds) in [("60", 60), ("60s", 60), ("1m", 60), ("4294967294", u32::MAX - 1)] {
             assert_eq!(text.parse(), Ok(Seconds::<1>(seconds)), "{text}");
         }
@@ -252,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn whole_numbers_keep_their_bounds_and_fit_their_type() {
+    fn whole_numbers_are_bounded_and_fit_their_type() {
         assert_eq!("1_00".parse(), Ok(Whole::<1, 100>(100)));
         assert_eq!(Whole::<1, 100>(100).get::<u8>(), 100);
         for wrong in ["0", "101", "-1", "1.5", "many", ""] {

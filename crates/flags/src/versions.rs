@@ -5,10 +5,10 @@ use ungraceful_mqtt::ProtocolVersion;
 
 use crate::reader::reader;
 
-/// Which versions to speak.
+/// The flag for MQTT versions.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Versions {
-    /// MQTT versions, separated by commas: 3.1.1 (or 4), 5 (or 5.0) [default: both, those that the broker speaks]
+    /// MQTT versions, separated by commas: 3.1.1 (or 4), 5 (or 5.0) [default: both, if the broker supports them]
     #[arg(
         short = 'V',
         long,
@@ -20,17 +20,17 @@ pub struct Versions {
     pub protocol_version: Vec<ProtocolVersion>,
 }
 
-/// Versions that a run is to speak.
+/// The selected versions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wanted {
     /// The versions, each once, older ones first.
     pub versions: Vec<ProtocolVersion>,
-    /// Whether the user named them: a broker that does not speak one of these ends the run before it begins.
+    /// Whether the user named them: then a broker that does not support one of them ends the run before it begins.
     pub are_named: bool,
 }
 
 impl Versions {
-    /// Those that were named; both when none was.
+    /// The named versions; both when none is named.
     #[must_use]
     pub fn wanted(&self) -> Wanted {
         let are_named = !self.protocol_version.is_empty();

@@ -1,9 +1,9 @@
-//! The least that a generator can cost: plain system calls on bytes that were there before, and a sink to send them to.
+//! The least that a generator can cost: plain system calls on prepared bytes, and a sink to send them to.
 //!
 //! `scripts/bench-peers` runs it beside `ungraceful-bench` and the tools of others. Loopback only.
 //!
 //! Usage:
-//! - `bench_floor sink` tells its port and answers CONNECT, SUBSCRIBE, PUBLISH and PINGREQ until standard input ends
+//! - `bench_floor sink` prints its port and answers CONNECT, SUBSCRIBE, PUBLISH and PINGREQ until standard input ends
 //! - `bench_floor qos0|qos1|sparse|e2e0|e2e1 PORT MESSAGES` sends so many and prints its own CPU in ns per message
 //! - `bench_floor connect PORT CONNECTIONS` connects so many, prints its own CPU in ns per connection
 
@@ -70,7 +70,7 @@ fn sink() -> io::Result<()> {
     io::stdin().read_to_end(&mut Vec::new()).map(|_| ())
 }
 
-/// Answers one client until it goes. Speaks as much of both versions as a generator needs.
+/// Answers one client until it leaves, in as much of both versions as a generator needs.
 fn serve(mut peer: TcpStream) -> io::Result<()> {
     let (mut buffer, mut filled) = (vec![0_u8; 16 * 1024], 0);
     let mut is_version_5 = false;
@@ -210,7 +210,7 @@ fn qos1(port: u16, messages: usize) -> io::Result<u64> {
     Ok(cpu_ns() - began)
 }
 
-/// One message per write, each when it is due: what an open loop can't do without is one wait and one write each.
+/// One message per write, each when it is due: an open loop needs at least one wait and one write for each.
 fn paced(stream: &mut TcpStream, one: &[u8], messages: usize, per_second: u64) -> io::Result<()> {
     // The thread's own timers to the microsecond, as the generator has them.
     let _best_effort = set_current_timer_slack(NonZeroU64::new(1));
@@ -222,7 +222,7 @@ fn paced(stream: &mut TcpStream, one: &[u8], messages: usize, per_second: u64) -
             tv_sec: (due_ns / SECOND_NS).cast_signed(),
             tv_nsec: (due_ns % SECOND_NS).cast_signed(),
         };
-        // One that is due already is not waited for.
+        // Returns at once for one that is due already.
         clock_nanosleep_absolute(ClockId::Monotonic, &due)?;
         stream.write_all(one)?;
     }

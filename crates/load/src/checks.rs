@@ -1,5 +1,5 @@
-//! What a load's record is judged by: whether it was carried out, and whether messages were accepted and lost. Nothing here
-//! accuses a broker: what it may refuse and drop under load is its operator's choice, and what is too much the user's
+//! The checks of a load's record: whether it was carried out, and whether messages were accepted and lost. None can be
+//! violated: what a broker may refuse and drop under load is its operator's choice, and the limit is the user's
 //! threshold. Where nothing came, nothing holds.
 
 use std::collections::BTreeMap;
@@ -47,7 +47,7 @@ fn most_frequent(what: &str, by_reason: &BTreeMap<String, u64>) -> Option<String
     Some(format!("{} were {what}, most often ({count}): {reason}", sum(by_reason)))
 }
 
-/// What fell due was sent.
+/// Every message that fell due was sent.
 fn reaches_the_rate(record: &Record) -> Option<Finding> {
     let load = record.load.as_ref().filter(|load| load.release != Release::Nothing)?;
     let all = load.all();
@@ -100,7 +100,6 @@ fn accepts_the_messages(record: &Record) -> Option<Finding> {
     })
 }
 
-/// What helps against a refusal.
 fn cure(code: u8) -> Option<&'static str> {
     match ReasonCode(code) {
         ReasonCode::PACKET_TOO_LARGE => Some("the broker takes smaller messages only: lower --size"),
@@ -114,7 +113,7 @@ fn cure(code: u8) -> Option<&'static str> {
     }
 }
 
-/// What was sent came.
+/// Every message that was sent came.
 fn loses_nothing(record: &Record) -> Option<Finding> {
     let load = record.load.as_ref()?;
     if load.publishers == 0 || load.subscribers == 0 {
@@ -123,10 +122,10 @@ fn loses_nothing(record: &Record) -> Option<Finding> {
     let all = load.all();
     if all.expected == 0 {
         let why = match (load.foreign, all.refused_in_all()) {
-            (0, 0) => "no message was to come to any subscriber".to_owned(),
-            (0, _) => "no message that was accepted was to come to any subscriber".to_owned(),
+            (0, 0) => "no message was expected by any subscriber".to_owned(),
+            (0, _) => "no accepted message was expected by any subscriber".to_owned(),
             (foreign, _) => format!(
-                "{foreign} messages came, and none of them has a stamp to follow it by: put %x into it"
+                "{foreign} messages came, and none of them has a stamp that identifies it: put %x into it"
             ),
         };
         return Some(Finding::inconclusive(why));
@@ -160,14 +159,14 @@ fn loses_nothing(record: &Record) -> Option<Finding> {
             let (unknown, others) = (all.unknown, all.duplicated + all.reordered);
             match (unknown, others) {
                 (0, others) => format!("{others} deliveries came more than once or out of order"),
-                (unknown, _) => format!("of {unknown} deliveries nobody can tell whose loss they are"),
+                (unknown, _) => format!("{unknown} deliveries neither arrived nor were lost by the broker"),
             }
         };
         Finding::differs(all.delivered, note, evidence)
     })
 }
 
-/// To subscribers without publishers of ours, something came that was published while they listened.
+/// Without publishers of the load, its subscribers received something that was published meanwhile.
 fn receives_live_messages(record: &Record) -> Option<Finding> {
     let load = record.load.as_ref().filter(|load| load.publishers == 0 && load.subscribers > 0)?;
     let besides = match load.retained {

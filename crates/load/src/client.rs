@@ -1,31 +1,28 @@
-//! One client of a load: its socket, how far it is, and what is still to be read and written.
+//! One client of a load: its socket, its stage, and what is still to be read and written.
 
 use ungraceful_mqtt::Oddity;
 
 use crate::publisher::Publisher;
 use crate::socket::{Moved, Socket};
 
-/// What may wait behind what the socket has not taken yet: an answer to each of the 65,535 messages that a broker can have
-/// under way, in its shortest form.
+/// Most bytes that may wait behind what the socket has not taken yet: an answer, in its shortest form, to each of the
+/// 65,535 messages that a broker can have under way.
 const BEHIND_BYTES_MAX: usize = 4 * u16::MAX as usize;
-/// How a connection ended that we ended ourselves, because its broker sends and does not read.
-const NOT_READ: &str = "a broker that sends on and does not read the answers";
+/// How we ended a connection whose broker sends and does not read.
+const NOT_READ: &str = "a broker that sends without reading the answers";
 
 /// What a client does once it is connected.
 #[derive(Debug)]
 pub(crate) enum Role {
     /// It publishes.
     Publisher(Box<Publisher>),
-    /// It subscribes; what comes goes to the receiver with this place among those of the thread.
-    Subscriber {
-        /// The receiver's place.
-        receiver: usize,
-    },
+    /// It subscribes; its messages go to the receiver with this place among those of the thread.
+    Subscriber { receiver: usize },
     /// It stays connected.
     Idle,
 }
 
-/// How far a client is. Instants in µs of the run's clock.
+/// The stage of a client. Instants in µs of the run's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
     /// Not begun.
@@ -36,13 +33,12 @@ pub(crate) enum Stage {
     Greeting { established_us: u64 },
     /// SUBSCRIBE sent.
     Subscribing { since_us: u64 },
-    /// It does what it is there for.
+    /// It does its work.
     Ready,
     /// Refused, lost or left.
     Gone,
 }
 
-/// A client.
 #[derive(Debug)]
 pub(crate) struct Client {
     pub(crate) role: Role,
@@ -55,9 +51,9 @@ pub(crate) struct Client {
     /// What the socket has not taken yet.
     unsent: Vec<u8>,
     unsent_from: usize,
-    /// Bytes that were added to what the socket had not taken: as many of them as can be left.
+    /// Bytes added behind what the socket had not taken; as many of them as can be left.
     behind: usize,
-    /// Whether we are told when the socket takes more.
+    /// Whether the kernel reports when the socket takes more.
     pub(crate) waits_for_room: bool,
     /// Keep Alive in µs; 0 for none.
     pub(crate) keep_alive_us: u64,
@@ -87,19 +83,19 @@ impl Client {
         }
     }
 
-    /// Whether everything that was handed to it has gone to the kernel.
+    /// Whether everything has gone to the kernel.
     pub(crate) fn is_drained(&self) -> bool {
         self.unsent.is_empty()
     }
 
-    /// Hands over bytes that can't be taken back: what the socket does not take now goes out when it does. Returns how
-    /// the connection ended, if it did.
+    /// Sends bytes that can't be taken back: what the socket does not take now goes out later. Returns how the
+    /// connection ended, if it did.
     pub(crate) fn send(&mut self, bytes: &[u8], now_us: u64) -> Option<&'static str> {
         if bytes.is_empty() {
             return None;
         }
         if !self.unsent.is_empty() {
-            // What came behind is at the end, so of it no more can be left than of everything.
+            // These bytes are at the end, so no more of them can be left than of everything.
             self.behind = self.behind.min(self.unsent.len() - self.unsent_from) + bytes.len();
             if self.behind > BEHIND_BYTES_MAX {
                 return Some(NOT_READ);
@@ -120,7 +116,7 @@ impl Client {
         None
     }
 
-    /// Writes once, and nothing is kept of what does not go.
+    /// Writes once, and keeps nothing of what the socket does not take.
     pub(crate) fn write(&mut self, bytes: &[u8], now_us: u64) -> Moved {
         self.last_sent_us = now_us;
         match &mut self.socket {
@@ -129,12 +125,12 @@ impl Client {
         }
     }
 
-    /// Keeps the rest of a packet of which the beginning went out.
+    /// Keeps the rest of a packet whose beginning went out.
     pub(crate) fn keep_unsent(&mut self, bytes: &[u8]) {
         self.unsent.extend_from_slice(bytes);
     }
 
-    /// The socket takes more: goes on with what is kept. Returns how the connection ended, if it did.
+    /// The socket takes more: sends what is kept. Returns how the connection ended, if it did.
     pub(crate) fn go_on(&mut self, now_us: u64) -> Option<&'static str> {
         if self.unsent.is_empty() {
             return None;
@@ -153,7 +149,7 @@ impl Client {
         None
     }
 
-    /// Lets go of the socket: what is open is closed, and nothing is sent any more.
+    /// Closes the socket; nothing is sent any more.
     pub(crate) fn let_go(&mut self) {
         self.stage = Stage::Gone;
         self.socket = None;
@@ -166,7 +162,7 @@ impl Client {
     }
 }
 
-/// What a broker sent that can't be gone on with, in words.
+/// Describes bytes of a broker that end the connection.
 pub(crate) fn unreadable(oddity: Option<Oddity>) -> String {
     oddity.map_or_else(
         || "bytes that are no MQTT".to_owned(),
@@ -180,7 +176,7 @@ mod tests {
 
     static ANSWERS: [u8; 100_000] = [0; 100_000];
 
-    /// A client whose socket took all but one byte of what it was handed.
+    /// A client whose socket took all but one byte.
     fn behind() -> Client {
         let mut client = Client::new(Role::Idle, 0, 0);
         client.keep_unsent(&[0]);
@@ -188,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broker_that_reads_its_answers_slowly_is_not_cut_and_what_it_read_is_let_go_of() {
+    fn a_slow_reader_of_answers_is_not_cut() {
         let mut client = behind();
         for _ in 0..100 {
             assert_eq!(client.send(&ANSWERS, 0), None);

@@ -1,16 +1,13 @@
-//! What of one publisher's messages came to one receiver: a subscriber, or the group of a Shared Subscription. Exact,
-//! and bounded: memory grows with gaps and not with messages, and where there are too many gaps the oldest are
-//! closed.
+//! The deliveries of one publisher's messages to one receiver: a subscriber, or the group of a Shared Subscription. Exact
+//! and bounded: memory grows with gaps and not with messages, and with too many gaps the oldest are closed.
 
 use std::ops::RangeInclusive;
 
 use rangemap::RangeInclusiveSet;
 
-/// Gaps that are kept of one publisher and receiver. Of a message in an older gap it can't be told any more whether it
-/// came before.
+/// Gaps kept of one publisher and receiver. Whether a message in an older gap came before is unknown.
 const GAPS_MAX: usize = 100_000;
 
-/// What a delivery was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// The first copy, in order.
@@ -19,7 +16,7 @@ pub(crate) enum Kind {
     Overtaken,
     /// One more copy.
     Duplicate,
-    /// So old that it can't be told.
+    /// Too old to know whether it is a copy.
     TooOld,
 }
 
@@ -36,7 +33,7 @@ struct Closed {
 pub(crate) struct Missing {
     /// Those that are known one by one.
     pub(crate) known: RangeInclusiveSet<u64>,
-    /// How many more are, among so many gaps that they were put together.
+    /// How many more, among gaps that were put together.
     pub(crate) others: u64,
 }
 
@@ -49,7 +46,6 @@ pub(crate) struct Deliveries {
     gaps: RangeInclusiveSet<u64>,
     /// Gaps below this were closed, and are in `closed`.
     floor: u64,
-    /// Gaps that were closed.
     closed: Vec<Closed>,
     /// First copies of messages that count.
     pub(crate) delivered: u64,
@@ -113,7 +109,6 @@ impl Deliveries {
         }
     }
 
-    /// The number after the largest that came.
     pub(crate) fn next(&self) -> u64 {
         self.next
     }
@@ -149,9 +144,9 @@ mod tests {
     use super::{Deliveries, GAPS_MAX, Kind, length};
 
     #[test]
-    fn each_copy_is_told_for_what_it_is() {
+    fn each_copy_is_recognised() {
         let mut deliveries = Deliveries::default();
-        let told = [0, 1, 4, 2, 4, 2, 5, 3].map(|sequence| deliveries.deliver(sequence, true));
+        let seen = [0, 1, 4, 2, 4, 2, 5, 3].map(|sequence| deliveries.deliver(sequence, true));
         let expected = [
             Kind::First,
             Kind::First,
@@ -162,7 +157,7 @@ mod tests {
             Kind::First,
             Kind::Overtaken,
         ];
-        assert_eq!(told, expected);
+        assert_eq!(seen, expected);
         assert_eq!((deliveries.delivered, deliveries.duplicated, deliveries.reordered), (6, 2, 2));
         assert_eq!(length(&deliveries.missing(0, 6).known), 0);
     }
@@ -180,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_of_the_warm_up_are_followed_and_not_counted() {
+    fn messages_of_the_warm_up_are_followed_but_not_counted() {
         let mut deliveries = Deliveries::default();
         for (sequence, counts) in [(0, false), (0, false), (2, false), (1, false), (3, true)] {
             deliveries.deliver(sequence, counts);
@@ -204,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn however_many_gaps_there_are_no_number_that_came_is_missing() {
+    fn with_any_number_of_gaps_no_number_that_came_is_missing() {
         let mut deliveries = Deliveries::default();
         let came = 3 * GAPS_MAX as u64;
         for number in 0..came {

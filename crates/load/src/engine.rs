@@ -1,4 +1,4 @@
-//! The load as the rig runs it: threads started with their shares, told when to begin, and summed up at the end.
+//! The load as the rig runs it: threads get their shares, begin on order, and are summed up at the end.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -9,8 +9,7 @@ use std::time::Duration;
 use ungraceful_mqtt::{ProtocolVersion, STAMP_LEN};
 use ungraceful_record::live::LiveLoad;
 use ungraceful_record::load::{LoadRecord, RetainedRecord};
-use ungraceful_record::scale::micros;
-use ungraceful_record::scale::{counted, span};
+use ungraceful_record::scale::{counted, micros, span};
 use ungraceful_rig::error::RunError;
 use ungraceful_rig::run::load::{DRAIN_WITHIN, Load, LoadStage, LoadUnderWay, QUIET};
 
@@ -39,13 +38,13 @@ impl Engine {
         Self { settings: Arc::new(settings) }
     }
 
-    /// What it is made of.
+    /// The settings.
     #[must_use]
     pub fn settings(&self) -> &LoadSettings {
         &self.settings
     }
 
-    /// Who publishes to whom, in words.
+    /// Who publishes to whom, as a text.
     #[must_use]
     pub fn shape_in_words(&self) -> String {
         in_words(&self.settings)
@@ -57,7 +56,7 @@ impl Engine {
         payload_bytes(&self.settings.payload)
     }
 
-    /// What the broker can't do of it.
+    /// Rejects what the broker does not support.
     fn check(&self, stage: &LoadStage) -> Result<(), RunError> {
         let settings = &self.settings;
         let highest = settings.qos.highest();
@@ -104,7 +103,7 @@ impl Load for Engine {
         let heard = heard(settings, threads)?;
         let (mut running, mut progress) = (Vec::new(), Vec::new());
         for (thread, share) in (0..threads).zip(shares.drain(..)) {
-            let told = Arc::new(Progress::default());
+            let of_thread = Arc::new(Progress::default());
             let job = Job {
                 thread,
                 threads,
@@ -115,14 +114,14 @@ impl Load for Engine {
                 planned: share.planned,
                 receivers: share.receivers,
                 heard: heard.clone(),
-                progress: Arc::clone(&told),
+                progress: Arc::clone(&of_thread),
                 orders: Arc::clone(&orders),
             };
             let spawned = std::thread::Builder::new().name(format!("load-{thread}")).spawn(move || work(job));
             let handle =
                 spawned.map_err(|error| RunError::Environment(format!("cannot start a thread: {error}")))?;
             running.push(handle);
-            progress.push(told);
+            progress.push(of_thread);
         }
         Ok(Box::new(UnderWay {
             settings: Arc::clone(settings),
@@ -135,8 +134,8 @@ impl Load for Engine {
     }
 }
 
-/// Where publishers learn what has come to their subscribers; absent where they do not wait for it: by a schedule, without
-/// subscribers of ours, and with messages that can't be followed.
+/// Where publishers see how far their subscribers are; absent where they don't wait for them: with a schedule,
+/// without subscribers of ours, and with messages that can't be followed.
 fn heard(settings: &LoadSettings, threads: u32) -> Result<Option<Arc<Heard>>, RunError> {
     if settings.end_to_end_window().is_none() {
         return Ok(None);
@@ -146,7 +145,7 @@ fn heard(settings: &LoadSettings, threads: u32) -> Result<Option<Arc<Heard>>, Ru
     Ok(Some(Arc::new(heard)))
 }
 
-/// Whether the broker takes packets as large as this publisher's, by its CONNACK.
+/// Whether the broker accepts packets as large as this publisher's, by its CONNACK.
 fn check_size(publisher: &Publisher, settings: &LoadSettings, stage: &LoadStage) -> Result<(), RunError> {
     let usage = |error| RunError::Environment(format!("the load's messages can't be written: {error}"));
     let context = Context { run: 0, version: stage.version, started_ms: 0, counted_from_us: 0 };
@@ -169,14 +168,12 @@ fn check_size(publisher: &Publisher, settings: &LoadSettings, stage: &LoadStage)
     )))
 }
 
-/// What one thread gets.
 #[derive(Debug, Default)]
 struct Share {
     planned: Vec<Planned>,
     receivers: Vec<Receiver>,
 }
 
-/// Topic and ClientID of a publisher.
 fn publisher_of(settings: &LoadSettings, stage: &LoadStage, number: u32) -> (String, String) {
     let client_id = format!("{}p{number:05x}", stage.client_id_prefix);
     let user_name = stage.credentials.user_name.as_deref().unwrap_or_default();
@@ -188,7 +185,7 @@ fn template(settings: &LoadSettings, stage: &LoadStage) -> String {
     settings.topic.clone().unwrap_or_else(|| format!("{}/load/%i", stage.topic_root))
 }
 
-/// Who is on which thread: publishers and subscribers in turn, those that share a subscription together.
+/// The clients of each thread: publishers and subscribers in turn, those that share a subscription together.
 fn shares(settings: &LoadSettings, stage: &LoadStage, threads: u32) -> Result<Vec<Share>, RunError> {
     let mut shares: Vec<Share> = (0..threads).map(|_| Share::default()).collect();
     let keep_alive_us = u64::from(settings.keep_alive_s) * 1_000_000;
@@ -256,7 +253,6 @@ fn shares(settings: &LoadSettings, stage: &LoadStage, threads: u32) -> Result<Ve
     Ok(shares)
 }
 
-/// The running load.
 struct UnderWay {
     settings: Arc<LoadSettings>,
     stage: LoadStage,
@@ -276,7 +272,8 @@ impl UnderWay {
         if !self.settings.payload.has_stamp() || self.settings.publishers == 0 {
             return 0;
         }
-        // Refused ones are among them: a broker may deliver them all the same, so that nothing would tell when all came.
+        // Refused ones are included: a broker may deliver them all the same, so that nothing would show when all
+        // came.
         let sent = sum(&self.progress, |progress| &progress.sent);
         let subscribers = sum(&self.progress, |progress| &progress.subscribers_ready);
         let each = match self.settings.shape {
@@ -285,13 +282,11 @@ impl UnderWay {
         };
         sent * each
     }
-}
 
-impl UnderWay {
     /// Removes what the publishers had retained; absent where they had nothing.
     fn remove_retained(&self, ended: &[Ended]) -> Option<RetainedRecord> {
         let publishers = ended.iter().flat_map(|thread| &thread.publishers);
-        // Where nothing was sent, what is retained is somebody else's.
+        // Where nothing was sent, what is retained is from others.
         let publishers =
             publishers.filter(|publisher| self.settings.message.retain && publisher.counted.1 > 0);
         let topics: BTreeSet<String> = publishers
@@ -327,7 +322,7 @@ impl LoadUnderWay for UnderWay {
         if self.orders.stop.load(Relaxed) {
             return self.threads.iter().all(JoinHandle::is_finished);
         }
-        // What waits is read before what was sent: when nothing waits, what was sent is all that will be.
+        // What waits is read before what was sent: when nothing waits, no more will be sent.
         let is_over = self.progress.iter().all(|progress| progress.is_over.load(Acquire));
         let nothing = |of: fn(&Progress) -> &std::sync::atomic::AtomicU64| {
             self.progress.iter().all(|progress| of(progress).load(Acquire) == 0)

@@ -1,4 +1,4 @@
-//! What one thread measured: histograms of the last second, which are handed over, and of all of it.
+//! What one thread measured: histograms of the last second, which are handed over, and of the whole time.
 
 use hdrhistogram::Histogram;
 use ungraceful_record::metric::{Metric, histogram, merge};
@@ -19,7 +19,6 @@ const METRICS: [Metric; 10] = [
     Metric::SubackTime,
 ];
 
-/// Which of the histograms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Timed {
     PublishResponse,
@@ -40,19 +39,18 @@ pub(crate) struct Figures {
     second: [Option<Histogram<u64>>; METRICS.len()],
     whole: [Option<Histogram<u64>>; METRICS.len()],
     pub(crate) counters: Counters,
-    /// What could not be handed over the last time.
+    /// What there was no room for the last time.
     kept: Interval,
 }
 
 impl Figures {
-    /// Records a time in µs.
     #[inline]
     pub(crate) fn record(&mut self, timed: Timed, us: u64) {
         self.second[timed as usize].get_or_insert_with(histogram).saturating_record(us);
     }
 
-    /// Takes what was measured since the last call. Everything of a load belongs to its own phase: what is of its warm-up
-    /// was never recorded.
+    /// Takes what was measured since the last call. All of it belongs to the load's own phase: the warm-up was never
+    /// recorded.
     pub(crate) fn take(&mut self) -> Interval {
         let mut interval = std::mem::take(&mut self.kept);
         let counters = std::mem::take(&mut self.counters);
@@ -70,7 +68,7 @@ impl Figures {
         interval
     }
 
-    /// Keeps what nobody had room for.
+    /// Keeps what there was no room for.
     pub(crate) fn keep(&mut self, interval: Interval) {
         self.kept = interval;
     }
@@ -89,7 +87,7 @@ mod tests {
     use super::{Figures, METRICS, Timed};
 
     #[test]
-    fn each_time_is_handed_over_once_under_its_own_name_and_kept_in_the_whole() {
+    fn each_time_is_handed_over_once_under_its_own_name() {
         let all = [
             Timed::PublishResponse,
             Timed::PublishService,
@@ -122,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_had_room_for_is_handed_over_the_next_time() {
+    fn what_found_no_room_is_handed_over_the_next_time() {
         let mut figures = Figures::default();
         figures.record(Timed::Lag, 7);
         figures.counters.load_offered = 1;

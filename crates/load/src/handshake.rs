@@ -12,8 +12,7 @@ use crate::settings::LoadSettings;
 
 /// The CONNECT of a client.
 ///
-/// # Errors
-/// In words, what of it can't be written.
+/// The error says what of it can't be written.
 pub(crate) fn connect(
     client_id: &str,
     credentials: &Credentials,
@@ -30,8 +29,7 @@ pub(crate) fn connect(
 
 /// The SUBSCRIBE of a client.
 ///
-/// # Errors
-/// In words, what of it can't be written.
+/// The error says what of it can't be written.
 pub(crate) fn subscribe(filter: &str, qos: QoS, version: ProtocolVersion) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     Subscribe::new(PacketIdentifier::MIN, &[Subscription::new(filter, qos)])
@@ -48,9 +46,8 @@ fn coded(packet: &str, code: u8, name: Option<&str>) -> String {
 
 /// What a client may do by its CONNACK.
 ///
-/// # Errors
-/// In words, why it can't go on: refused, or not allowed what the load needs.
-pub(crate) fn greeted(
+/// The error says why the client can't go on: it was refused, or the broker does not allow what the load needs.
+pub(crate) fn check_connack(
     client: &mut Client,
     connack: &ConnAck<'_>,
     settings: &LoadSettings,
@@ -85,9 +82,8 @@ pub(crate) fn greeted(
 
 /// What the SUBACK grants.
 ///
-/// # Errors
-/// In words, why the subscription is not what was asked for.
-pub(crate) fn subscribed(suback: &SubAck<'_>, asked: QoS, version: ProtocolVersion) -> Result<(), String> {
+/// The error says why the subscription is not what was asked for.
+pub(crate) fn check_suback(suback: &SubAck<'_>, asked: QoS, version: ProtocolVersion) -> Result<(), String> {
     let Some(code) = suback.codes().next() else { return Err("SUBACK without a Reason Code".to_owned()) };
     if code.0 >= 0x80 {
         let name = match version {
@@ -96,7 +92,7 @@ pub(crate) fn subscribed(suback: &SubAck<'_>, asked: QoS, version: ProtocolVersi
         };
         return Err(coded("SUBACK", code.0, name));
     }
-    // Served at less than it asked for, a subscriber may lose what the load would call lost at QoS 1 or 2.
+    // A subscriber with a lower QoS than it asked for may lose what the load would call lost at QoS 1 or 2.
     if code.0 < asked.level() {
         return Err(format!("SUBACK grants QoS {} in place of {}: give -q {0}", code.0, asked.level()));
     }
@@ -107,7 +103,7 @@ pub(crate) fn subscribed(suback: &SubAck<'_>, asked: QoS, version: ProtocolVersi
 mod tests {
     use ungraceful_mqtt::{ConnAck, PacketIdentifier, Properties, Property, ProtocolVersion, QoS, SubAck};
 
-    use super::{greeted, subscribed};
+    use super::{check_connack, check_suback};
     use crate::client::{Client, Role};
     use crate::engine::tests::settings;
     use crate::publisher::tests::publisher;
@@ -120,7 +116,7 @@ mod tests {
         settings: &LoadSettings,
     ) -> Result<(), String> {
         let connack = ConnAck { properties: Properties::List(properties), ..ConnAck::new(code) };
-        greeted(client, &connack, settings, ProtocolVersion::V5)
+        check_connack(client, &connack, settings, ProtocolVersion::V5)
     }
 
     fn client() -> Client {
@@ -128,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_keeps_to_the_brokers_receive_maximum_and_to_its_keep_alive() {
+    fn a_client_keeps_to_receive_maximum_and_server_keep_alive() {
         let mut client = client();
         let properties = [Property::ReceiveMaximum(7), Property::ServerKeepAlive(5)];
         assert_eq!(greet(&mut client, 0, &properties, &settings()), Ok(()));
@@ -137,17 +133,17 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_is_told_with_its_code_and_name() {
+    fn a_refusal_has_its_code_and_name() {
         assert_eq!(
             greet(&mut client(), 0x87, &[], &settings()),
             Err("CONNACK 0x87 Not authorized".to_owned())
         );
-        let of_3_1_1 = greeted(&mut client(), &ConnAck::new(5), &settings(), ProtocolVersion::V3_1_1);
+        let of_3_1_1 = check_connack(&mut client(), &ConnAck::new(5), &settings(), ProtocolVersion::V3_1_1);
         assert!(of_3_1_1.unwrap_err().starts_with("CONNACK 0x05"));
     }
 
     #[test]
-    fn what_the_broker_does_not_take_is_told_with_the_cure() {
+    fn what_the_broker_does_not_support_is_an_error_with_its_cure() {
         let alias = MessageSettings { topic_alias: true, ..MessageSettings::default() };
         let with_alias = LoadSettings { message: alias, ..settings() };
         assert!(greet(&mut client(), 0, &[], &with_alias).unwrap_err().contains("--topic-alias"));
@@ -159,13 +155,13 @@ mod tests {
     }
 
     #[test]
-    fn a_subscription_at_less_than_was_asked_for_is_none() {
-        let told = |code: u8| {
+    fn a_subscription_at_a_lower_qos_is_an_error() {
+        let granted = |code: u8| {
             let codes = [code];
-            subscribed(&SubAck::new(PacketIdentifier::MIN, &codes), QoS::AtLeastOnce, ProtocolVersion::V5)
+            check_suback(&SubAck::new(PacketIdentifier::MIN, &codes), QoS::AtLeastOnce, ProtocolVersion::V5)
         };
-        assert_eq!((told(1), told(2)), (Ok(()), Ok(())));
-        assert!(told(0).unwrap_err().contains("give -q 0"));
-        assert_eq!(told(0x87), Err("SUBACK 0x87 Not authorized".to_owned()));
+        assert_eq!((granted(1), granted(2)), (Ok(()), Ok(())));
+        assert!(granted(0).unwrap_err().contains("give -q 0"));
+        assert_eq!(granted(0x87), Err("SUBACK 0x87 Not authorized".to_owned()));
     }
 }

@@ -1,5 +1,5 @@
-//! Closes a closed loop end to end: how far the subscribers of each publisher are, so that no publisher is further ahead of
-//! them than its window. Shared by all threads: subscribers note what comes, and publishers wait for it.
+//! Closes a closed loop end to end: how far the subscribers of each publisher are, so that no publisher is further
+//! ahead of them than its window. Shared by all threads: subscribers note arrivals, and publishers wait for them.
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -10,16 +10,16 @@ use std::sync::{Mutex, PoisonError};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::Errno;
 
-/// No position that is waited for.
-const NOBODY_WAITS: u64 = u64::MAX;
+/// No position is waited for.
+const NO_WAITER: u64 = u64::MAX;
 
 /// How far the subscribers of one publisher are.
 #[derive(Debug)]
 struct OfPublisher {
-    /// Its receivers that are there.
+    /// Its receivers that are connected.
     receivers: AtomicU64,
-    /// The sum over them of the number after the largest that came: gaps are passed over, so that a lost message keeps
-    /// nobody waiting once a later one has come.
+    /// The sum over them of the number after the largest that came. Gaps are skipped, so that a lost message holds up
+    /// no publisher once a later one has come.
     position: AtomicU64,
     /// The position at which the publisher goes on.
     wanted: AtomicU64,
@@ -42,27 +42,24 @@ pub(crate) struct Heard {
     window: u64,
 }
 
-/// What of a publisher is on its way to its subscribers and not waited for any more, because nothing came for a while.
+/// Messages on their way to a publisher's subscribers that it no longer waits for, because nothing came for a while.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Forgiven {
+pub(crate) struct WrittenOff {
     /// Deliveries.
     deliveries: u64,
-    /// All messages below this number are meant: when the subscribers are past it, nothing is forgiven any more.
+    /// The messages below this number are meant: once the subscribers are past it, this is reset.
     below: u64,
 }
 
 impl Heard {
-    /// For so many publishers on so many threads.
-    ///
-    /// # Errors
-    /// When the kernel has no descriptor to give.
+    /// For so many publishers on so many threads. Fails when the kernel has no descriptor.
     pub(crate) fn new(publishers: u32, threads: u32, window: u16) -> Result<Self, Errno> {
         let flags = EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC;
         let bell = || Ok(Bell { woken: Mutex::default(), event: eventfd(0, flags)? });
         let nothing = || OfPublisher {
             receivers: AtomicU64::new(0),
             position: AtomicU64::new(0),
-            wanted: AtomicU64::new(NOBODY_WAITS),
+            wanted: AtomicU64::new(NO_WAITER),
         };
         Ok(Self {
             publishers: (0..publishers).map(|_| nothing()).collect(),
@@ -71,44 +68,44 @@ impl Heard {
         })
     }
 
-    /// What becomes readable when a publisher of this thread may go on.
+    /// Becomes readable when a publisher of this thread may go on.
     pub(crate) fn bell(&self, thread: u32) -> BorrowedFd<'_> {
         self.bells[thread as usize].event.as_fd()
     }
 
-    /// The publishers of this thread that may go on, each told once.
+    /// The publishers of this thread that may go on, each listed once.
     pub(crate) fn woken(&self, thread: u32) -> VecDeque<u32> {
         let bell = &self.bells[thread as usize];
-        // Before the list is taken: who comes later rings again.
+        // Before the list is taken: a later wake-up rings again.
         let _rang = rustix::io::read(&bell.event, &mut [0; 8]);
         std::mem::take(&mut *bell.woken.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// A receiver of this publisher is there; nothing came to it yet.
+    /// A receiver of this publisher is connected; nothing came to it yet.
     pub(crate) fn join(&self, publisher: u32) {
         if let Some(of) = self.publishers.get(publisher as usize) {
             of.receivers.fetch_add(1, SeqCst);
         }
     }
 
-    /// A receiver that had come to `position` is there no more.
+    /// A receiver that had come to `position` is gone.
     pub(crate) fn leave(&self, publisher: u32, position: u64) {
         if let Some(of) = self.publishers.get(publisher as usize) {
             of.position.fetch_sub(position, SeqCst);
             of.receivers.fetch_sub(1, SeqCst);
-            of.wanted.store(NOBODY_WAITS, SeqCst);
+            of.wanted.store(NO_WAITER, SeqCst);
             self.wake(publisher);
         }
     }
 
-    /// A receiver came further, by so many numbers.
+    /// A receiver has come further, by so many numbers.
     #[inline]
     pub(crate) fn advance(&self, publisher: u32, by: u64) {
         let Some(of) = self.publishers.get(publisher as usize) else { return };
         let position = of.position.fetch_add(by, SeqCst) + by;
         let wanted = of.wanted.load(SeqCst);
-        // Of several that see it reached, one wakes the publisher.
-        if position >= wanted && of.wanted.compare_exchange(wanted, NOBODY_WAITS, SeqCst, SeqCst).is_ok() {
+        // Of several threads that see it reached, one wakes the publisher.
+        if position >= wanted && of.wanted.compare_exchange(wanted, NO_WAITER, SeqCst, SeqCst).is_ok() {
             self.wake(publisher);
         }
     }
@@ -121,14 +118,14 @@ impl Heard {
             woken.len() == 1
         };
         if was_empty {
-            // It fails only when it was rung 2^64 times and not heard.
+            // It fails only when it was rung 2^64 times without a reader.
             let _rung = rustix::io::write(&bell.event, &1_u64.to_ne_bytes());
         }
     }
 
-    /// The number that a publisher may send up to, which has sent `sent`; absent when it is to wait. It goes on when its
-    /// subscribers have half of its window, as with acknowledgements, and is woken then.
-    pub(crate) fn room(&self, publisher: u32, sent: u64, forgiven: &mut Forgiven) -> Option<u64> {
+    /// The number up to which a publisher may send that has sent `sent`; absent when it must wait. It goes on when
+    /// its subscribers have half of its window, as with acknowledgements, and is woken then.
+    pub(crate) fn room(&self, publisher: u32, sent: u64, written_off: &mut WrittenOff) -> Option<u64> {
         let of = self.publishers.get(publisher as usize)?;
         let receivers = of.receivers.load(SeqCst);
         if receivers == 0 {
@@ -137,17 +134,17 @@ impl Heard {
         let wanted = sent.saturating_sub(self.window / 2) * receivers;
         for is_armed in [false, true] {
             let position = of.position.load(SeqCst);
-            if position >= forgiven.below * receivers {
-                *forgiven = Forgiven::default();
+            if position >= written_off.below * receivers {
+                *written_off = WrittenOff::default();
             }
-            let position = position + forgiven.deliveries;
+            let position = position + written_off.deliveries;
             if position >= wanted {
-                of.wanted.store(NOBODY_WAITS, SeqCst);
+                of.wanted.store(NO_WAITER, SeqCst);
                 return Some(position / receivers + self.window);
             }
             if !is_armed {
-                // Looked at once more after this: what came in between would wake nobody.
-                of.wanted.store(wanted - forgiven.deliveries, SeqCst);
+                // Checked once more after this: an arrival in between would not wake it.
+                of.wanted.store(wanted - written_off.deliveries, SeqCst);
             }
         }
         None
@@ -158,16 +155,16 @@ impl Heard {
         self.publishers.get(publisher as usize).map_or(0, |of| of.position.load(SeqCst))
     }
 
-    /// What is under way is not waited for any more.
-    pub(crate) fn forgive(&self, publisher: u32, sent: u64) -> Forgiven {
+    /// Messages under way are no longer waited for.
+    pub(crate) fn write_off(&self, publisher: u32, sent: u64) -> WrittenOff {
         let receivers = self.publishers.get(publisher as usize).map_or(0, |of| of.receivers.load(SeqCst));
-        Forgiven { deliveries: (sent * receivers).saturating_sub(self.position(publisher)), below: sent }
+        WrittenOff { deliveries: (sent * receivers).saturating_sub(self.position(publisher)), below: sent }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Forgiven, Heard};
+    use super::{Heard, WrittenOff};
 
     /// Two receivers of publisher 3, which is on the second of two threads, and a window of ten.
     fn heard() -> Heard {
@@ -178,8 +175,8 @@ mod tests {
     }
 
     #[test]
-    fn a_publisher_sends_no_more_than_its_window_ahead_and_goes_on_when_half_of_it_has_come() {
-        let (heard, mut nothing) = (heard(), Forgiven::default());
+    fn a_publisher_is_at_most_its_window_ahead() {
+        let (heard, mut nothing) = (heard(), WrittenOff::default());
         assert_eq!(heard.room(3, 0, &mut nothing), Some(10));
         assert_eq!(heard.room(3, 10, &mut nothing), None, "nothing came");
         heard.advance(3, 5);
@@ -193,14 +190,14 @@ mod tests {
     }
 
     #[test]
-    fn a_publisher_without_receivers_waits_for_nobody() {
-        let (heard, mut nothing) = (heard(), Forgiven::default());
+    fn a_publisher_without_receivers_does_not_wait() {
+        let (heard, mut nothing) = (heard(), WrittenOff::default());
         assert_eq!(heard.room(0, 1_000_000, &mut nothing), Some(u64::MAX));
     }
 
     #[test]
     fn a_receiver_that_left_is_waited_for_no_more() {
-        let (heard, mut nothing) = (heard(), Forgiven::default());
+        let (heard, mut nothing) = (heard(), WrittenOff::default());
         heard.advance(3, 10);
         heard.advance(3, 2);
         assert_eq!(heard.room(3, 12, &mut nothing), None, "the other one is at two");
@@ -210,17 +207,17 @@ mod tests {
     }
 
     #[test]
-    fn what_never_comes_holds_nobody_up_for_ever_and_is_made_up_for_when_the_subscribers_are_past_it() {
+    fn lost_messages_do_not_hold_up_a_publisher_forever() {
         let heard = heard();
-        assert_eq!(heard.room(3, 10, &mut Forgiven::default()), None);
-        let mut forgiven = heard.forgive(3, 10);
-        assert_eq!(heard.room(3, 10, &mut forgiven), Some(20), "as if all ten had come to both");
-        assert_eq!(heard.room(3, 20, &mut forgiven), None);
-        // What was lost is passed over by what comes after it.
+        assert_eq!(heard.room(3, 10, &mut WrittenOff::default()), None);
+        let mut written_off = heard.write_off(3, 10);
+        assert_eq!(heard.room(3, 10, &mut written_off), Some(20), "as if all ten had come to both");
+        assert_eq!(heard.room(3, 20, &mut written_off), None);
+        // A later message skips the lost one.
         heard.advance(3, 15);
         heard.advance(3, 15);
         assert_eq!(heard.woken(1), [3]);
-        assert_eq!(heard.room(3, 20, &mut forgiven), Some(25));
-        assert_eq!(forgiven, Forgiven::default());
+        assert_eq!(heard.room(3, 20, &mut written_off), Some(25));
+        assert_eq!(written_off, WrittenOff::default());
     }
 }

@@ -1,30 +1,29 @@
-//! Whether acknowledgements come with the publisher's next message and not before: the mark of a broker that leaves Nagle's
+//! Whether acknowledgements come only with the publisher's next message: the mark of a broker that leaves Nagle's
 //! algorithm on.
 //!
-//! Such a broker holds a small packet back while TCP has not acknowledged the one before. A publisher's kernel
-//! acknowledges with the next message, or after 40 ms. So once one acknowledgement waits, each following one waits for the
+//! Such a broker holds a small packet back while TCP has not acknowledged the one before, which a publisher's kernel
+//! does with the next message, or after 40 ms. So once one acknowledgement waits, each following one waits for the
 //! message after its own: PUBACK n leaves when PUBLISH n+1 arrives, whatever the time between the two. A broker that
-//! is merely as slow as that is told apart by how its times vary: they keep their distance from the message itself, and not
-//! from the one after it.
+//! is merely as slow differs in how its times vary: they keep their distance from the message itself, and not from
+//! the next one.
 
 use ungraceful_record::load::HeldAcknowledgements;
 
-/// Times that are kept of one thread, for the comparison of how they vary.
+/// Times kept of one thread, to compare how they vary.
 const KEPT_MAX: usize = 20_000;
-/// Acknowledgements that it takes at the least.
+/// Fewest acknowledgements to judge.
 const OF_MIN: u64 = 20;
-/// The share of all acknowledgements that must be held, as its inverse: on a connection that begins well it takes a while until
-/// one waits, and from then on all do.
+/// The share of all acknowledgements that must be held, as its inverse: on a connection that begins well it takes a
+/// while until one waits; from then on all do.
 const HELD_SHARE: u64 = 4;
 /// An acknowledgement counts as held when it came within this share of its time after the next message.
 const SHARE: u64 = 4;
-/// All that were held came within this share of their time, on average. Where many came just within [`SHARE`], those that came
-/// later are missing among them, and how they vary says nothing any more.
+/// On average, all that were held came within this share of their time. Where many came just within [`SHARE`], later
+/// ones are missing among them, and how they vary says nothing any more.
 const MEAN_SHARE: u64 = 6;
-/// What is left out at either end: a generator that got no processor for a while sends late and reads late in one go.
+/// The share left out at either end: a generator without a processor for a while sends late and reads late in one go.
 const TRIMMED: usize = 20;
 
-/// One that was held.
 #[derive(Clone, Copy, Debug)]
 struct Held {
     /// From sending its message until the next was sent, in µs.
@@ -36,7 +35,7 @@ struct Held {
 /// The acknowledgements of one thread, or of several.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct HeldBack {
-    /// All that were looked at.
+    /// All that were seen.
     of: u64,
     held: u64,
     waited_us: u64,
@@ -45,8 +44,8 @@ pub(crate) struct HeldBack {
 }
 
 impl HeldBack {
-    /// An acknowledgement came at `at_us` for a message that was sent at `sent_us`; `next_sent_us` is when the next one was
-    /// sent, if one was, and just one.
+    /// An acknowledgement came at `at_us` for a message sent at `sent_us`; `next_sent_us` is when the next message
+    /// was sent, if exactly one was.
     #[inline]
     pub(crate) fn note(&mut self, sent_us: u64, next_sent_us: Option<u64>, at_us: u64) {
         self.of += 1;
@@ -72,8 +71,8 @@ impl HeldBack {
         self.kept.extend_from_slice(&other.kept);
     }
 
-    /// What it comes to; absent where less than a quarter of the acknowledgements waited, or where it can't be told from a broker that
-    /// takes as long as the publisher's period.
+    /// The conclusion; absent where less than a quarter of the acknowledgements waited, or where a broker that takes
+    /// as long as the publisher's period looks the same.
     pub(crate) fn concluded(mut self) -> Option<HeldAcknowledgements> {
         let is_at_the_edge = self.after_next_us * MEAN_SHARE > self.waited_us;
         if self.of < OF_MIN || self.held * HELD_SHARE < self.of || is_at_the_edge {
@@ -93,9 +92,9 @@ impl HeldBack {
     }
 }
 
-/// Whether acknowledgements keep their distance from the next message, by the slope of that distance over the gap between
-/// the two messages: 0 where they do, −1 where they keep it from their own message. It must be nearer to 0 by two standard
-/// errors.
+/// Whether acknowledgements keep their distance from the next message, by the slope of that distance over the gap
+/// between the two messages: 0 where they do, −1 where they keep it from their own message. It must be nearer to 0 by
+/// two standard errors.
 #[expect(clippy::cast_precision_loss, reason = "microseconds of a bounded run are far below 2^53")]
 fn follows_the_next(held: &[Held]) -> bool {
     let number = held.len() as f64;
@@ -125,7 +124,7 @@ mod tests {
         (0..400_u64).map(move |number| period_us + number * 7_919 % 61)
     }
 
-    /// A broker that takes `service_us`, and holds each acknowledgement back until the next message if `is_held`.
+    /// A broker that takes `service_us`, and holds each acknowledgement until the next message if `is_held`.
     fn seen(period_us: u64, service_us: impl Fn(u64) -> u64, is_held: bool) -> HeldBack {
         let mut seen = HeldBack::default();
         let mut sent_us = 0;
@@ -143,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn acknowledgements_that_wait_for_the_next_message_are_named_at_any_period() {
+    fn held_acknowledgements_are_recognised_at_any_period() {
         for period_us in [1_000, 4_000, 10_000, 25_000, 39_000] {
             let held = seen(period_us, jittery, true).concluded().unwrap();
             assert_eq!((held.held, held.of), (400, 400), "{period_us}");
@@ -152,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broker_that_is_quick_or_takes_as_long_as_the_period_by_itself_is_not() {
+    fn a_quick_or_slow_broker_holds_no_acknowledgements() {
         for period_us in [1_000, 10_000, 25_000] {
             assert!(seen(period_us, jittery, false).concluded().is_none(), "quick, at {period_us}");
             for service_us in
@@ -165,11 +164,11 @@ mod tests {
     }
 
     #[test]
-    fn times_of_which_only_those_just_within_the_share_are_looked_at_say_nothing() {
+    fn times_just_within_the_share_prove_nothing() {
         let mut seen = HeldBack::default();
         for number in 0..4_000_u64 {
-            // About a third longer than the period, as a busy machine makes it: what took longer still is not looked at, so
-            // that what is left does not keep its distance from its own message.
+            // About a third longer than the period, as on a busy machine. Longer times are not counted, so what is
+            // left does not keep its distance from its own message.
             let (gap_us, waited_us) = (9_700 + number * 7_919 % 601, 13_000 + number * 104_729 % 1_201);
             seen.note(0, Some(gap_us), waited_us);
         }
@@ -178,10 +177,11 @@ mod tests {
     }
 
     #[test]
-    fn a_generator_that_stops_now_and_then_makes_nobody_hold_anything_back() {
+    fn pauses_of_the_generator_are_no_held_acknowledgements() {
         let mut seen = HeldBack::default();
         for number in 0..400_u64 {
-            // Two in a hundred times it sleeps for five milliseconds: what was due and what had come is seen in one go.
+            // Twice in a hundred messages it sleeps for five milliseconds: what was due and what had come is seen in
+            // one go.
             let slept_us = if number % 50 == 0 { 5_000 } else { 0 };
             let gap_us = 10_000 + number * 7_919 % 61 + slept_us;
             let at_us = (10_300 + jittery(number)).max(gap_us);
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn a_few_are_none_and_threads_are_added_up() {
+    fn few_acknowledgements_do_not_count_and_threads_are_added_up() {
         let mut few = HeldBack::default();
         for _ in 0..19 {
             few.note(0, Some(10_000), 10_100);

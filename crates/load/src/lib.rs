@@ -1,12 +1,12 @@
 //! The load engine: honest MQTT clients by the thousand in one process, timed from when each message was *due*.
 //!
-//! It is one [`Load`](ungraceful_rig::run::load::Load) of the rig's. Each of its threads has its own share of the clients
+//! It is a [`Load`](ungraceful_rig::run::load::Load) of the rig. Each of its threads has its own share of the clients
 //! and of the schedule, and shares nothing while it measures: connections, histograms and ledgers are its own, and no
-//! message takes a lock, a channel or an allocation. Sockets are waited for with epoll and not through a runtime, whose
-//! ticks of a millisecond and whose task per connection cost more than a message does.
+//! message takes a lock, a channel or an allocation. It waits for sockets with epoll and not through a runtime, whose
+//! ticks of a millisecond and task per connection cost more than a message does.
 //!
-//! What it leaves out on purpose: faults (every client keeps to what the broker allows), reconnecting (what a lost
-//! connection was to send is counted as dropped), TLS and WebSocket.
+//! Left out on purpose: faults (every client keeps to what the broker allows), reconnecting (what a lost connection
+//! was to send counts as dropped), TLS and WebSocket.
 
 pub mod checks;
 pub mod pace;

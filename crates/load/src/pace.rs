@@ -1,5 +1,5 @@
-//! When messages fall due: a pure schedule, the same for the same seed, of which each thread computes its own share as
-//! it goes. Nothing is held in memory, whatever the rate and the time.
+//! When messages fall due: a pure schedule, the same for the same seed, of which each thread computes its own share
+//! as it goes. It takes no memory, whatever the rate and the time.
 
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ impl Pace {
         }
     }
 
-    /// Messages that fall due at the most; absent for a closed loop.
+    /// Most messages that fall due; absent for a closed loop.
     #[must_use]
     pub fn messages(&self) -> Option<f64> {
         match self {
@@ -61,7 +61,6 @@ impl Pace {
     }
 }
 
-/// A message that falls due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Due {
     /// When, in µs since the schedule's begin.
@@ -187,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn uniform_messages_are_due_at_equal_distances_and_spread_over_the_publishers_in_turn() {
+    fn uniform_messages_are_due_at_equal_distances_in_turn() {
         let due = all(&[seconds(1, 5.0)], Duration::ZERO, Arrival::Uniform, &[0, 1], 2);
         let expected = [(0, 0), (200_000, 1), (400_000, 0), (600_000, 1), (800_000, 0)];
         assert_eq!(due, expected.map(|(after_us, publisher)| Due { after_us, publisher }));
@@ -208,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn stages_follow_one_another_and_the_warm_up_has_the_rate_of_the_first() {
+    fn the_warm_up_has_the_rate_of_the_first_stage() {
         let stages = [seconds(1, 10.0), seconds(2, 100.0)];
         let due = all(&stages, Duration::from_secs(1), Arrival::Uniform, &[0], 1);
         let within = |from: u64, to: u64| due.iter().filter(|due| (from..to).contains(&due.after_us)).count();

@@ -52,7 +52,7 @@ impl Text {
     /// Reads a text with placeholders.
     ///
     /// # Errors
-    /// A placeholder that there is not, or a stamp that a subscriber could not find.
+    /// On an unknown placeholder, or a stamp that a subscriber could not find.
     pub fn read(text: &[u8]) -> Result<Self, String> {
         let (mut parts, mut literal) = (Vec::new(), Vec::new());
         let mut bytes = text.iter().copied();
@@ -75,7 +75,7 @@ impl Text {
                 Some(b'x') => Part::Stamp,
                 other => {
                     let shown = other.map(char::from).map(String::from).unwrap_or_default();
-                    return Err(format!("%{shown} stands for nothing; there are {PLACEHOLDERS}"));
+                    return Err(format!("unknown placeholder %{shown}; there are {PLACEHOLDERS}"));
                 }
             };
             if !literal.is_empty() {
@@ -90,8 +90,8 @@ impl Text {
         match stamps[..] {
             [] | [0] => {}
             [at] if matches!(parts[at - 1], Part::Literal(_)) => {}
-            [_] => return Err("%x needs some text before it, by which a subscriber finds it".to_owned()),
-            _ => return Err("%x may stand in it once".to_owned()),
+            [_] => return Err("%x needs some text before it, so that a subscriber can find it".to_owned()),
+            _ => return Err("%x may occur only once".to_owned()),
         }
         Ok(Self { parts })
     }
@@ -100,7 +100,7 @@ impl Text {
         self.parts.iter().position(|part| *part == Part::Stamp)
     }
 
-    /// Appends the text of one message, and returns where in it the stamp is to be written.
+    /// Appends the text of one message, and returns the place of the stamp in it.
     pub(crate) fn write(&self, values: &Values<'_>, out: &mut Vec<u8>) -> Option<Range<usize>> {
         let mut stamp = None;
         let mut number = String::new();
@@ -131,7 +131,7 @@ impl Text {
 }
 
 impl Payload {
-    /// Bytes of a message at the most, with the usual length of what placeholders stand for.
+    /// Most bytes of a message, with the usual length of the values of placeholders.
     pub(crate) fn bytes_max(&self) -> usize {
         const OF_PLACEHOLDER: usize = 64;
         match self {
@@ -146,7 +146,7 @@ impl Payload {
         }
     }
 
-    /// Whether messages can be followed: whether they carry a stamp.
+    /// Whether messages can be followed, because they carry a stamp.
     #[must_use]
     pub fn has_stamp(&self) -> bool {
         match self {
@@ -155,7 +155,7 @@ impl Payload {
         }
     }
 
-    /// How to find the stamp in what a subscriber receives.
+    /// How subscribers find the stamp in what they receive.
     pub(crate) fn finder(&self) -> StampFinder {
         match self {
             Self::Bytes(_) => StampFinder::First,
@@ -183,8 +183,8 @@ pub(crate) enum StampFinder {
 }
 
 impl StampFinder {
-    /// Where the stamp's text may begin in `payload`; only for [`StampFinder::After`]. What comes before it may hold the same
-    /// bytes, as commas do.
+    /// Where the stamp's text may begin in `payload`; only for [`StampFinder::After`]. The bytes before it may occur
+    /// more than once, as commas do.
     pub(crate) fn texts<'a>(&'a self, payload: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
         let before = match self {
             Self::After(before) => Some(before.as_slice()),
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stamp_in_a_text_is_found_by_what_stands_before_it() {
+    fn a_stamp_in_a_text_is_found_by_the_text_before_it() {
         let text = Text::read(br#"{"n":%s,"stamp":"%x","ok":true}"#).unwrap();
         let mut out = Vec::new();
         let at = text.write(&VALUES, &mut out).unwrap();
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stamp_is_found_though_what_stands_before_it_stands_elsewhere_too() {
+    fn a_stamp_is_found_when_the_text_before_it_occurs_twice() {
         for text in ["%i,%s,%t,%x", "id=%c n=%s %x", "a%xb", "%x,%s"] {
             let text = Text::read(text.as_bytes()).unwrap();
             let mut out = Vec::new();
@@ -260,11 +260,11 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_for_nothing_is_refused_with_what_there_is() {
+    fn unknown_placeholders_are_rejected() {
         for (text, why) in [
-            ("%q", "%q stands for nothing"),
-            ("100%", "% stands for nothing"),
-            ("%x%x", "once"),
+            ("%q", "unknown placeholder %q"),
+            ("100%", "unknown placeholder %;"),
+            ("%x%x", "only once"),
             ("%s%x", "some text before"),
         ] {
             let refused = Text::read(text.as_bytes()).unwrap_err();

@@ -1,19 +1,18 @@
-//! How far each thread is, for those who wait for the load and those who watch it. Written by one thread, read by
-//! another; nobody waits.
+//! The progress of each thread, for waiting and for display. Written by one thread, read by another; neither waits.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
-/// A thread's progress. Of all messages, those of the warm-up too.
+/// A thread's progress. Messages include those of the warm-up.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub(crate) struct Progress {
-    /// Clients that were accepted, and subscribed where they were to.
+    /// Clients that were accepted, and subscribed where they had to.
     pub(crate) ready: AtomicU64,
-    /// Of them, subscribers.
+    /// Of these, subscribers.
     pub(crate) subscribers_ready: AtomicU64,
     /// Clients that were refused or lost.
     pub(crate) failed: AtomicU64,
-    /// Whether every client is ready, or known not to come.
+    /// Whether every client is ready or has failed.
     pub(crate) is_settled: AtomicBool,
     /// Messages handed to the kernel.
     pub(crate) sent: AtomicU64,
@@ -21,7 +20,6 @@ pub(crate) struct Progress {
     pub(crate) unacknowledged: AtomicU64,
     /// Messages due and not sent.
     pub(crate) waiting: AtomicU64,
-    /// Messages refused by the broker.
     pub(crate) refused: AtomicU64,
     /// Deliveries, each counted once.
     pub(crate) delivered: AtomicU64,
@@ -31,14 +29,13 @@ pub(crate) struct Progress {
     pub(crate) is_over: AtomicBool,
 }
 
-/// What all threads are told.
+/// Orders for all threads.
 #[derive(Debug)]
 pub(crate) struct Orders {
     /// When to begin, in µs of the run's clock; [`NOT_YET`] until that is known.
     pub(crate) begin_us: AtomicU64,
     /// From when on messages count; set before `begin_us`.
     pub(crate) counted_from_us: AtomicU64,
-    /// Whether to give up.
     pub(crate) stop: AtomicBool,
 }
 

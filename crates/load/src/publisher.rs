@@ -1,4 +1,4 @@
-//! A client that publishes: what is due and waits, what is unacknowledged, and what became of everything else.
+//! A client that publishes: messages that are due and wait, that are unacknowledged, and the fate of all others.
 
 mod source;
 
@@ -10,26 +10,25 @@ use ungraceful_mqtt::{EncodeError, PacketIdentifier, ProtocolVersion, QoS};
 use ungraceful_record::load::LoadCounts;
 use ungraceful_rig::run::seed::Seed;
 
-use crate::heard::{Forgiven, Heard};
+use crate::heard::{Heard, WrittenOff};
 use crate::payload::Payload;
 use crate::settings::MessageSettings;
 use crate::stamp::Stamp;
 
 /// "No matching subscribers" in PUBACK and PUBREC of MQTT 5.0.
 const NO_MATCHING_SUBSCRIBERS: u8 = 0x10;
-/// From so much on, a message that goes out after it was due counts as late.
+/// A message that goes out so much after it was due, or more, counts as late.
 const LATE_US: u64 = 1_000;
-/// Bytes that are made at a time, so that acknowledgements are read in between.
+/// Bytes made at a time, so that acknowledgements are read in between.
 pub(crate) const CHUNK: usize = 32 * 1024;
 
-/// What a thread knows of its run, for every message.
+/// The context of every message of a run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Context {
     pub(crate) run: u8,
     pub(crate) version: ProtocolVersion,
     /// Milliseconds since 1970 at the run's start.
     pub(crate) started_ms: u64,
-    /// From when on messages count.
     pub(crate) counted_from_us: u64,
 }
 
@@ -53,7 +52,6 @@ enum Stage {
     Released,
 }
 
-/// A message that was acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Acknowledged {
     pub(crate) due_us: u64,
@@ -65,35 +63,33 @@ pub(crate) struct Acknowledged {
 /// A message that was made and not handed over yet.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Made {
-    /// Where its bytes end.
     pub(crate) end: usize,
     due_us: u64,
     /// Its Packet Identifier; 0 at QoS 0.
     identifier: u16,
 }
 
-/// A publisher.
 #[derive(Debug)]
 pub(crate) struct Publisher {
     number: u32,
     qos: QoS,
     source: Source,
-    /// With a Topic Alias: the message that tells it, and is sent first.
+    /// With a Topic Alias: the message that introduces it, and is sent first.
     introduction: Option<Source>,
     /// The next message's number.
     sequence: u64,
-    /// When those that wait were due.
+    /// When the waiting messages were due.
     backlog: VecDeque<u64>,
     window: u16,
     slots: Vec<Slot>,
     free: Vec<u16>,
     in_flight: u32,
-    /// The place of the message that was sent last, if it waits for its acknowledgement.
+    /// The slot of the message that was sent last, if it waits for its acknowledgement.
     last_slot: Option<u16>,
     /// In a closed loop with subscribers of ours: messages below this number may be sent.
     until: u64,
-    forgiven: Forgiven,
-    /// In the same: how far its subscribers were and what it had sent, when it was last looked at whether they move.
+    written_off: WrittenOff,
+    /// In the same: how far its subscribers were, and what it had sent, at the last check whether they move.
     looked_at: (u64, u64),
     /// The first message that counts; absent until one falls due.
     first_counted: Option<u64>,
@@ -103,7 +99,6 @@ pub(crate) struct Publisher {
     counts: LoadCounts,
 }
 
-/// What a publisher is made of.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PublisherSettings<'a> {
     pub(crate) number: u32,
@@ -119,7 +114,6 @@ pub(crate) struct PublisherSettings<'a> {
     pub(crate) seed: Seed,
 }
 
-/// What is left of a publisher at the end.
 #[derive(Debug)]
 pub(crate) struct PublisherEnd {
     pub(crate) number: u32,
@@ -128,16 +122,12 @@ pub(crate) struct PublisherEnd {
     pub(crate) counted: (u64, u64),
     pub(crate) unacknowledged: Vec<u64>,
     pub(crate) refused: RangeInclusiveSet<u64>,
-    /// Whether its connection was lost.
     pub(crate) was_lost: bool,
     pub(crate) counts: LoadCounts,
 }
 
 impl Publisher {
-    /// Makes a publisher.
-    ///
-    /// # Errors
-    /// A topic or a property that can't be written.
+    /// Fails on a topic or a property that can't be written.
     pub(crate) fn new(settings: &PublisherSettings<'_>) -> Result<Self, EncodeError> {
         let alias = settings.message.topic_alias && settings.version == ProtocolVersion::V5;
         let source = |topic: &str| Source::new(settings, topic, alias);
@@ -155,7 +145,7 @@ impl Publisher {
             in_flight: 0,
             last_slot: None,
             until: u64::MAX,
-            forgiven: Forgiven::default(),
+            written_off: WrittenOff::default(),
             looked_at: (0, 0),
             first_counted: None,
             blocked_below: 0,
@@ -192,7 +182,7 @@ impl Publisher {
         counts
     }
 
-    /// The client is gone: nothing of it will be sent any more.
+    /// The client is gone: it sends nothing any more.
     pub(crate) fn give_up(&mut self) {
         let first_counted = self.first_counted.unwrap_or(u64::MAX);
         let from = first_counted.max(self.sequence);
@@ -209,38 +199,38 @@ impl Publisher {
         counts
     }
 
-    /// Whether one more may be unacknowledged, and on its way to the subscribers.
+    /// Whether one more may be unacknowledged, and under way to the subscribers.
     fn has_room(&self) -> bool {
         self.sequence < self.until && (self.qos == QoS::AtMostOnce || self.in_flight < u32::from(self.window))
     }
 
-    /// In a closed loop: whether its subscribers have come far enough for it to go on. If not, it is woken when they have.
+    /// In a closed loop: whether its subscribers are far enough for it to go on. If not, it is woken when they are.
     pub(crate) fn may_go_on(&mut self, heard: &Heard) -> bool {
-        let room = heard.room(self.number, self.sequence, &mut self.forgiven);
+        let room = heard.room(self.number, self.sequence, &mut self.written_off);
         self.until = room.unwrap_or(self.until);
         room.is_some()
     }
 
-    /// To be called once in a while: where its subscribers have not moved since the last time, what is under way to them is
-    /// not waited for any more. Returns whether that is so.
-    pub(crate) fn forgives_what_stands_still(&mut self, heard: &Heard) -> bool {
+    /// To be called once in a while: where its subscribers have not moved since the last call, messages under way to
+    /// them are no longer waited for. Returns whether that is so.
+    pub(crate) fn writes_off_when_stalled(&mut self, heard: &Heard) -> bool {
         let now = (heard.position(self.number), self.sequence);
         let stands_still = now == self.looked_at && !self.may_go_on(heard);
         self.looked_at = now;
         if stands_still {
-            self.forgiven = heard.forgive(self.number, self.sequence);
+            self.written_off = heard.write_off(self.number, self.sequence);
         }
         stands_still
     }
 
     /// Whether half of what may be unacknowledged is acknowledged. A closed loop refills then, and not after each
-    /// acknowledgement: a write for each message would cost the processor more than the message does, and the other half
-    /// keeps the broker busy meanwhile.
+    /// acknowledgement: a write per message would cost the processor more than the message, and the other half keeps
+    /// the broker busy meanwhile.
     pub(crate) fn has_half_of_its_window(&self) -> bool {
         2 * self.in_flight <= u32::from(self.window)
     }
 
-    /// Makes messages that are due, as many as may be sent and as fit into a chunk, and tells where each ends. In a
+    /// Makes messages that are due, as many as may be sent and fit into a chunk, and notes where each ends. In a
     /// closed loop, messages are due whenever there is room.
     pub(crate) fn make(
         &mut self,
@@ -272,7 +262,7 @@ impl Publisher {
             });
             let lateness_us = now_us.saturating_sub(due_us);
             let stamp = Stamp { run: context.run, publisher: self.number, sequence, due_us, lateness_us };
-            // The first message is told by its number: one that was taken back is made again.
+            // The first message is recognised by its number: one that was taken back is made again.
             let introduction = self.introduction.as_mut().filter(|_| sequence == 0);
             introduction.unwrap_or(&mut self.source).write(stamp, identifier, context, out)?;
             self.sequence += 1;
@@ -309,8 +299,8 @@ impl Publisher {
         PacketIdentifier::new(index + 1)
     }
 
-    /// Takes back the messages after the first `kept` of those just made: the socket took no more. They are due as
-    /// before.
+    /// Takes back the messages after the first `kept` of those just made, because the socket took no more. They are
+    /// due as before.
     pub(crate) fn take_back(
         &mut self,
         made: &[Made],
@@ -337,7 +327,7 @@ impl Publisher {
         }
     }
 
-    /// What waits after everything was tried is blocked.
+    /// Messages that still wait after everything was tried are blocked.
     pub(crate) fn note_blocked(&mut self) {
         if !self.backlog.is_empty() {
             self.blocked_below = self.blocked_below.max(self.sequence + self.backlog.len() as u64);
@@ -405,7 +395,7 @@ impl Publisher {
         }
         self.counts.acknowledged += u64::from(counts);
         self.counts.without_subscribers += u64::from(counts && code == NO_MATCHING_SUBSCRIBERS);
-        // Where more than one went out since, which of them it followed can't be told.
+        // Where more than one went out since, which of them it followed is unknown.
         let next_sent_us = slot.next_sent_us.filter(|_| slot.sequence + 2 == self.sequence);
         counts.then_some(Acknowledged { due_us: slot.due_us, sent_us: slot.sent_us, next_sent_us })
     }
@@ -425,7 +415,6 @@ impl Publisher {
         self.sequence
     }
 
-    /// What is left at the end.
     pub(crate) fn end(mut self, was_lost: bool) -> PublisherEnd {
         self.give_up();
         let under_way = self.slots.iter().filter(|slot| slot.stage != Stage::Free);

@@ -1,7 +1,6 @@
-//! What a load had retained, removed when it is over: a message that stays behind greets every later subscriber, of
-//! the next run too.
-//!
-//! One more connection does it, so that it does not matter which connections of the load are still there.
+//! Removes what a load had retained when it is over: a message that stays behind greets every later subscriber, of
+//! the next run too. It uses its own connection, so that it does not matter which connections of the load are still
+//! there.
 
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
@@ -17,11 +16,10 @@ use ungraceful_wire::clock::now;
 use crate::handshake::connect;
 use crate::settings::LoadSettings;
 
-/// How long removing may take in all: it keeps the user waiting after an interrupt.
+/// Limit of the whole removal: it keeps the user waiting after an interrupt.
 pub(crate) const WITHIN: Duration = Duration::from_secs(10);
 const DISCONNECT: [u8; 2] = [0xE0, 0];
 
-/// Removes what is retained on `topics`.
 pub(crate) fn remove(
     settings: &LoadSettings,
     stage: &LoadStage,
@@ -31,7 +29,6 @@ pub(crate) fn remove(
     RetainedRecord { topics: topics.len() as u64, left_because }
 }
 
-/// A connection of its own.
 struct Remover<'s> {
     stage: &'s LoadStage,
     stream: TcpStream,
@@ -101,7 +98,7 @@ impl<'s> Remover<'s> {
                 }
                 self.read.drain(..length);
             }
-            // Nothing that a broker has to say here is longer.
+            // No broker sends anything longer here.
             if self.read.len() > buffer.len() {
                 return Err(format!("something else came in place of {name}"));
             }

@@ -1,4 +1,4 @@
-//! What a load is to be, validated: the engine and its threads read it.
+//! The validated settings of a load, for the engine and its threads.
 
 use std::time::Duration;
 
@@ -19,17 +19,17 @@ pub struct LoadSettings {
     pub publishers: u32,
     /// Clients that subscribe.
     pub subscribers: u32,
-    /// Clients that do neither.
+    /// Clients that neither publish nor subscribe.
     pub idle: u32,
     /// Who receives what.
     pub shape: Shape,
     /// The QoS of each publisher.
     pub qos: QosMix,
-    /// Topic of each publisher, with placeholders; absent for one below the run's own.
+    /// Topic of each publisher, with placeholders; absent for one below the run's own root.
     pub topic: Option<String>,
-    /// Topic Filter of each subscriber, with placeholders; absent for what follows from topics and shape.
+    /// Topic Filter of each subscriber, with placeholders; absent for the one that follows from topics and shape.
     pub filter: Option<String>,
-    /// The largest packet in bytes that a client takes in; absent for room for the load's own messages.
+    /// The largest packet in bytes that a client accepts; absent for room for the load's own messages.
     pub max_packet_size: Option<usize>,
     /// How publishing is released.
     pub pace: Pace,
@@ -37,8 +37,8 @@ pub struct LoadSettings {
     pub payload: Payload,
     /// Properties and flags of every message.
     pub message: MessageSettings,
-    /// Messages that a publisher may have unacknowledged (QoS 1 and 2), at most what the broker's Receive Maximum allows; in a
-    /// closed loop with subscribers of ours, also those that may be on their way to them, at any QoS.
+    /// Messages that a publisher may have unacknowledged (QoS 1 and 2), within the broker's Receive Maximum; in a
+    /// closed loop with subscribers of ours, also those that may be under way to them, at any QoS.
     pub in_flight: u16,
     /// Connections per second, over all threads.
     pub connects_per_second: f64,
@@ -64,7 +64,7 @@ pub struct MessageSettings {
 }
 
 impl MessageSettings {
-    /// The flag of something that MQTT 3.1.1 does not have; absent when nothing of the kind is asked for.
+    /// The flag of something that MQTT 3.1.1 does not have; absent when nothing of the kind is set.
     #[must_use]
     pub fn needs_5_0(&self) -> Option<&'static str> {
         [
@@ -80,9 +80,9 @@ impl MessageSettings {
 /// How a thread waits for what is due next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Waiting {
-    /// It sleeps, on a timer of the kernel's.
+    /// It sleeps on a kernel timer.
     Sleep,
-    /// It looks at the clock all the time: the smallest slip, for a core of CPU.
+    /// It polls the clock: the smallest slip, for a core of CPU.
     Spin,
 }
 
@@ -93,7 +93,7 @@ impl LoadSettings {
         self.publishers + self.subscribers + self.idle
     }
 
-    /// Messages of each publisher that may be on their way to its subscribers; absent where that is not bounded: by a
+    /// Messages of each publisher that may be under way to its subscribers; absent where that is not bounded: with a
     /// schedule, without subscribers of ours, and with messages that can't be followed.
     #[must_use]
     pub fn end_to_end_window(&self) -> Option<u16> {
@@ -102,11 +102,11 @@ impl LoadSettings {
         is_bounded.then_some(self.in_flight)
     }
 
-    /// The largest packet that a client takes in, and its Maximum Packet Size (MQTT 5.0 section 3.1.2.11.4): what the user
-    /// says, or room for the load's own messages.
+    /// The largest packet that a client accepts, its Maximum Packet Size (MQTT 5.0 section 3.1.2.11.4): the user's
+    /// setting, or room for the load's own messages.
     #[must_use]
     pub fn packet_bytes_max(&self) -> usize {
-        /// Fixed header, topic, properties and what placeholders stand for.
+        /// For fixed header, topic, properties and values of placeholders.
         const ROOM: usize = 64 * 1024;
         if let Some(bytes) = self.max_packet_size {
             return bytes;
@@ -122,7 +122,7 @@ impl LoadSettings {
         self.pace.lasts()
     }
 
-    /// What a run with this load waits for at the most, on so many threads.
+    /// What a run with this load waits for at most, on so many threads.
     #[must_use]
     pub fn waits(&self, threads: u32) -> LoadWaits {
         let threads = threads.min(self.clients()).max(1);
@@ -140,12 +140,12 @@ impl LoadSettings {
         }
     }
 
-    /// Connections that each of so many threads may have under way at the same time: its part, at least one.
+    /// Connections that each of so many threads may have under way at the same time: its share, at least one.
     pub(crate) fn connects_at_a_time(&self, threads: u32) -> u32 {
         (self.connects_in_flight / threads).max(1)
     }
 
-    /// When the client with this place on one of so many threads is to be connected, in seconds after the first.
+    /// When to connect the client with this place on one of so many threads, in seconds after the first.
     pub(crate) fn connects_after_s(&self, place: u32, threads: u32) -> f64 {
         f64::from(place) * f64::from(threads) / self.connects_per_second
     }
@@ -161,7 +161,7 @@ mod tests {
     use crate::shape::Shape;
 
     #[test]
-    fn clients_take_in_the_loads_own_messages_with_room_or_what_the_user_says() {
+    fn clients_accept_the_loads_own_messages_or_the_users_size() {
         let of = |publishers, bytes| {
             let payload = Payload::Bytes(bytes);
             LoadSettings { publishers, payload, ..settings() }.packet_bytes_max()
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn clients_that_one_thread_has_alone_come_in_more_turns_and_later() {
+    fn clients_of_a_single_thread_take_more_turns() {
         let connects = LoadSettings { publishers: 0, subscribers: 100, connects_in_flight: 10, ..settings() };
         let of = |shape, threads| {
             let waits = LoadSettings { shape, ..connects.clone() }.waits(threads);
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn what_3_1_1_does_not_have_is_told_by_its_flag() {
+    fn settings_that_3_1_1_does_not_have_are_named_by_flag() {
         let nothing = MessageSettings { retain: true, ..MessageSettings::default() };
         assert_eq!(nothing.needs_5_0(), None);
         let expiry = MessageSettings { expiry_s: Some(0), ..MessageSettings::default() };

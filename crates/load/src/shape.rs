@@ -17,7 +17,7 @@ ungraceful_record::words! {
 /// The name of the group of a Shared Subscription.
 pub(crate) const GROUP: &str = "ungraceful";
 
-/// The QoS of each publisher, by weights: in turn, so that any few of them have about the mixture of all.
+/// The QoS of each publisher, by weights: in turn, so that any few of them have about the same mix as all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QosMix {
     turn: Vec<QoS>,
@@ -64,12 +64,12 @@ impl QosMix {
     }
 }
 
-/// A topic, or a filter, with placeholders filled in.
+/// A topic or a filter with its placeholders filled in.
 pub(crate) fn topic(template: &str, number: u32, client_id: &str, user_name: &str) -> String {
     template.replace("%i", &number.to_string()).replace("%c", client_id).replace("%u", user_name)
 }
 
-/// The filter that takes in every topic of `template`: levels with a placeholder become `+`.
+/// The filter that matches every topic of `template`: levels with a placeholder become `+`.
 pub(crate) fn filter_of_all(template: &str) -> String {
     let level = |level: &str| if level.contains('%') { "+".to_owned() } else { level.to_owned() };
     template.split('/').map(level).collect::<Vec<_>>().join("/")
@@ -82,7 +82,7 @@ mod tests {
     use super::{QosMix, filter_of_all, topic};
 
     #[test]
-    fn publishers_have_their_qos_in_turn_by_the_weights() {
+    fn publishers_have_their_qos_in_turn_by_weight() {
         let mix = QosMix::new(&[(QoS::AtMostOnce, 2), (QoS::AtLeastOnce, 1), (QoS::ExactlyOnce, 1)]);
         let turn: Vec<u8> = (0..8).map(|number| mix.of(number).level()).collect();
         assert_eq!(turn, [0, 1, 2, 0, 0, 1, 2, 0]);

@@ -9,11 +9,10 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, ipproto
 use ungraceful_wire::clock::now;
 use ungraceful_wire::{Arrived, read_arrived, stamp_arrivals};
 
-/// A socket.
 #[derive(Debug)]
 pub(crate) struct Socket(TcpStream);
 
-/// What came of a read or a write.
+/// The result of a read or a write.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Moved {
     /// So many bytes.
@@ -25,10 +24,7 @@ pub(crate) enum Moved {
 }
 
 impl Socket {
-    /// Begins to connect.
-    ///
-    /// # Errors
-    /// What the kernel says, in words that name the cure where there is one.
+    /// Begins to connect. The error is the kernel's, with the cure where there is one.
     pub(crate) fn connect(address: SocketAddr, source: Option<IpAddr>) -> Result<Self, String> {
         let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
@@ -37,7 +33,7 @@ impl Socket {
             bind(&socket, &SocketAddr::new(source, 0)).map_err(why)?;
         }
         let _best_effort = sockopt::set_tcp_nodelay(&socket, true);
-        // Without, what arrives is timed as it is read.
+        // Without it, arrivals are timed as they are read.
         let _best_effort = stamp_arrivals(&socket);
         match connect(&socket, &address) {
             Ok(()) | Err(Errno::INPROGRESS) => Ok(Self(TcpStream::from(socket))),
@@ -45,7 +41,7 @@ impl Socket {
         }
     }
 
-    /// Whether the handshake that ended went well.
+    /// Whether the handshake succeeded.
     pub(crate) fn connected(&self) -> Result<(), String> {
         match sockopt::socket_error(&self.0) {
             Ok(Ok(())) => Ok(()),
@@ -53,10 +49,7 @@ impl Socket {
         }
     }
 
-    /// Reads once. Nothing of it arrived before `not_before`.
-    ///
-    /// # Errors
-    /// What came of it instead: [`Moved::NotNow`] or [`Moved::Ended`].
+    /// Reads once. Nothing of it arrived before `not_before`. The error is [`Moved::NotNow`] or [`Moved::Ended`].
     pub(crate) fn read(&mut self, into: &mut [u8], not_before: Instant) -> Result<Arrived, Moved> {
         match read_arrived(&self.0, into, not_before) {
             Ok(Arrived { bytes: 0, .. }) => Err(Moved::Ended("FIN")),
@@ -73,14 +66,14 @@ impl Socket {
         }
     }
 
-    /// Sends nothing more: the peer sees the end behind everything that was handed over.
+    /// Sends nothing more: the peer sees the end behind everything that was sent.
     pub(crate) fn end_sending(&self) {
         // What is closed already has ended for the peer too.
         let _closed_already = self.0.shutdown(Shutdown::Write);
     }
 
-    /// Waits, behind [`Socket::end_sending`], until the peer has ended the connection too: it has taken everything then.
-    /// Returns whether it has by `deadline`.
+    /// Waits, after [`Socket::end_sending`], until the peer has ended the connection too, and so has taken
+    /// everything. Returns whether it has by `deadline`.
     pub(crate) fn ends_by(mut self, deadline: Instant) -> bool {
         let mut answers = [0; 16 * 1_024];
         loop {
@@ -113,9 +106,9 @@ fn moved(error: &io::Error) -> Moved {
     match error.kind() {
         io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Moved::NotNow,
         io::ErrorKind::ConnectionReset => Moved::Ended("RST"),
-        io::ErrorKind::BrokenPipe => Moved::Ended("a connection that was closed already"),
+        io::ErrorKind::BrokenPipe => Moved::Ended("an already closed connection"),
         io::ErrorKind::TimedOut => Moved::Ended("no acknowledgement from the broker's host"),
-        _ => Moved::Ended("an error of the network"),
+        _ => Moved::Ended("a network error"),
     }
 }
 

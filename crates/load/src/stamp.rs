@@ -1,9 +1,9 @@
-//! What every message of a load carries in its payload: who sent it, its number, when it was due, and how much later
-//! it was sent. Sixteen bytes, or their thirty-two hexadecimal digits where a payload is to stay text.
+//! The stamp in the payload of every message of a load: its publisher, its number, when it was due, and how much
+//! later it was sent. Sixteen bytes, or their thirty-two hexadecimal digits where a payload must stay text.
 
 use ungraceful_mqtt::STAMP_LEN;
 
-/// How many bytes the hexadecimal form takes.
+/// Bytes of the hexadecimal form.
 pub(crate) const HEX_LEN: usize = 2 * STAMP_LEN;
 
 const RUN_BITS: u32 = 8;
@@ -12,17 +12,15 @@ const SEQUENCE_BITS: u32 = 36;
 const DUE_BITS: u32 = 38;
 const LATENESS_BITS: u32 = 26;
 
-/// Publishers that a stamp tells apart.
+/// Publishers that a stamp distinguishes.
 pub const PUBLISHERS_MAX: u32 = 1 << PUBLISHER_BITS;
-/// The largest lateness that is told, in µs: what is later is told as this.
+/// The largest lateness that a stamp holds, in µs; larger ones are cut to it.
 pub(crate) const LATENESS_MAX_US: u64 = (1 << LATENESS_BITS) - 1;
 
-/// A stamp.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stamp {
-    /// Tells the messages of this run from those of others, as far as eight bits do.
+    /// Distinguishes the messages of this run from others, as far as eight bits do.
     pub(crate) run: u8,
-    /// The publisher's number.
     pub(crate) publisher: u32,
     /// The message's number, from 0 for each publisher.
     pub(crate) sequence: u64,
@@ -63,7 +61,6 @@ impl Stamp {
         Self { run, publisher, sequence, due_us, lateness_us }
     }
 
-    /// Writes the hexadecimal form.
     pub(crate) fn write_hex(&self, out: &mut [u8]) {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         for (byte, pair) in self.bytes().into_iter().zip(out.chunks_exact_mut(2)) {
@@ -120,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lateness_beyond_what_is_told_is_told_as_the_largest_and_disturbs_no_other_field() {
+    fn a_larger_lateness_is_cut_and_disturbs_no_other_field() {
         let stamp = Stamp { lateness_us: LATENESS_MAX_US + 5, ..stamps()[0] };
         assert_eq!(Stamp::read(stamp.bytes()), Stamp { lateness_us: LATENESS_MAX_US, ..stamp });
     }

@@ -1,4 +1,4 @@
-//! A client that subscribes, and what came to it, or to the group that it shares a subscription with.
+//! A client that subscribes, and what came to it, or to the group with which it shares a subscription.
 
 use std::sync::Arc;
 
@@ -10,17 +10,17 @@ use crate::heard::Heard;
 use crate::payload::StampFinder;
 use crate::stamp::{LATENESS_MAX_US, Stamp};
 
-/// What a subscriber, or a group, received. A group's members are all on one thread.
+/// The deliveries to a subscriber, or to a group, whose members are all on one thread.
 #[derive(Debug)]
 pub(crate) struct Receiver {
-    /// The first publisher that it is to hear, by number; the others follow.
+    /// The number of the first publisher that it should hear; the others follow.
     first: u32,
     deliveries: Vec<Deliveries>,
     /// Live deliveries without a stamp of this run.
     pub(crate) foreign: u64,
     /// Deliveries with RETAIN 1 and without a stamp of this run, at any time.
     pub(crate) retained: u64,
-    /// Deliveries of which it can't be told whether they came before.
+    /// Deliveries that may or may not have come before.
     pub(crate) too_old: u64,
     /// Deliveries of this run, each counted once, of the warm-up too.
     pub(crate) delivered: u64,
@@ -36,12 +36,12 @@ pub(crate) struct Reading {
     pub(crate) run: u8,
     pub(crate) finder: StampFinder,
     pub(crate) counted_from_us: u64,
-    /// Where publishers learn what has come; absent where they do not wait for it.
+    /// Where publishers learn what has come; absent where they don't wait for it.
     pub(crate) heard: Option<Arc<Heard>>,
 }
 
 impl Receiver {
-    /// One that is to hear `publishers` publishers from number `first` on.
+    /// Should hear `publishers` publishers from number `first` on.
     pub(crate) fn new(first: u32, publishers: u32) -> Self {
         let deliveries = (0..publishers).map(|_| Deliveries::default()).collect();
         Self {
@@ -56,7 +56,7 @@ impl Receiver {
         }
     }
 
-    /// A message came; `is_retained` tells its RETAIN.
+    /// A message came; `is_retained` is its RETAIN.
     #[inline]
     pub(crate) fn receive(
         &mut self,
@@ -95,7 +95,7 @@ impl Receiver {
                     figures.counters.load_delivered += 1;
                     let response_us = now_us - stamp.due_us;
                     figures.record(Timed::DeliveryResponse, response_us);
-                    // A lateness that is too large to be told would make the service time too long.
+                    // A lateness that did not fit would make the service time too long.
                     if stamp.lateness_us < LATENESS_MAX_US {
                         figures.record(Timed::DeliveryService, response_us.saturating_sub(stamp.lateness_us));
                     }
@@ -106,13 +106,13 @@ impl Receiver {
         }
     }
 
-    /// A message came, for tests of what follows from it.
+    /// Delivers a message, for tests of what follows from it.
     #[cfg(test)]
     pub(crate) fn deliver_for_test(&mut self, publisher: usize, sequence: u64, counts: bool) {
         self.deliveries[publisher].deliver(sequence, counts);
     }
 
-    /// What came of each publisher's messages, with its number.
+    /// The deliveries of each publisher's messages, with its number.
     pub(crate) fn deliveries(&self) -> impl Iterator<Item = (u32, &Deliveries)> {
         (self.first..).zip(&self.deliveries)
     }
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn response_time_is_from_when_it_was_due_and_service_time_from_when_it_was_sent() {
+    fn response_time_starts_when_due_and_service_time_when_sent() {
         let (mut receiver, mut figures) = (Receiver::new(0, 1), Figures::default());
         let late = Stamp { lateness_us: 300, ..stamp(0, 0, 2_000) };
         receiver.receive(&late.bytes(), false, 2_500, &reading(), &mut figures);
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lateness_beyond_what_a_stamp_holds_gives_a_response_time_and_no_service_time() {
+    fn a_lateness_that_does_not_fit_gives_no_service_time() {
         let (mut receiver, mut figures) = (Receiver::new(0, 1), Figures::default());
         let late = Stamp { lateness_us: LATENESS_MAX_US, ..stamp(0, 0, 2_000) };
         receiver.receive(&late.bytes(), false, 90_000_000, &reading(), &mut figures);
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn what_carries_no_stamp_of_this_run_or_of_nobody_it_is_to_hear_is_foreign() {
+    fn messages_without_an_expected_stamp_are_foreign() {
         let (mut receiver, mut figures) = (Receiver::new(5, 2), Figures::default());
         let foreign = [
             Stamp { run: 8, ..stamp(5, 0, 1_500) },
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_retained_and_not_of_this_run_is_not_live_and_comes_before_anything_counts() {
+    fn retained_messages_of_others_are_not_live() {
         let (mut receiver, mut figures) = (Receiver::new(0, 1), Figures::default());
         receiver.receive(b"kept", true, 10, &reading(), &mut figures);
         receiver.receive(b"live", false, 10, &reading(), &mut figures);

@@ -1,4 +1,4 @@
-//! From what the threads came to, to the load's record: what was sent is set against what came. A pure function.
+//! From the results of the threads to the load's record: compares what was sent with what came. A pure function.
 
 use std::collections::BTreeMap;
 
@@ -19,22 +19,21 @@ use crate::shape::Shape;
 use crate::subscriber::Receiver;
 use crate::worker::{Ended, ReceiverEnd};
 
-/// When messages that count fell due, in µs of the run's clock; absent when it did not get that far.
+/// When messages that count fell due, in µs of the run's clock; absent when the load did not get that far.
 pub(crate) type Counted = Option<(u64, u64)>;
 
-/// How a load came to its end.
+/// How a load ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum End {
-    /// Everything came, or had its time to come and comes no more.
+    /// Everything came, or had its time to come.
     #[default]
     Settled,
     /// The wait was over, and the broker was still delivering.
     StillComing,
-    /// It was given up before everything had had its time to come.
+    /// It was stopped before everything had had its time to come.
     CutShort,
 }
 
-/// The record of a load.
 pub(crate) fn record(
     settings: &LoadSettings,
     threads: &[Ended],
@@ -117,15 +116,15 @@ pub(crate) fn record(
     }
 }
 
-/// How many times are 39 to 45 ms, where they stand out: at least 1 % of all, and ten times as many as in the 6 ms before
-/// and the 6 ms after. Times that merely pass through there have neighbours.
+/// How many times are 39 to 45 ms, where they stand out: at least 1 % of all, and ten times as many as in the 6 ms
+/// before and the 6 ms after. Times that merely pass through there have neighbours.
 fn stalled_40_ms(times: &Histogram<u64>) -> Option<u64> {
     let between = |from_ms: u64, to_ms: u64| times.count_between(from_ms * 1_000, to_ms * 1_000 - 1);
     let (stalled, around) = (between(39, 45), between(33, 39).max(between(45, 51)));
     (stalled > 0 && stalled * 100 >= times.len() && stalled >= 10 * around).then_some(stalled)
 }
 
-/// Sets what a publisher sent against what of it came to a receiver.
+/// Compares what a publisher sent with what of it came to a receiver.
 fn compare(
     publisher: &PublisherEnd,
     deliveries: &Deliveries,
@@ -140,11 +139,11 @@ fn compare(
     }
     let missed = length(&missing.known) + missing.others;
     // What was handed to a connection that broke may never have reached the broker.
-    let is_nobodys = receiver.was_lost
+    let is_unattributable = receiver.was_lost
         || load_end == End::CutShort
         || (publisher.was_lost && publisher.qos == QoS::AtMostOnce);
-    let unknown = if is_nobodys { missed } else { unacknowledged(publisher, &missing.known) };
-    let still_coming = if is_nobodys || load_end != End::StillComing {
+    let unknown = if is_unattributable { missed } else { unacknowledged(publisher, &missing.known) };
+    let still_coming = if is_unattributable || load_end != End::StillComing {
         0
     } else {
         let mut tail = missing.known.clone();
@@ -162,7 +161,7 @@ fn compare(
     counts.expected += deliveries.delivered + missed;
 }
 
-/// Of the missing, those of which the broker never said that it has them.
+/// Of the missing messages, those that the broker never acknowledged.
 fn unacknowledged(publisher: &PublisherEnd, missing: &RangeInclusiveSet<u64>) -> u64 {
     if publisher.qos == QoS::AtMostOnce {
         return 0;
@@ -273,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_sent_is_set_against_what_came_over_all_threads() {
+    fn sent_and_received_messages_are_compared_over_all_threads() {
         let threads = [
             thread(vec![sent(0, QoS::AtLeastOnce, &[9], &[5])], Vec::new()),
             thread(
@@ -286,7 +285,8 @@ mod tests {
         ];
         let by_qos = counts(&settings(), &threads);
         let first = &by_qos[&1];
-        // 5 was refused and is owed to nobody. To the first subscriber 6 is lost, and 9, which nobody acknowledged, unknown.
+        // 5 was refused and is not expected. To the first subscriber 6 is lost, and 9, which was not acknowledged,
+        // unknown.
         assert_eq!((first.offered, first.sent, first.expected, first.delivered), (8, 8, 14, 12));
         assert_eq!((first.lost, first.unknown, first.duplicated, first.reordered), (1, 1, 1, 1));
         let second = &by_qos[&0];
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn times_of_40_ms_are_told_where_they_stand_out_and_not_where_others_are_around_them() {
+    fn times_of_40_ms_count_only_where_they_stand_out() {
         let stalled = |times: &[(u64, u64)]| {
             let mut all = histogram();
             for (ms, count) in times {
@@ -310,14 +310,14 @@ mod tests {
     }
 
     #[test]
-    fn what_a_subscriber_missed_that_lost_its_connection_is_nobodys_loss() {
+    fn messages_for_a_subscriber_that_was_lost_are_unknown() {
         let lost = ReceiverEnd { was_lost: true, ..received(0, &[&[0, 1, 2]]) };
         let by_qos = counts(&settings(), &[thread(vec![sent(0, QoS::AtLeastOnce, &[], &[])], vec![lost])]);
         assert_eq!((by_qos[&1].delivered, by_qos[&1].lost, by_qos[&1].unknown), (1, 0, 7));
     }
 
     #[test]
-    fn what_was_sent_at_qos_0_on_a_connection_that_broke_is_nobodys_loss() {
+    fn qos_0_messages_on_a_lost_connection_are_unknown() {
         for (qos, lost, unknown) in [(QoS::AtMostOnce, 0, 7), (QoS::AtLeastOnce, 7, 0)] {
             let broken = PublisherEnd { was_lost: true, ..sent(0, qos, &[], &[]) };
             let by_qos = counts(&settings(), &[thread(vec![broken], vec![received(0, &[&[0, 1, 2]])])]);
@@ -327,15 +327,15 @@ mod tests {
     }
 
     #[test]
-    fn what_was_under_way_when_the_load_was_given_up_is_nobodys_loss() {
+    fn messages_under_way_when_the_load_stopped_are_unknown() {
         let threads = [thread(vec![sent(0, QoS::AtLeastOnce, &[], &[])], vec![received(0, &[&[0, 1, 2]])])];
         let by_qos = record(&settings(), &threads, Some((0, 1)), End::CutShort).by_qos;
         assert_eq!((by_qos[&1].lost, by_qos[&1].unknown), (0, 7));
     }
 
     #[test]
-    fn what_follows_the_last_that_came_is_still_coming_when_the_broker_was_still_delivering() {
-        // 4 was passed over and is lost, 9 nobody acknowledged, and 8 was refused.
+    fn messages_after_the_last_delivery_may_still_be_coming() {
+        // 4 was skipped and is lost, 9 was not acknowledged, and 8 was refused.
         let publisher = sent(0, QoS::AtLeastOnce, &[9], &[8]);
         let threads = [thread(vec![publisher], vec![received(0, &[&[0, 1, 2, 3, 5]])])];
         let counts = record(&settings(), &threads, Some((0, 1)), End::StillComing).by_qos[&1].clone();
@@ -346,21 +346,21 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_expected_of_a_subscriber_that_was_never_there() {
+    fn nothing_is_expected_for_an_absent_subscriber() {
         let absent = ReceiverEnd { was_there: false, ..received(0, &[&[]]) };
         let by_qos = counts(&settings(), &[thread(vec![sent(0, QoS::AtMostOnce, &[], &[])], vec![absent])]);
         assert_eq!((by_qos[&0].expected, by_qos[&0].lost), (0, 0));
     }
 
     #[test]
-    fn the_order_among_members_of_a_group_is_nobodys_promise() {
+    fn the_order_among_members_of_a_group_does_not_count() {
         let group = ReceiverEnd { members: 2, ..received(0, &[&[0, 1, 3, 2, 4, 5, 6, 7, 9, 8]]) };
         let by_qos = counts(&settings(), &[thread(vec![sent(0, QoS::AtLeastOnce, &[], &[])], vec![group])]);
         assert_eq!((by_qos[&1].delivered, by_qos[&1].reordered, by_qos[&1].lost), (8, 0, 0));
     }
 
     #[test]
-    fn connections_of_all_threads_are_added_up_and_are_up_with_the_last_of_them() {
+    fn connections_of_all_threads_are_added_up() {
         let of_thread = |first_us, last_us, why: &str| Ended {
             accepted: 3,
             never_begun: 1,

@@ -40,25 +40,24 @@ const READ_BYTES: usize = 64 * 1024;
 const READS_IN_A_ROW: u32 = 4;
 /// Events that are taken at a time.
 const EVENTS: usize = 256;
-/// How late a thread runs this is its loop lag. Orders are seen at the latest then.
+/// How late a thread runs this is its loop lag. It also sees orders then, at the latest.
 const TICK_US: u64 = 10_000;
-/// What stands for a thread's bell among the places of its clients.
+/// Marks a thread's bell among the places of its clients.
 const BELL: u64 = u64::MAX;
 const SECOND_US: u64 = 1_000_000;
 const DISCONNECT: [u8; 2] = [0xE0, 0];
-/// How long a broker has to take what publishers of retained messages had handed over.
+/// How long a broker may take for what publishers of retained messages had sent.
 pub(crate) const TAKEN_WITHIN: Duration = Duration::from_secs(10);
 
-/// A client that is to be made, and what it says.
+/// A client to be made, and what it sends first.
 #[derive(Debug)]
 pub(crate) struct Planned {
     pub(crate) client: Client,
     pub(crate) client_id: String,
-    /// What it subscribes to, and at which QoS; absent for what does not subscribe.
+    /// Its subscription and QoS; absent for a client that does not subscribe.
     pub(crate) subscribes: Option<(String, QoS)>,
 }
 
-/// What a thread needs.
 #[derive(Debug)]
 pub(crate) struct Job {
     pub(crate) thread: u32,
@@ -74,7 +73,6 @@ pub(crate) struct Job {
     pub(crate) orders: Arc<Orders>,
 }
 
-/// What a receiver came to: with the number of its first member, and whether every member stayed.
 #[derive(Debug)]
 pub(crate) struct ReceiverEnd {
     pub(crate) receiver: Receiver,
@@ -86,7 +84,7 @@ pub(crate) struct ReceiverEnd {
     pub(crate) was_lost: bool,
 }
 
-/// What a thread came to.
+/// The results of a thread.
 #[derive(Debug, Default)]
 pub(crate) struct Ended {
     pub(crate) publishers: Vec<PublisherEnd>,
@@ -121,7 +119,6 @@ struct Worker {
     reports: LoadReports,
     progress: Arc<Progress>,
     orders: Arc<Orders>,
-    /// The next client to connect.
     next_connect: usize,
     connects_began_us: u64,
     schedule: Option<Schedule>,
@@ -130,7 +127,7 @@ struct Worker {
     until_us: u64,
     is_closed: bool,
     is_over: bool,
-    /// Publishers that can go on at once: a closed loop's, whose socket took a whole chunk.
+    /// Publishers that can go on at once: of a closed loop, their socket having taken a whole chunk.
     hot: VecDeque<usize>,
     /// Publishers for which something fell due.
     touched: Vec<usize>,
@@ -140,10 +137,7 @@ struct Worker {
     buffer: Vec<u8>,
 }
 
-/// Runs a thread to its end.
-///
-/// # Errors
-/// In words, what the machine does not give, or what of the load can't be written.
+/// Runs a thread to its end. The error is what the machine lacks, or what of the load can't be written.
 pub(crate) fn work(job: Job) -> Result<Ended, String> {
     // A best effort: without it, waits are up to 50 µs longer.
     let _slack = set_current_timer_slack(NonZeroU64::new(1));
@@ -245,7 +239,7 @@ impl Worker {
             let now_us = self.thread_state.clock.now_us();
             self.connect_due(now_us);
             self.release_due(now_us)?;
-            self.go_on_with_the_hot(now_us)?;
+            self.pump_hot(now_us)?;
             if now_us >= self.next_tick_us {
                 self.tick(now_us);
             }
@@ -255,14 +249,14 @@ impl Worker {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(error) => return Err(format!("epoll: {error}")),
             }
-            // Another thread may have begun before this one saw the order: what it sent counts here as it does there.
+            // Another thread may have begun before this one saw the order: what it sent counts here too.
             if self.begin_us == NOT_YET && !events.is_empty() {
                 let _not_yet = self.begin(self.thread_state.clock.now_us())?;
             }
             for event in &events {
                 let (flags, data) = (event.flags, event.data);
                 if data.u64() == BELL {
-                    self.go_on_with_the_woken()?;
+                    self.pump_woken()?;
                     continue;
                 }
                 let Ok(place) = usize::try_from(data.u64()) else { continue };
@@ -300,22 +294,22 @@ impl Worker {
         }
         self.next_tick_us = now_us + TICK_US;
         if self.thread_state.under_way > 0 {
-            self.give_up_the_silent(now_us);
+            self.give_up_silent(now_us);
         }
         if now_us >= self.next_second_us {
             self.next_second_us = now_us + SECOND_US;
             self.keep_alive(now_us);
-            self.go_on_with_what_stands_still();
+            self.pump_stalled();
             let interval = self.thread_state.figures.take();
             if let Err(interval) = self.reports.report(self.job_thread, interval) {
                 self.thread_state.figures.keep(interval);
             }
         }
-        self.tell_progress();
+        self.store_progress();
     }
 
-    /// Connections whose time is over are given up.
-    fn give_up_the_silent(&mut self, now_us: u64) {
+    /// Gives up connections whose time is over.
+    fn give_up_silent(&mut self, now_us: u64) {
         let within_us = ungraceful_record::scale::micros(self.thread_state.stage.connect_timeout);
         for client in &mut self.clients[..self.next_connect] {
             let (since_us, waited_for) = match client.stage {
@@ -345,7 +339,7 @@ impl Worker {
             }
             // What was sent since this thread last looked is later than `now_us`.
             let silent_us = now_us.saturating_sub(client.last_sent_us);
-            // Half of it: what is due in the next second as well must not come too late.
+            // Half of it: what is due in the next second must not come too late either.
             if client.ping_sent_us.is_none() && silent_us >= client.keep_alive_us / 2 {
                 client.ping_sent_us = Some(now_us);
                 let end = client.send(&ping, now_us);
@@ -354,7 +348,7 @@ impl Worker {
         }
     }
 
-    fn tell_progress(&self) {
+    fn store_progress(&self) {
         let (progress, thread_state) = (&self.progress, &self.thread_state);
         let publishers = || {
             self.publishers.iter().filter_map(|place| match &self.clients[*place].role {
@@ -370,7 +364,7 @@ impl Worker {
         let unacknowledged = publishers().map(|publisher| u64::from(publisher.in_flight())).sum();
         progress.unacknowledged.store(unacknowledged, Relaxed);
         progress.waiting.store(thread_state.waiting, Relaxed);
-        // What came to one that is gone is not waited for any more, so it does not count either.
+        // What came to a receiver that is gone is no longer expected, so it does not count either.
         let there = thread_state.receivers.iter().filter(|end| !end.was_lost);
         let last_us = thread_state.receivers.iter().filter_map(|end| end.receiver.last_heard_us).max();
         progress.last_delivery_us.store(last_us.unwrap_or(0), Relaxed);
@@ -379,7 +373,7 @@ impl Worker {
         progress.is_settled.store(is_settled, Release);
     }
 
-    /// Leaves with DISCONNECT, and tells what came of everything.
+    /// Leaves with DISCONNECT, and returns the results.
     fn end(mut self) -> Ended {
         let now_us = self.thread_state.clock.now_us();
         let never_begun = self.clients.len() - self.next_connect;
@@ -396,11 +390,11 @@ impl Worker {
                     leaving.extend(client.socket.take().inspect(Socket::end_sending));
                 }
             } else if !matches!(client.stage, Stage::Waiting | Stage::Gone) {
-                *ended.refused.entry("not accepted when the run was over".to_owned()).or_default() += 1;
+                *ended.refused.entry("not accepted before the run ended".to_owned()).or_default() += 1;
             }
             client.socket = None;
         }
-        // What the broker takes later than the removal of what it retains would be retained again.
+        // Messages that the broker takes after the removal of what it retains would be retained again.
         let deadline = ungraceful_wire::clock::now() + TAKEN_WITHIN;
         ended.not_taken = leaving.into_iter().map(|socket| u64::from(!socket.ends_by(deadline))).sum();
         for client in self.clients {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use ungraceful_load::checks::CHECKS;
 use ungraceful_record::load::{LoadConnections, LoadCounts, LoadRecord, Release};
 use ungraceful_record::metric::Percentiles;
-use ungraceful_record::rate_search::{Came, Promise};
+use ungraceful_record::rate_search::{Promise, TrialResult};
 use ungraceful_record::run::{Completeness, Record};
 use ungraceful_record::testing::{empty_record, every};
 use ungraceful_record::threshold::Threshold;
@@ -77,7 +77,7 @@ fn concluded(record: Record, check: &str) -> Conclusion {
 }
 
 #[test]
-fn a_load_that_was_carried_out_and_lost_nothing_holds_without_a_note() {
+fn a_load_without_losses_holds_without_a_note() {
     for check in [PLANNED, RATE, ACCEPTS, LOSS] {
         let verdict = verdict(with(load()), check);
         assert_eq!((verdict.conclusion, verdict.differs), (Conclusion::Holds, None), "{check}");
@@ -85,22 +85,19 @@ fn a_load_that_was_carried_out_and_lost_nothing_holds_without_a_note() {
 }
 
 #[test]
-fn a_load_without_all_of_its_connections_is_inconclusive_and_says_why() {
+fn a_load_without_all_connections_is_inconclusive() {
     let refused = BTreeMap::from([("CONNACK 0x97 Quota exceeded".to_owned(), 2)]);
     let connections = LoadConnections { planned: 3, accepted: 1, refused, ..LoadConnections::default() };
     let verdict = verdict(with(LoadRecord { connections, ..load() }), PLANNED);
     assert_eq!(verdict.conclusion, Conclusion::Inconclusive);
-    assert!(
-        verdict.evidence.contains("2 were refused, most often (2): CONNACK 0x97"),
-        "{}",
-        verdict.evidence
-    );
+    let evidence = &verdict.evidence;
+    assert!(evidence.contains("2 were refused, most often (2): CONNACK 0x97"), "{evidence}");
     let nothing = LoadRecord { connections: LoadConnections::default(), ..load() };
     assert_eq!(concluded(with(nothing), PLANNED), Conclusion::Inconclusive);
 }
 
 #[test]
-fn a_rate_that_was_not_reached_is_inconclusive_and_a_closed_loop_has_none_to_reach() {
+fn a_rate_that_was_not_reached_is_inconclusive() {
     let dropped = |counts: &mut LoadCounts| (counts.sent, counts.dropped) = (600, 400);
     assert_eq!(concluded(counting(dropped), RATE), Conclusion::Inconclusive);
     assert_eq!(concluded(counting(|counts| *counts = LoadCounts::default()), RATE), Conclusion::Inconclusive);
@@ -109,25 +106,25 @@ fn a_rate_that_was_not_reached_is_inconclusive_and_a_closed_loop_has_none_to_rea
 }
 
 #[test]
-fn losses_and_disorder_are_a_note_and_nothing_to_judge_is_inconclusive() {
+fn losses_and_disorder_are_only_a_note() {
     let lost = |counts: &mut LoadCounts| (counts.delivered, counts.lost) = (1_990, 10);
     let verdict_of_loss = verdict(counting(lost), LOSS);
-    assert_eq!(verdict_of_loss.conclusion, Conclusion::Holds, "nobody is accused");
+    assert_eq!(verdict_of_loss.conclusion, Conclusion::Holds, "no violation");
     assert_eq!(verdict_of_loss.differs.as_deref(), Some("10 deliveries were lost"));
     assert!(verdict(counting(|counts| counts.duplicated = 3), LOSS).differs.is_some());
     assert_eq!(concluded(counting(|counts| counts.expected = 0), LOSS), Conclusion::Inconclusive);
 }
 
 #[test]
-fn where_nothing_was_acknowledged_nothing_holds_and_the_reason_code_and_its_cure_are_named() {
+fn without_acknowledgements_nothing_holds() {
     let refused = |counts: &mut LoadCounts| {
         *counts = LoadCounts { offered: 200, sent: 200, ..LoadCounts::default() };
         counts.refused = BTreeMap::from([(0x95, 200)]);
     };
     let accepts = verdict(counting(refused), ACCEPTS);
     assert_eq!(accepts.conclusion, Conclusion::Inconclusive);
-    for told in ["0 of 200 messages", "200 by 0x95 Packet too large", "lower --size"] {
-        assert!(accepts.evidence.contains(told), "{told}: {}", accepts.evidence);
+    for part in ["0 of 200 messages", "200 by 0x95 Packet too large", "lower --size"] {
+        assert!(accepts.evidence.contains(part), "{part}: {}", accepts.evidence);
     }
     assert_eq!(concluded(counting(refused), LOSS), Conclusion::Inconclusive);
     let unacknowledged = |counts: &mut LoadCounts| (counts.acknowledged, counts.unacknowledged) = (0, 1_000);
@@ -137,10 +134,8 @@ fn where_nothing_was_acknowledged_nothing_holds_and_the_reason_code_and_its_cure
         counts.refused = BTreeMap::from([(0x97, 10)]);
     };
     let some = verdict(counting(some), ACCEPTS);
-    assert_eq!(
-        (some.conclusion, some.differs.as_deref()),
-        (Conclusion::Holds, Some("10 messages were refused"))
-    );
+    let seen = (some.conclusion, some.differs.as_deref());
+    assert_eq!(seen, (Conclusion::Holds, Some("10 messages were refused")));
     let of_qos_0 = counting(|counts| counts.acknowledged = 0).load.unwrap();
     let of_qos_0 = LoadRecord { by_qos: BTreeMap::from([(0, of_qos_0.by_qos[&1].clone())]), ..of_qos_0 };
     let mut record = with(of_qos_0);
@@ -149,35 +144,28 @@ fn where_nothing_was_acknowledged_nothing_holds_and_the_reason_code_and_its_cure
 }
 
 #[test]
-fn where_nothing_came_nothing_holds() {
+fn without_deliveries_nothing_holds() {
     let lost = |counts: &mut LoadCounts| (counts.delivered, counts.lost) = (0, 2_000);
     let lost = counting(lost);
-    assert_eq!(lost.load.as_ref().unwrap().came_to_nothing().unwrap(), "none of 2000 deliveries came");
+    assert_eq!(lost.load.as_ref().unwrap().missing_result().unwrap(), "none of 2000 deliveries arrived");
     assert_eq!(concluded(lost, LOSS), Conclusion::Inconclusive);
-    assert_eq!(load().came_to_nothing(), None);
+    assert_eq!(load().missing_result(), None);
 }
 
 #[test]
-fn what_was_still_coming_is_a_note_and_no_loss() {
+fn deliveries_still_coming_are_a_note_and_no_loss() {
     let coming = |counts: &mut LoadCounts| (counts.delivered, counts.still_coming) = (1_990, 10);
     let verdict = verdict(counting(coming), LOSS);
     assert_eq!(verdict.conclusion, Conclusion::Holds);
     assert!(verdict.differs.unwrap().contains("10 deliveries were still coming"));
-    assert_eq!(promised("loss==0", &counting(coming)).0, Came::Broken, "the broker fell behind");
+    assert_eq!(promised("loss==0", &counting(coming)).0, TrialResult::Broken, "the broker fell behind");
 }
 
 #[test]
 fn subscribers_alone_need_a_live_message() {
     let listening = |retained, foreign| {
-        let none = BTreeMap::new();
-        with(LoadRecord {
-            publishers: 0,
-            release: Release::Nothing,
-            by_qos: none,
-            retained,
-            foreign,
-            ..load()
-        })
+        let release = Release::Nothing;
+        with(LoadRecord { publishers: 0, release, by_qos: BTreeMap::new(), retained, foreign, ..load() })
     };
     assert_eq!(concluded(listening(50, 3), LIVE), Conclusion::Holds);
     let retained = verdict(listening(50, 0), LIVE);
@@ -187,18 +175,14 @@ fn subscribers_alone_need_a_live_message() {
 }
 
 #[test]
-fn a_load_that_was_never_sent_for_lost_connections_is_not_told_to_lower_its_rate() {
+fn lost_connections_are_not_cured_by_a_lower_rate() {
     let lost = BTreeMap::from([("DISCONNECT 0x95 Packet too large".to_owned(), 3)]);
     let connections = LoadConnections { planned: 3, accepted: 3, lost, ..LoadConnections::default() };
     let mut load = LoadRecord { connections, ..load() };
     let counts = load.by_qos.get_mut(&1).unwrap();
     (counts.sent, counts.dropped) = (600, 400);
-    let verdict = verdict(with(load), RATE);
-    assert!(
-        verdict.evidence.contains("0x95") && !verdict.evidence.contains("--rate"),
-        "{}",
-        verdict.evidence
-    );
+    let evidence = verdict(with(load), RATE).evidence;
+    assert!(evidence.contains("0x95") && !evidence.contains("--rate"), "{evidence}");
 }
 
 fn judged(text: &str, record: &Record) -> Verdict {
@@ -226,7 +210,7 @@ fn thresholds_hold_are_violated_and_are_inconclusive() {
 }
 
 #[test]
-fn a_share_is_of_all_that_there_could_have_been() {
+fn a_share_is_of_all_possible_messages() {
     let record = counting(|counts| (counts.delivered, counts.lost) = (1_980, 20));
     assert_eq!(judged("loss<=1%", &record).conclusion, Conclusion::Holds);
     assert_eq!(judged("loss<1%", &record).conclusion, Conclusion::Violated);
@@ -234,14 +218,14 @@ fn a_share_is_of_all_that_there_could_have_been() {
 }
 
 #[test]
-fn without_anything_to_count_a_threshold_on_a_number_is_inconclusive() {
+fn without_counts_a_threshold_is_inconclusive() {
     for text in ["loss==0", "dropped==0", "sent_rate>1", "connections_refused==0"] {
         assert_eq!(judged(text, &empty_record()).conclusion, Conclusion::Inconclusive, "{text}");
     }
 }
 
 #[test]
-fn a_number_of_things_that_could_not_be_is_no_number_to_keep_below() {
+fn zero_of_impossible_messages_meets_no_threshold() {
     let nothing_came = |counts: &mut LoadCounts| (counts.delivered, counts.unknown) = (0, counts.expected);
     let record = counting(nothing_came);
     for text in ["loss==0", "duplicated==0", "reordered<1%", "delivered_rate<10k"] {
@@ -262,7 +246,7 @@ fn a_number_of_things_that_could_not_be_is_no_number_to_keep_below() {
 }
 
 #[test]
-fn when_the_generator_was_late_times_are_inconclusive_and_numbers_accuse_nobody() {
+fn with_a_late_generator_times_are_inconclusive() {
     let mut record = with(load());
     record.generator.bottlenecks = vec!["late".into()];
     assert_eq!(judged("e2e p(50)<1s", &record).conclusion, Conclusion::Inconclusive);
@@ -275,69 +259,65 @@ fn when_the_generator_was_late_times_are_inconclusive_and_numbers_accuse_nobody(
     assert!(verdict.evidence.contains("the schedule slipped"), "{verdict:?}");
 }
 
-fn promised(text: &str, record: &Record) -> (Came, String) {
+fn promised(text: &str, record: &Record) -> (TrialResult, String) {
     text.parse::<Promise>().unwrap().judge(record)
 }
 
 #[test]
-fn a_promise_is_kept_broken_or_not_to_be_told() {
+fn a_promise_is_kept_broken_or_unknown() {
     let promise = "e2e p(99)<1ms,loss==0";
     let kept = promised(promise, &with(load()));
-    assert_eq!(kept, (Came::Kept, "e2e p(99)<1ms: 900 µs; loss==0: 0".to_owned()));
+    assert_eq!(kept, (TrialResult::Kept, "e2e p(99)<1ms: 900 µs; loss==0: 0".to_owned()));
     let lossy = counting(|counts| (counts.delivered, counts.lost) = (1_980, 20));
-    assert_eq!(promised(promise, &lossy), (Came::Broken, "loss==0: 20".to_owned()));
+    assert_eq!(promised(promise, &lossy), (TrialResult::Broken, "loss==0: 20".to_owned()));
     let few = promised("e2e p(99.9)<1s,loss==0", &with(load()));
-    assert!(few.0 == Came::Unknown && few.1.contains("needs 10000 samples"), "{few:?}");
+    assert!(few.0 == TrialResult::Unknown && few.1.contains("needs 10000 samples"), "{few:?}");
     let both = promised("e2e p(99.9)<1s,loss==0", &lossy);
-    assert_eq!(both.0, Came::Broken, "what was broken is broken, whatever else can't be told");
+    assert_eq!(both.0, TrialResult::Broken, "what was broken is broken, whatever else is unknown");
 }
 
 #[test]
-fn messages_that_were_never_sent_and_lost_connections_break_every_promise() {
+fn unsent_messages_and_lost_connections_break_every_promise() {
     let dropped = counting(|counts| (counts.sent, counts.dropped) = (600, 400));
-    assert_eq!(
-        promised("loss==0", &dropped),
-        (Came::Broken, "400 of 1000 messages were never sent".to_owned())
-    );
+    let broken = (TrialResult::Broken, "400 of 1000 messages were never sent".to_owned());
+    assert_eq!(promised("loss==0", &dropped), broken);
     let lost = BTreeMap::from([("FIN".to_owned(), 1)]);
     let connections = LoadConnections { planned: 3, accepted: 3, lost, ..LoadConnections::default() };
-    assert_eq!(promised("loss==0", &with(LoadRecord { connections, ..load() })).0, Came::Broken);
+    assert_eq!(promised("loss==0", &with(LoadRecord { connections, ..load() })).0, TrialResult::Broken);
 }
 
 #[test]
-fn a_trial_that_says_nothing_of_the_broker_is_not_held_against_it() {
+fn an_inconclusive_trial_breaks_no_promise() {
     let mut late = counting(|counts| (counts.sent, counts.dropped) = (600, 400));
     late.generator.bottlenecks = vec!["the schedule slipped".into()];
-    assert_eq!(promised("loss==0", &late), (Came::GeneratorLate, "the schedule slipped".to_owned()));
+    assert_eq!(promised("loss==0", &late), (TrialResult::GeneratorLate, "the schedule slipped".to_owned()));
     let connections = LoadConnections { planned: 3, accepted: 2, ..LoadConnections::default() };
-    assert_eq!(promised("loss==0", &with(LoadRecord { connections, ..load() })).0, Came::Unknown);
+    assert_eq!(promised("loss==0", &with(LoadRecord { connections, ..load() })).0, TrialResult::Unknown);
     let cut = Record { completeness: Completeness::Interrupted, ..with(load()) };
-    assert_eq!(promised("loss==0", &cut).0, Came::Unknown);
-    assert_eq!(promised("loss==0", &empty_record()).0, Came::Unknown);
+    assert_eq!(promised("loss==0", &cut).0, TrialResult::Unknown);
+    assert_eq!(promised("loss==0", &empty_record()).0, TrialResult::Unknown);
 }
 
 #[test]
-fn messages_that_were_refused_not_acknowledged_or_nobodys_loss_break_every_promise() {
-    for (change, told) in [
-        (
-            (|counts| counts.refused = BTreeMap::from([(0x97, 3)])) as fn(&mut LoadCounts),
-            "3 messages were refused",
-        ),
-        (|counts| counts.unacknowledged = 4, "4 messages were not acknowledged"),
-        (|counts| counts.unknown = 5, "5 deliveries neither came nor were lost by the broker"),
+fn refused_unacknowledged_and_unknown_break_every_promise() {
+    let refused: fn(&mut LoadCounts) = |counts| counts.refused = BTreeMap::from([(0x97, 3)]);
+    let unacknowledged: fn(&mut LoadCounts) = |counts| counts.unacknowledged = 4;
+    let unknown: fn(&mut LoadCounts) = |counts| counts.unknown = 5;
+    for (change, why) in [
+        (refused, "3 messages were refused"),
+        (unacknowledged, "4 messages were not acknowledged"),
+        (unknown, "5 deliveries neither arrived nor were lost by the broker"),
     ] {
-        assert_eq!(promised("loss==0", &counting(change)), (Came::Broken, told.to_owned()));
+        assert_eq!(promised("loss==0", &counting(change)), (TrialResult::Broken, why.to_owned()));
     }
 }
 
 #[test]
-fn a_broker_that_falls_behind_breaks_every_promise_and_one_that_is_merely_slow_does_not() {
+fn only_a_broker_that_falls_behind_breaks_promises() {
     let behind = LoadRecord { last_sent_us: Some(12_200_000), ..load() };
     let (came, why) = promised("loss==0", &with(behind.clone()));
-    assert_eq!(
-        (came, &*why),
-        (Came::Broken, "the last message was sent 1.20 s after it should have been due")
-    );
+    let late = "the last message was sent 1.20 s after the last one was due";
+    assert_eq!((came, &*why), (TrialResult::Broken, late));
     // Ten seconds' work took 11.2 s.
     assert_eq!(judged("sent_rate>=90", &with(behind.clone())).conclusion, Conclusion::Violated);
     assert_eq!(judged("sent_rate>=89", &with(behind)).conclusion, Conclusion::Holds);
@@ -345,12 +325,13 @@ fn a_broker_that_falls_behind_breaks_every_promise_and_one_that_is_merely_slow_d
         let times = Percentiles { p50_us: Some(p50_us), ..load().delivery_response_time };
         with(LoadRecord { last_delivered_us: Some(last_us), delivery_response_time: times, ..load() })
     };
+    let broken = promised("loss==0", &delivered(16_000_000, 2_500_000)).0;
+    assert_eq!(broken, TrialResult::Broken, "up to 5 s, half of it in the middle");
     assert_eq!(
-        promised("loss==0", &delivered(16_000_000, 2_500_000)).0,
-        Came::Broken,
-        "up to 5 s, half of it in the middle"
+        promised("loss==0", &delivered(16_000_000, 5_000_000)).0,
+        TrialResult::Kept,
+        "5 s for every message"
     );
-    assert_eq!(promised("loss==0", &delivered(16_000_000, 5_000_000)).0, Came::Kept, "5 s for every message");
     assert_eq!(judged("delivered_rate>=134", &delivered(16_000_000, 1)).conclusion, Conclusion::Violated);
     assert_eq!(judged("delivered_rate>=133", &delivered(16_000_000, 1)).conclusion, Conclusion::Holds);
 }

@@ -1,11 +1,11 @@
-//! The brokers whose logs are known.
+//! The supported brokers.
 
 use std::fmt;
 use std::str::FromStr;
 
 macro_rules! brokers {
     ($($variant:ident = $slug:literal, $name:literal;)+) => {
-        /// A broker whose log lines are in the patterns.
+        /// A broker with known log lines.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum Broker {
             $(
@@ -24,7 +24,7 @@ macro_rules! brokers {
                 match self { $(Self::$variant => $slug),+ }
             }
 
-            /// Its name for people.
+            /// Its display name.
             #[must_use]
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$variant => $name),+ }

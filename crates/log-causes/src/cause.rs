@@ -1,9 +1,9 @@
-//! Causes by name, and what a line says about the connection.
+//! Causes by name, and the effects of lines on connections.
 
-/// How much a line tells of the cause, when several lines are about one incident.
+/// How precisely a line names the cause, when several lines belong to one incident.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Precision {
-    /// That the connection is over, and not why.
+    /// That the connection ended, but not why.
     Closing,
     /// A class of causes, such as "protocol error".
     General,
@@ -13,9 +13,7 @@ pub enum Precision {
 
 macro_rules! causes {
     ($($variant:ident = $slug:literal, $precision:ident;)+) => {
-        /// Why a connection ended or was refused, what went wrong on one that lives, or what a line marks.
-        ///
-        /// [`crate::explain`] says what each means.
+        /// Why a connection ended or was refused, what failed on one that lives, or what a line marks. See [`crate::explain`].
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[expect(missing_docs, reason = "each is explained in `explanations`")]
         pub enum Cause {
@@ -32,7 +30,7 @@ macro_rules! causes {
                 match self { $(Self::$variant => $slug),+ }
             }
 
-            /// How much a line of this cause tells.
+            /// How precise this cause is.
             #[must_use]
             pub const fn precision(self) -> Precision {
                 match self { $(Self::$variant => Precision::$precision),+ }
@@ -106,13 +104,13 @@ impl Cause {
         Self::ALL.iter().copied().find(|cause| cause.slug() == slug)
     }
 
-    /// Whether it marks an ordinary event and is nobody's trouble.
+    /// Whether it marks an ordinary event and not a problem.
     #[must_use]
     pub const fn is_ordinary(self) -> bool {
         matches!(self, Self::Accepted | Self::Connected | Self::Left | Self::Note | Self::BrokerStart)
     }
 
-    /// What the cause is when the connection had not become a client's yet: no ClientID was known.
+    /// The cause for a connection without a ClientID.
     #[must_use]
     pub const fn before_a_client_id(self) -> Self {
         match self {
@@ -133,19 +131,19 @@ pub enum Effect {
     Connected,
     /// A client left by DISCONNECT.
     Left,
-    /// A client's connection ended otherwise.
+    /// A client's connection ended in another way.
     Ended,
-    /// The same, by the second line that some brokers print about each end; by itself where no first one came.
+    /// The same, in the second line that some brokers log about each end; stands alone when the first is missing.
     Tail,
-    /// A connection ended before it became a client's.
+    /// A connection ended before a client was accepted.
     Refused,
     /// Something was lost or refused, and the connection lives on.
     Lives,
-    /// A sign of the broker's own, about no connection that ends by it.
+    /// An event of the broker itself, which ends no connection.
     Sign,
-    /// Known, and of no weight.
+    /// Known and insignificant.
     Aside,
-    /// What a broker does at once about a take-over; looked for directly behind the line that tells one, and nowhere else.
+    /// The broker's immediate reaction to a take-over; matched only directly after a take-over line.
     Behind,
 }
 
@@ -175,7 +173,7 @@ impl Effect {
         Self::NAMES.iter().find(|(_, effect)| *effect == self).map_or("", |(name, _)| name)
     }
 
-    /// Whether an incident is told for it.
+    /// Whether it makes an incident.
     #[must_use]
     pub const fn is_incident(self) -> bool {
         matches!(self, Self::Ended | Self::Tail | Self::Refused | Self::Lives | Self::Sign)

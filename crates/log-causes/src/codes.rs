@@ -1,4 +1,4 @@
-//! Reason Codes of MQTT 5.0 and Connect Return Codes of MQTT 3.1.1: which cause each tells.
+//! The cause of each Reason Code of MQTT 5.0 and Connect Return Code of MQTT 3.1.1.
 
 use ungraceful_mqtt::ReasonCode;
 
@@ -9,25 +9,25 @@ use crate::cause::Cause;
 pub struct Code {
     /// The byte.
     pub byte: u8,
-    /// Whether it is a Connect Return Code of MQTT 3.1.1, in place of a Reason Code of MQTT 5.0.
+    /// Whether it is a Connect Return Code of MQTT 3.1.1 and not a Reason Code of MQTT 5.0.
     pub is_v3: bool,
     /// Its name in the standard.
     pub name: &'static str,
-    /// What it tells.
+    /// Its cause.
     pub cause: Cause,
 }
 
-/// The Connect Return Codes of MQTT 3.1.1 (table 3.1); aedes has another, 6, that no standard knows.
+/// The Connect Return Codes of MQTT 3.1.1 (table 3.1), and the non-standard 6 of aedes.
 const V3: [(u8, &str, Cause); 6] = [
     (1, "Connection Refused, unacceptable protocol version", Cause::ProtocolVersion),
     (2, "Connection Refused, identifier rejected", Cause::ClientId),
     (3, "Connection Refused, Server unavailable", Cause::Overload),
     (4, "Connection Refused, bad user name or password", Cause::BadCredentials),
     (5, "Connection Refused, not authorized", Cause::NotAuthorized),
-    (6, "keep alive limit exceeded (aedes alone; no code of the standard)", Cause::Refused),
+    (6, "keep alive limit exceeded (only aedes; not in the standard)", Cause::Refused),
 ];
 
-/// Which cause a Reason Code of MQTT 5.0 tells; absent for codes that tell of no failure.
+/// The cause of a Reason Code of MQTT 5.0; absent for codes that are no failure.
 #[must_use]
 pub fn cause_of_reason_code(code: ReasonCode) -> Option<Cause> {
     Some(match code {
@@ -66,17 +66,14 @@ pub fn cause_of_reason_code(code: ReasonCode) -> Option<Cause> {
     })
 }
 
-/// The cause that the code in a line tells, in decimal, as brokers print both kinds.
+/// The cause of a code of either kind.
 pub(crate) fn cause_of(byte: u8) -> Option<Cause> {
     let v3 = V3.iter().find(|(code, ..)| *code == byte).map(|(.., cause)| *cause);
     v3.or_else(|| cause_of_reason_code(ReasonCode(byte)))
 }
 
 /// The codes that `text` names: `0x8E`, `142`, `5`, or a name such as `session taken over`. A small number is a Connect
-/// Return Code.
-///
-/// # Errors
-/// What would be one.
+/// Return Code. An error lists valid examples.
 pub fn find(text: &str) -> Result<Vec<Code>, String> {
     let text = text.trim();
     let hex = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"));
@@ -92,14 +89,14 @@ pub fn find(text: &str) -> Result<Vec<Code>, String> {
     let codes: Vec<Code> = all().filter(is_it).collect();
     if codes.is_empty() {
         return Err(format!(
-            "{text:?} is no code that ends or refuses a connection; give one such as 0x8E, 142, \"session taken over\", or \
+            "{text:?} is not a code that ends or refuses a connection; use one such as 0x8E, 142, \"session taken over\", or \
              1 to 5 for a CONNACK of MQTT 3.1.1"
         ));
     }
     Ok(codes)
 }
 
-/// Every code that tells of a failure, those of MQTT 5.0 first.
+/// Every failure code, those of MQTT 5.0 first.
 pub fn all() -> impl Iterator<Item = Code> {
     let v5 = (0x80..=0xFF).filter_map(|byte| {
         let code = ReasonCode(byte);
@@ -108,7 +105,7 @@ pub fn all() -> impl Iterator<Item = Code> {
     v5.chain(V3.iter().map(|(byte, name, cause)| Code { byte: *byte, is_v3: true, name, cause: *cause }))
 }
 
-/// Letters and digits alone, in lower case.
+/// Letters and digits only, in lower case.
 fn plain(name: &str) -> String {
     name.chars().filter(char::is_ascii_alphanumeric).map(|character| character.to_ascii_lowercase()).collect()
 }
@@ -119,7 +116,7 @@ mod tests {
     use crate::cause::Cause;
 
     #[test]
-    fn every_reason_code_that_a_server_ends_a_connection_with_has_a_cause() {
+    fn every_reason_code_that_ends_a_connection_has_a_cause() {
         let v5: Vec<u8> = all().filter(|code| !code.is_v3).map(|code| code.byte).collect();
         let expected: Vec<u8> = (0x80..=0xA2).collect();
         assert_eq!(v5, expected);
@@ -128,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_code_is_found_by_its_number_in_both_notations_and_by_its_name() {
+    fn a_code_is_found_by_hex_or_decimal_number_or_name() {
         for text in ["0x8E", "0x8e", "142", "session taken over", "SESSION_TAKEN_OVER", "SessionTakenOver"] {
             let codes = find(text).unwrap();
             assert_eq!((codes.len(), codes[0].byte, codes[0].cause), (1, 0x8E, Cause::TakeOver), "{text}");

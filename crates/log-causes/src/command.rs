@@ -1,33 +1,30 @@
-//! The command that provokes a cause, with what the log told about version and ClientIDs.
+//! The command that provokes a cause, with the version and ClientIDs from the log.
 
 use ungraceful_mqtt::ProtocolVersion;
 
 use crate::cause::Cause;
 use crate::explanations::{Provoke, explain};
 
-/// The longest ClientID prefix that the tools take.
+/// The longest ClientID prefix that the tools accept.
 const PREFIX_MAX: usize = 6;
 
-/// The longest Keep Alive that a reproduction waits for: a lapse after a day looks like one after minutes.
+/// The longest Keep Alive of a reproduction: a lapse after a day looks like one after minutes.
 const KEEP_ALIVE_MAX_S: u16 = 300;
 
-/// What the log told that a reproduction can keep.
+/// Details from the log that a reproduction can keep.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
-    /// The version that the clients spoke; absent when it is unknown or they differ.
+    /// The clients' MQTT version; absent when unknown or different.
     pub version: Option<ProtocolVersion>,
-    /// What their ClientIDs begin with; empty when they have nothing in common.
+    /// The common prefix of their ClientIDs; may be empty.
     pub client_id_prefix: String,
-    /// The shortest Keep Alive that they had, in seconds; absent when the log does not tell.
+    /// Their shortest Keep Alive in seconds; absent when unknown.
     pub keep_alive_s: Option<u16>,
-    /// Whether one ClientID was thrown out again and again.
+    /// Whether one ClientID was taken over repeatedly.
     pub is_duel: bool,
 }
 
-/// The words of the command that provokes `cause`; an error says what does where no tool of ours does.
-///
-/// # Errors
-/// What else provokes it.
+/// The words of the command that provokes `cause`; the error is a hint where no tool of this project does.
 pub fn words(cause: Cause, seen: &Seen) -> Result<Vec<String>, &'static str> {
     let (tool, mode, flags) = match explain(cause).provoke {
         Provoke::With { tool, .. } if cause == Cause::TakeOver && seen.is_duel => (tool, "duel", &[][..]),
@@ -60,7 +57,7 @@ mod tests {
     use crate::cause::Cause;
 
     #[test]
-    fn the_command_keeps_the_version_and_the_begin_of_the_client_ids() {
+    fn the_command_keeps_version_and_client_id_prefix() {
         let seen = Seen {
             version: Some(ProtocolVersion::V5),
             client_id_prefix: "sensor-12".into(),
@@ -82,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_tool_of_ours_does_says_what_does() {
+    fn a_cause_without_a_tool_gives_a_hint() {
         assert!(words(Cause::BadCredentials, &Seen::default()).unwrap_err().contains("mosquitto_sub"));
     }
 }

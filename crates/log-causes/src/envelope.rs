@@ -1,15 +1,14 @@
-//! What wraps a broker's line: the JSON of container runtimes, journald and structured loggers.
+//! Unwraps broker lines from the JSON of container runtimes, journald and structured loggers.
 
 use std::borrow::Cow;
 
-/// Keys whose text is the broker's own line.
+/// Keys that hold the broker's line.
 const MESSAGE_KEYS: [&[u8]; 4] = [b"\"log\"", b"\"MESSAGE\"", b"\"message\"", b"\"msg\""];
 
-/// Layers that are looked into: a container's JSON around a logger's JSON.
+/// Maximum nesting: a container's JSON around a logger's JSON.
 const LAYERS_MAX: usize = 3;
 
-/// The texts in which the broker's own line may be, the innermost first: `line` itself comes last, because some
-/// brokers write JSON of their own.
+/// The texts that may be the broker's line, innermost first. `line` itself is the last: some brokers write JSON.
 pub(crate) fn layers(line: &[u8]) -> Vec<Cow<'_, [u8]>> {
     let mut layers = vec![Cow::Borrowed(line.trim_ascii_end())];
     while layers.len() < LAYERS_MAX {
@@ -23,7 +22,7 @@ pub(crate) fn layers(line: &[u8]) -> Vec<Cow<'_, [u8]>> {
     layers
 }
 
-/// The unescaped text of this key; absent when it has none.
+/// The unescaped text value of this key; absent when there is none.
 fn text_of(object: &[u8], key: &[u8]) -> Option<Vec<u8>> {
     let at = memchr::memmem::find(object, key)? + key.len();
     let rest = object[at..].trim_ascii_start().strip_prefix(b":")?.trim_ascii_start().strip_prefix(b"\"")?;
@@ -53,14 +52,14 @@ fn text_of(object: &[u8], key: &[u8]) -> Option<Vec<u8>> {
     Some(text)
 }
 
-/// The character whose hexadecimal digits `rest` begins with, and the bytes that it takes. What is beyond 16 bits is
+/// The character of the hexadecimal digits at the start of `rest`, and its length in bytes. Characters beyond 16 bits are
 /// escaped as two.
 fn escaped(rest: &[u8]) -> (char, usize) {
     let unit = |from: usize| {
         let digits = rest.get(from..from + 4).filter(|digits| digits.iter().all(u8::is_ascii_hexdigit))?;
         u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
     };
-    // A broken escape takes its four bytes with it.
+    // An invalid escape consumes its four bytes.
     let Some(first) = unit(0) else { return (char::REPLACEMENT_CHARACTER, rest.len().min(4)) };
     let second = unit(6)
         .filter(|second| rest[4..].starts_with(b"\\u") && (0xdc00..0xe000).contains(second))
@@ -82,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_of_a_container_is_the_text_in_it() {
+    fn a_containers_line_is_the_text_in_it() {
         let docker = br#"{"log":"1795442586: Client \"c1\" closed its connection.\n","stream":"stderr","time":"2026-11-24T23:10:06Z"}"#;
         assert_eq!(innermost(docker), b"1795442586: Client \"c1\" closed its connection.");
         let journald = br#"{"__REALTIME_TIMESTAMP":"1","MESSAGE":"Client c1 disconnected."}"#;
@@ -104,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_envelope_stays_as_it_is() {
+    fn lines_that_are_no_envelope_stay_unchanged() {
         let lines: [&[u8]; 7] = [
             b"plain",
             b"{",

@@ -1,5 +1,5 @@
-//! What each cause means: who closed, what the standard says, what lies behind it, how to tell the candidates apart,
-//! what provokes it, what cures it. For people; the texts name no broker where all do the same.
+//! Explains each cause: who closed, what the standard says, the usual reasons, how to distinguish them, how to provoke
+//! and how to cure it. The texts name no broker where all behave alike.
 
 mod admission;
 mod broker;
@@ -14,72 +14,71 @@ use crate::cause::Cause;
 /// Who ended the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Closer {
-    /// The broker, as it must or may.
+    /// The broker.
     Broker,
-    /// The client, or whatever is between it and the broker: the broker only saw the end.
+    /// The client or the network: the broker only saw the end.
     ClientOrNetwork,
-    /// Either; the line does not tell.
+    /// Either; the line does not say.
     Unknown,
-    /// Nobody: the connection lives on, or there was none.
-    Nobody,
+    /// Not closed: the connection lives on, or there was none.
+    NotClosed,
 }
 
 impl Closer {
-    /// In words.
+    /// The text for reports.
     #[must_use]
     pub const fn words(self) -> &'static str {
         match self {
             Self::Broker => "the broker closed",
-            Self::ClientOrNetwork => "the client, or the network between, closed",
-            Self::Unknown => "the line does not tell who closed",
-            Self::Nobody => "nobody closed by it",
+            Self::ClientOrNetwork => "the client or the network closed",
+            Self::Unknown => "the line does not say who closed",
+            Self::NotClosed => "nothing was closed",
         }
     }
 }
 
-/// How a cause is provoked with our tools.
+/// How to provoke a cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Provoke {
-    /// This binary, in this mode (empty for one that has one alone), with these flags; broker, MQTT version and ClientID
-    /// prefix are added.
+    /// With a tool; broker, MQTT version and ClientID prefix are added.
     With {
         /// The binary's name.
         tool: &'static str,
-        /// Its mode.
+        /// Its mode; empty for a binary without modes.
         mode: &'static str,
         /// Flags of the mode.
         flags: &'static [&'static str],
     },
-    /// No tool of ours does it yet; what else does.
+    /// No tool of this project does it yet; a hint how else.
     NotYet(&'static str),
 }
 
-/// What is known of a cause.
+/// The explanation of a cause.
 #[derive(Clone, Copy, Debug)]
 pub struct Explanation {
     /// The cause.
     pub cause: Cause,
-    /// In plain words.
+    /// What happened, in one line.
     pub title: &'static str,
     /// Who closed.
     pub closed_by: Closer,
-    /// The numbered statements it rests on; empty when there is none.
+    /// The numbered statements that apply; may be empty.
     pub standard: &'static [Statement],
-    /// What the standard says without a number, or that it says nothing; empty when the statements say it all.
+    /// What the standard says without a number, or that it is silent; empty when the statements cover it.
     pub standard_prose: &'static str,
-    /// What usually lies behind it in the field.
+    /// The usual reasons in the field.
     pub behind: &'static [&'static str],
-    /// How to tell the candidates apart.
+    /// How to distinguish the reasons.
     pub tell_apart: &'static [&'static str],
     /// How to provoke it.
     pub provoke: Provoke,
-    /// What cures it on the client.
+    /// Cures on the client.
     pub cure_client: &'static [&'static str],
-    /// What cures it on the broker, or what is between.
+    /// Cures on the broker or the network.
     pub cure_broker: &'static [&'static str],
 }
 
-/// What is known of `cause`.
+/// The explanation of `cause`.
 #[must_use]
 pub fn explain(cause: Cause) -> &'static Explanation {
     let all = [connection::ALL, flow::ALL, packets::ALL, admission::ALL, broker::ALL];
@@ -94,16 +93,16 @@ mod tests {
     use crate::pattern::patterns;
 
     #[test]
-    fn every_cause_is_explained_once_and_wholly() {
+    fn every_cause_is_explained_once_and_completely() {
         for cause in Cause::ALL {
-            let told = explain(*cause);
-            assert!(!told.title.is_empty() && !told.title.ends_with('.'), "{cause:?}");
+            let explanation = explain(*cause);
+            assert!(!explanation.title.is_empty() && !explanation.title.ends_with('.'), "{cause:?}");
             if cause.is_ordinary() {
                 continue;
             }
-            assert!(!told.behind.is_empty() && !told.cure_broker.is_empty(), "{cause:?}");
-            assert!(!told.cure_client.is_empty() && !told.tell_apart.is_empty(), "{cause:?}");
-            assert!(!told.standard.is_empty() || !told.standard_prose.is_empty(), "{cause:?}");
+            assert!(!explanation.behind.is_empty() && !explanation.cure_broker.is_empty(), "{cause:?}");
+            assert!(!explanation.cure_client.is_empty() && !explanation.tell_apart.is_empty(), "{cause:?}");
+            assert!(!explanation.standard.is_empty() || !explanation.standard_prose.is_empty(), "{cause:?}");
         }
         let all = [
             super::connection::ALL,
@@ -116,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn every_cause_but_those_of_codes_alone_is_in_a_pattern() {
+    fn every_cause_outside_the_codes_has_a_pattern() {
         for cause in Cause::ALL {
             // 0x9C and 0x9D: no broker in the patterns logs them as such.
             let is_in_codes_alone = *cause == Cause::Moved;
@@ -126,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn who_closed_agrees_with_what_the_lines_say() {
+    fn the_closing_side_agrees_with_the_lines() {
         assert_eq!(explain(Cause::TakeOver).closed_by, Closer::Broker);
         assert_eq!(explain(Cause::Lost).closed_by, Closer::ClientOrNetwork);
         assert!(matches!(

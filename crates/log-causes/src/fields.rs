@@ -1,4 +1,4 @@
-//! Who a line is about: ClientID, address and the broker's own name of the connection, each broker in its own way.
+//! Extracts ClientID, address and connection name in each broker's format.
 
 use std::borrow::Cow;
 
@@ -6,23 +6,23 @@ use memchr::memmem;
 
 use crate::broker::Broker;
 
-/// ClientIDs by which brokers say that they know none.
-const NOBODY: [&str; 8] = ["", "UNKNOWN", "<unknown>", "unknown", "(null)", "null", "undefined", "N/A"];
+/// ClientIDs that stand for an unknown client.
+const UNKNOWN_IDS: [&str; 8] = ["", "UNKNOWN", "<unknown>", "unknown", "(null)", "null", "undefined", "N/A"];
 
-/// A ClientID as far as a line has one.
+/// The ClientID in a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Id<'l> {
-    /// This one.
+    /// The ClientID.
     Known(Cow<'l, str>),
-    /// The broker says that there is none.
-    Nobody,
-    /// In its place the broker prints the address.
+    /// The broker says that it is unknown.
+    Unknown,
+    /// The broker logs the address instead.
     Address(&'l [u8]),
-    /// The line does not speak of it.
-    Untold,
+    /// The line has no field for it.
+    NotMentioned,
 }
 
-/// What `captured`, the text in the place of the ClientID, says.
+/// Parses `captured`, the text of the ClientID field.
 pub(crate) fn id(broker: Broker, captured: &[u8]) -> Id<'_> {
     let text = match broker {
         Broker::VerneMq => between(captured, b"<<\"", b"\">>").unwrap_or(if captured == b"{[],<<>>}" {
@@ -42,10 +42,10 @@ pub(crate) fn id(broker: Broker, captured: &[u8]) -> Id<'_> {
         return Id::Address(text);
     }
     let text = String::from_utf8_lossy(text);
-    if NOBODY.contains(&text.as_ref()) { Id::Nobody } else { Id::Known(text) }
+    if UNKNOWN_IDS.contains(&text.as_ref()) { Id::Unknown } else { Id::Known(text) }
 }
 
-/// The ClientID where no group of the pattern holds it.
+/// The ClientID when no group of the pattern holds it.
 pub(crate) fn id_elsewhere(broker: Broker, text: &[u8]) -> Id<'_> {
     let keys: &[&[u8]] = match broker {
         Broker::Emqx | Broker::Rmqtt => &[b"clientid"],
@@ -56,10 +56,10 @@ pub(crate) fn id_elsewhere(broker: Broker, text: &[u8]) -> Id<'_> {
         Broker::FlashMq => &[b"ClientID="],
         _ => &[],
     };
-    keys.iter().find_map(|key| value(text, key)).map_or(Id::Untold, |found| id(broker, found))
+    keys.iter().find_map(|key| value(text, key)).map_or(Id::NotMentioned, |found| id(broker, found))
 }
 
-/// The address where no group of the pattern holds it.
+/// The address when no group of the pattern holds it.
 pub(crate) fn address_elsewhere(broker: Broker, text: &[u8]) -> Option<&[u8]> {
     let found = match broker {
         Broker::Emqx => value(text, b"peername").or_else(|| value(text, b"peer_host")),
@@ -74,7 +74,7 @@ pub(crate) fn address_elsewhere(broker: Broker, text: &[u8]) -> Option<&[u8]> {
     Some(address(found)).filter(|address| !address.is_empty())
 }
 
-/// The client's end of whatever names a connection: `/10.0.0.7:50123`, `<<"10.0.0.7:50123 -> 10.0.0.1:1883">>`,
+/// The client's end of a connection name: `/10.0.0.7:50123`, `<<"10.0.0.7:50123 -> 10.0.0.1:1883">>`,
 /// `address='10.0.0.7', transport=…`.
 pub(crate) fn address(named: &[u8]) -> &[u8] {
     let named = between(named, b"address='", b"'").unwrap_or(named);
@@ -91,7 +91,7 @@ pub(crate) fn address(named: &[u8]) -> &[u8] {
     &named[..end]
 }
 
-/// The broker's own name of the connection; absent where its lines have none. RabbitMQ's process: `[info] <0.724.0>`.
+/// The broker's own name for the connection, such as RabbitMQ's process: `[info] <0.724.0>`. Absent for other brokers.
 pub(crate) fn handle(broker: Broker, text: &[u8]) -> Option<&[u8]> {
     if broker != Broker::RabbitMq {
         return None;
@@ -110,7 +110,7 @@ fn rmqtt_id(captured: &[u8]) -> &[u8] {
     }
 }
 
-/// `10.0.0.7:50123 - mid:5 - "c1" - …`: the address, and what follows its number.
+/// `10.0.0.7:50123 - mid:5 - "c1" - …`: the address, and the text from the number on.
 fn nats_prefix(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let at = memmem::find(text, b" - mid:")?;
     let start = memchr::memrchr(b' ', &text[..at]).map_or(0, |blank| blank + 1);
@@ -126,7 +126,7 @@ fn nats_id(text: &[u8]) -> Id<'_> {
             b"\"",
         )
     });
-    quoted.map_or(Id::Untold, |quoted| id(Broker::Nats, quoted))
+    quoted.map_or(Id::NotMentioned, |quoted| id(Broker::Nats, quoted))
 }
 
 fn between<'l>(text: &'l [u8], before: &[u8], after: &[u8]) -> Option<&'l [u8]> {
@@ -140,7 +140,7 @@ fn word(text: &[u8]) -> &[u8] {
     &text[..end]
 }
 
-/// What stands behind `key` as a value: `clientid: c1,`, `"clientid":"c1"`, `client_id=c1`, `client_id="c1"`.
+/// The value of `key`: `clientid: c1,`, `"clientid":"c1"`, `client_id=c1`, `client_id="c1"`.
 fn value<'l>(text: &'l [u8], key: &[u8]) -> Option<&'l [u8]> {
     let at = memmem::find(text, key)? + key.len();
     let rest = &text[at..];
@@ -160,7 +160,7 @@ fn value<'l>(text: &'l [u8], key: &[u8]) -> Option<&'l [u8]> {
 
 /// Whether this is an IP address, with or without a port.
 fn is_address(text: &[u8]) -> bool {
-    // Most ClientIDs are none by their first look.
+    // A quick check that rejects most ClientIDs.
     let begins_as_one =
         text.first().is_some_and(|byte| byte.is_ascii_hexdigit() || matches!(byte, b'[' | b':'));
     if !begins_as_one || !text.iter().any(|byte| matches!(byte, b'.' | b':')) {
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn the_client_id_is_found_as_each_broker_writes_it() {
+    fn the_client_id_is_read_in_each_brokers_format() {
         let captured = [
             (Broker::VerneMq, r#"{[],<<"c1">>}"#),
             (Broker::FlashMq, "[ConnType='MQTTv5', ClientID='c1', username='', fd=20]"),
@@ -205,21 +205,21 @@ mod tests {
         for (broker, line) in lines {
             assert_eq!(known(id_elsewhere(broker, line.as_bytes())), "c1", "{broker} {line}");
         }
-        assert_eq!(id_elsewhere(Broker::Nats, b"127.0.0.1:1 - mid:28 - the first packet"), Id::Untold);
-        assert_eq!(id_elsewhere(Broker::Nats, b"127.0.0.1:1 - mid:28 - \"\" - the first"), Id::Nobody);
+        assert_eq!(id_elsewhere(Broker::Nats, b"127.0.0.1:1 - mid:28 - the first packet"), Id::NotMentioned);
+        assert_eq!(id_elsewhere(Broker::Nats, b"127.0.0.1:1 - mid:28 - \"\" - the first"), Id::Unknown);
     }
 
     #[test]
-    fn a_broker_that_knows_no_client_id_says_so() {
-        assert_eq!(id(Broker::HiveMq, b"UNKNOWN"), Id::Nobody);
-        assert_eq!(id(Broker::Mosquitto, b"<unknown>"), Id::Nobody);
-        assert_eq!(id(Broker::VerneMq, b"{[],<<>>}"), Id::Nobody);
+    fn placeholders_for_an_unknown_client_id_are_recognised() {
+        assert_eq!(id(Broker::HiveMq, b"UNKNOWN"), Id::Unknown);
+        assert_eq!(id(Broker::Mosquitto, b"<unknown>"), Id::Unknown);
+        assert_eq!(id(Broker::VerneMq, b"{[],<<>>}"), Id::Unknown);
         assert_eq!(id(Broker::Mosquitto, b"10.0.0.7:50123"), Id::Address(b"10.0.0.7:50123"));
         assert_eq!(id(Broker::Mosquitto, b"[::1]:50123"), Id::Address(b"[::1]:50123"));
     }
 
     #[test]
-    fn addresses_come_without_what_is_around_them() {
+    fn addresses_are_extracted_without_their_surroundings() {
         let named: [&[u8]; 6] = [
             b"<<\"10.0.0.7:50123 -> 10.0.0.1:1883\">>",
             b"10.0.0.7:50123 -> 10.0.0.1:1883",

@@ -1,11 +1,11 @@
 //! From a line of a broker's log to the cause of a disconnect.
 //!
-//! [`Matcher`] recognises lines by the patterns in `patterns.tsv`, [`story::Story`] joins the lines that belong
-//! together into incidents and looks for what only many lines show, and [`explain`] says what a cause means, how to
-//! provoke it and what cures it. [`scan::Scanner`] brings lines of a log of any size to a [`Matcher`] in bounded memory.
+//! [`Matcher`] recognises lines by the patterns in `patterns.tsv`. [`story::Story`] joins related lines into incidents
+//! and looks for signs that only many lines show. [`explain`] gives the meaning, reproduction and cure of a cause.
+//! [`scan::Scanner`] feeds a log of any size to a [`Matcher`] in bounded memory.
 //!
-//! No broker is needed and nothing is sent. What is printed is left to the callers: `rig` names the cause of each line
-//! of a run's broker log, and `ungraceful explain` tells the whole story.
+//! Needs no broker and sends nothing. The callers print: `rig` names the cause of each line of a run's broker log, and
+//! `ungraceful explain` reports on a whole log.
 
 pub mod broker;
 pub mod cause;

@@ -1,5 +1,5 @@
-//! Recognises lines. A search for needles, the fixed texts of all patterns, goes first; only a line that holds one is
-//! put to the regular expressions, and only to those whose needle it holds.
+//! Recognises lines. A search for the needles (fixed texts) of all patterns comes first; only the regular expressions
+//! whose needle is in the line are tried.
 
 use std::fmt;
 
@@ -14,38 +14,38 @@ use crate::pattern::{NEEDLE_BYTES_MAX, Pattern, needles, patterns};
 use crate::template::{Places, Template};
 use crate::{codes, envelope};
 
-/// What a line is about.
+/// What a line says.
 #[derive(Clone, Debug)]
 pub struct Found {
-    /// The pattern that the line is of.
+    /// The pattern that matched.
     pub pattern: &'static Pattern,
-    /// In which text the pattern is: 0 for the line itself, or else how many wraps of JSON are around it.
+    /// Number of JSON layers around the matched text; 0 for the line itself.
     pub(crate) depth: usize,
-    /// Bytes of that text before the pattern: where the broker, and whoever passed the line on, put their times.
+    /// Bytes of that text before the match, where the times are.
     pub(crate) begins_at: usize,
-    /// The cause, which a code in the line, or a missing ClientID, may tell more exactly than the pattern.
+    /// The cause; a code in the line or a missing ClientID may make it more precise than the pattern's.
     pub cause: Cause,
     /// The ClientID; absent when the line has none.
     pub client: Option<String>,
-    /// Whether the broker says that the connection had no ClientID yet.
-    pub is_nobody: bool,
-    /// The client's address, with its port where the broker prints it; absent when the line has none.
+    /// Whether the broker says that the connection has no ClientID.
+    pub is_unknown_client: bool,
+    /// The client's address, with its port where the broker logs it; absent when the line has none.
     pub address: Option<String>,
     /// In a take-over the newcomer's address; absent when the line has none.
     pub newcomer: Option<String>,
-    /// The broker's own name of the connection; absent when the line has none.
+    /// The broker's own name for the connection; absent when the line has none.
     pub handle: Option<String>,
     /// Keep Alive in seconds; absent when the line has none.
     pub keep_alive_s: Option<u16>,
-    /// The version that the client speaks; absent when the line does not tell.
+    /// The client's MQTT version; absent when the line has none.
     pub version: Option<ProtocolVersion>,
     /// The Reason Code or Connect Return Code; absent when the line has none.
     pub code: Option<u8>,
-    /// The Topic Name of a line behind a take-over; absent with all others.
+    /// The Topic Name in a line after a take-over; absent in all others.
     pub topic: Option<String>,
 }
 
-/// A pattern, made ready on its first use.
+/// A pattern, compiled on first use.
 struct Ready {
     pattern: &'static Pattern,
     made: Option<Made>,
@@ -53,15 +53,15 @@ struct Ready {
 
 struct Made {
     regex: Regex,
-    /// The faster way, for patterns that are simple enough.
+    /// The fast path, for simple patterns.
     template: Option<Template>,
     groups: Groups,
     locations: CaptureLocations,
-    /// Where the groups were found last.
+    /// The latest positions of the groups.
     places: Places,
 }
 
-/// Which group of an expression holds what.
+/// The group of an expression that holds each field.
 #[derive(Clone, Copy, Default)]
 struct Groups {
     id: Option<usize>,
@@ -75,7 +75,7 @@ struct Groups {
     topic: Option<usize>,
 }
 
-/// Makes the regular expression of a pattern: over bytes, so that a line need not be UTF-8.
+/// Compiles a pattern's regular expression: over bytes, so that a line need not be UTF-8.
 pub(crate) fn compile(pattern: &Pattern) -> Result<Regex, regex::Error> {
     RegexBuilder::new(pattern.regex).unicode(false).build()
 }
@@ -103,7 +103,7 @@ impl Made {
         Self { regex, template, groups, locations, places }
     }
 
-    /// Whether the pattern matches; if so, `places` are those of its groups.
+    /// Whether the pattern matches; sets `places` if so.
     fn matches(&mut self, text: &[u8]) -> bool {
         let quick = self.template.as_ref().and_then(|template| template.matches(text, &mut self.places));
         if let Some(matched) = quick {
@@ -119,24 +119,24 @@ impl Made {
     }
 }
 
-/// Recognises the lines of one broker, or of any.
+/// Recognises the lines of one or all brokers.
 pub struct Matcher {
     ready: Vec<Ready>,
-    /// For each needle the patterns that it belongs to, as places in `ready`.
+    /// For each needle its patterns, as indices in `ready`.
     owners: Vec<Vec<usize>>,
     needle_lengths: Vec<usize>,
     search: AhoCorasick,
-    /// Places in `ready` whose needle the line holds, with its length; kept to save the allocation.
+    /// Indices in `ready` whose needle is in the line, with its length; kept to save the allocation.
     candidates: Vec<(usize, usize)>,
-    /// For each needle the number of the last text in which it was found: a needle counts once, however often it is there.
+    /// For each needle the number of the last text that contains it, so that it counts once per text.
     seen_in: Vec<u64>,
-    /// How many texts were searched.
+    /// Number of searched texts.
     texts: u64,
-    /// Lines recognised of each broker, in the order of [`Broker::ALL`].
+    /// Recognised lines of each broker, in the order of [`Broker::ALL`].
     votes: Vec<u64>,
-    /// The broker, where all patterns are of one.
+    /// The only broker; absent for all.
     only: Option<Broker>,
-    /// The patterns for lines behind a take-over, as places in `ready`.
+    /// The patterns for lines after a take-over, as indices in `ready`.
     behind: Vec<usize>,
 }
 
@@ -150,7 +150,7 @@ impl fmt::Debug for Matcher {
 }
 
 impl Matcher {
-    /// A matcher for the lines of `broker`, or of whichever broker they are of.
+    /// A matcher for the lines of `broker`, or of any broker.
     #[must_use]
     pub fn new(broker: Option<Broker>) -> Self {
         let chosen = patterns().iter().filter(|pattern| broker.is_none_or(|broker| pattern.broker == broker));
@@ -190,13 +190,13 @@ impl Matcher {
         }
     }
 
-    /// The place in `text` of the first needle: only the line around it can be one that is recognised.
+    /// The position of the first needle in `text`: only the line around it can be recognised.
     #[must_use]
     pub fn next_candidate(&self, text: &[u8]) -> Option<std::ops::Range<usize>> {
         self.search.find(text).map(|needle| needle.range())
     }
 
-    /// The broker that most of the lines so far were of; absent before the first.
+    /// The broker of most lines so far; absent before the first.
     #[must_use]
     pub fn leader(&self) -> Option<Broker> {
         let most = *self.votes.iter().max()?;
@@ -204,14 +204,14 @@ impl Matcher {
         Some(Broker::ALL[place])
     }
 
-    /// Recognises `line`, without or with its line end. Where it could be of several brokers, it is taken for one of the
-    /// broker that most lines before it were of, or else of the one with the most telling pattern.
+    /// Recognises `line`, with or without its line end. When several brokers match, the broker of most earlier lines wins,
+    /// else the one with the longest needle.
     pub fn line(&mut self, line: &[u8]) -> Option<Found> {
         let needle = self.next_candidate(line)?;
         self.candidate(line, needle.end)
     }
 
-    /// Recognises a line of which it is known that it holds a needle, whose first one ends at `needle_end`.
+    /// Recognises a line whose first needle ends at `needle_end`.
     pub(crate) fn candidate(&mut self, line: &[u8], needle_end: usize) -> Option<Found> {
         let found = if line.trim_ascii_start().first() == Some(&b'{') {
             let layers = envelope::layers(line);
@@ -221,14 +221,14 @@ impl Matcher {
             });
             found?
         } else {
-            // No needle ends before the first one, so none begins long before it.
+            // No needle ends before the first one, so none begins much earlier.
             self.layer(line.trim_ascii_end(), needle_end.saturating_sub(NEEDLE_BYTES_MAX))?
         };
         self.votes[found.pattern.broker as usize] += 1;
         Some(found)
     }
 
-    /// Recognises a line directly behind one that tells a take-over: what the broker did at once about it.
+    /// Recognises a line directly after a take-over.
     pub(crate) fn behind(&mut self, line: &[u8]) -> Option<Found> {
         if self.behind.is_empty() {
             return None;
@@ -246,7 +246,7 @@ impl Matcher {
         None
     }
 
-    /// Recognises a text whose needles all begin at `from` or later.
+    /// Recognises a text whose needles begin at `from` or later.
     fn layer(&mut self, text: &[u8], from: usize) -> Option<Found> {
         let mut candidates = std::mem::take(&mut self.candidates);
         candidates.clear();
@@ -267,7 +267,7 @@ impl Matcher {
         place.map(|place| self.found(place, text))
     }
 
-    /// The place of the pattern that counts: of the leading broker, or with the longest needle, and there the first row.
+    /// The index of the best pattern: the leading broker's, or the one with the longest needle; then the first row.
     fn choose(&mut self, candidates: &[(usize, usize)], text: &[u8]) -> Option<usize> {
         if self.only.is_some() {
             return candidates.iter().map(|(place, _)| *place).find(|place| self.matches(*place, text));
@@ -295,10 +295,9 @@ impl Matcher {
         made.matches(text)
     }
 
-    /// What the pattern says of `text`, which it matched last.
+    /// The fields of `text`, which the pattern matched last.
     fn found(&mut self, place: usize, text: &[u8]) -> Found {
         let Ready { pattern, made } = &mut self.ready[place];
-        // Another pattern of the same broker may have been tried since; its groups are its own.
         let made = made.get_or_insert_with(|| Made::of(pattern));
         let places = &made.places;
         let group = |group: Option<usize>| {
@@ -316,32 +315,32 @@ impl Matcher {
             }
             address
         });
-        let mut is_nobody = false;
+        let mut is_unknown_client = false;
         let client = match id {
             Id::Known(id) => Some(text_of(id.as_bytes())),
             Id::Address(instead) => {
                 address.get_or_insert_with(|| text_of(instead));
-                is_nobody = true;
+                is_unknown_client = true;
                 None
             }
-            Id::Nobody => {
-                is_nobody = true;
+            Id::Unknown => {
+                is_unknown_client = true;
                 None
             }
-            Id::Untold => None,
+            Id::NotMentioned => None,
         };
         let address = address.or_else(|| fields::address_elsewhere(broker, text).map(text_of));
         let code =
             group(made.groups.code).and_then(|code| std::str::from_utf8(code).ok()?.parse::<u8>().ok());
-        let told = code.and_then(codes::cause_of).filter(|_| pattern.cause.precision() < Precision::Exact);
-        let cause = told.unwrap_or(pattern.cause);
+        let of_code = code.and_then(codes::cause_of).filter(|_| pattern.cause.precision() < Precision::Exact);
+        let cause = of_code.unwrap_or(pattern.cause);
         Found {
             pattern,
             depth: 0,
             begins_at: places[0].map_or(0, |(begin, _)| begin),
-            cause: if is_nobody { cause.before_a_client_id() } else { cause },
+            cause: if is_unknown_client { cause.before_a_client_id() } else { cause },
             client,
-            is_nobody,
+            is_unknown_client,
             address: address.filter(|address| !address.is_empty()),
             newcomer: group(made.groups.newcomer).map(|named| text_of(fields::address(named))),
             handle: group(made.groups.handle).or_else(|| fields::handle(broker, text)).map(text_of),
@@ -353,7 +352,7 @@ impl Matcher {
     }
 }
 
-/// Bytes of a ClientID, an address or a topic that are kept: a client chooses how long they are.
+/// Bytes kept of a ClientID, an address or a topic: clients choose their length.
 const FIELD_BYTES_MAX: usize = 256;
 
 fn text_of(bytes: &[u8]) -> String {
@@ -401,7 +400,7 @@ mod tests {
     }
 
     #[test]
-    fn inside_a_broker_every_example_is_recognised_as_its_own_row() {
+    fn within_a_broker_every_example_matches_its_own_row() {
         let mut matchers: Vec<Matcher> =
             Broker::ALL.iter().map(|broker| Matcher::new(Some(*broker))).collect();
         for pattern in patterns() {
@@ -416,7 +415,7 @@ mod tests {
     }
 
     #[test]
-    fn among_all_brokers_no_example_is_taken_for_another_cause() {
+    fn no_example_is_mistaken_for_another_cause() {
         let mut wrong = Vec::new();
         let mut matcher = Matcher::new(None);
         for pattern in patterns().iter().filter(|pattern| pattern.effect != Effect::Behind) {
@@ -433,7 +432,7 @@ mod tests {
     }
 
     #[test]
-    fn once_the_broker_is_known_its_examples_are_its_own_among_all_patterns() {
+    fn a_known_brokers_examples_match_its_own_patterns() {
         let mut matcher = Matcher::new(None);
         for broker in Broker::ALL {
             matcher.votes.fill(0);
@@ -453,14 +452,14 @@ mod tests {
     }
 
     #[test]
-    fn a_line_gives_who_it_is_about() {
+    fn a_line_gives_client_and_address() {
         let mut matcher = Matcher::new(None);
         let line = b"1795442586: New client connected from 10.0.0.7:50123 as c1 (p2, c1, k60, u'bob').\n";
         let found = matcher.line(line).unwrap();
         assert_eq!((found.client.as_deref(), found.address.as_deref()), (Some("c1"), Some("10.0.0.7:50123")));
         assert_eq!((found.keep_alive_s, found.version.map(|v| v.level())), (Some(60), Some(4)));
         let found = matcher.line(b"2026-11-24T23:13:48: Client <unknown> closed its connection.").unwrap();
-        assert_eq!((found.cause, found.client, found.is_nobody), (Cause::BeforeConnect, None, true));
+        assert_eq!((found.cause, found.client, found.is_unknown_client), (Cause::BeforeConnect, None, true));
         let found = matcher.line(b"Sending CONNACK to c1 (0, 135)").unwrap();
         assert_eq!((found.cause, found.code), (Cause::NotAuthorized, Some(135)));
         assert!(matcher.line(b"Sending CONNACK to c1 (0, 0)").is_none());
@@ -469,7 +468,7 @@ mod tests {
     }
 
     #[test]
-    fn what_wraps_a_line_does_not_hide_it() {
+    fn wrapped_lines_are_recognised() {
         let wrapped: [&[u8]; 5] = [
             br#"{"log":"1795442586: Client c1 closed its connection.\n","stream":"stderr"}"#,
             b"Nov 24 23:10:06 host mosquitto[812]: Client c1 closed its connection.",
@@ -486,7 +485,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_in_which_a_needle_stands_a_thousand_times_is_put_to_each_pattern_once() {
+    fn a_repeated_needle_tries_each_pattern_once() {
         let mut matcher = Matcher::new(None);
         for pattern in patterns() {
             let line = pattern.example.repeat(1_000);
@@ -500,7 +499,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_id_is_kept_as_long_as_a_client_id_may_sensibly_be() {
+    fn a_client_id_is_kept_up_to_a_sensible_length() {
         let line = format!("Client {} closed its connection.", "x".repeat(100_000));
         let found = Matcher::new(Some(Broker::Mosquitto)).line(line.as_bytes()).unwrap();
         assert_eq!(found.client.unwrap().len(), super::FIELD_BYTES_MAX);

@@ -1,4 +1,4 @@
-//! The patterns: `patterns.tsv`, one row each, embedded. Inside a broker the first row that matches counts.
+//! The patterns of `patterns.tsv`, one per row. Within a broker the first matching row counts.
 //!
 //! Columns: broker, versions that print it, effect, cause, regular expression, example, and evidence. Named groups
 //! mean the same in every row: `id` ClientID, `conn` or `peer` or `ip` and `port` the client's address, `handle` the
@@ -12,16 +12,16 @@ use regex_syntax::hir::{Hir, HirKind};
 use crate::broker::Broker;
 use crate::cause::{Cause, Effect};
 
-/// How a pattern is known.
+/// The source of a pattern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Evidence {
-    /// Seen in the log of a broker that ran here.
+    /// Seen in the log of a running broker.
     Run,
-    /// Read in the broker's source.
+    /// The broker's source code.
     Source,
-    /// From its maker's documentation.
+    /// The broker's documentation.
     Documentation,
-    /// From a report of a user.
+    /// A user's report.
     Issue,
 }
 
@@ -36,28 +36,28 @@ impl Evidence {
         })
     }
 
-    /// Its name for people.
+    /// The text for reports.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Run => "seen in a run",
-            Self::Source => "read in its source",
-            Self::Documentation => "its documentation",
-            Self::Issue => "a user's report",
+            Self::Source => "broker source",
+            Self::Documentation => "broker documentation",
+            Self::Issue => "user report",
         }
     }
 }
 
-/// One row.
+/// One pattern.
 #[derive(Clone, Copy, Debug)]
 pub struct Pattern {
-    /// The line of the file, from 2.
+    /// Its line in the file, from 2.
     pub row: u16,
-    /// Whose line it is.
+    /// The broker that logs it.
     pub broker: Broker,
-    /// The versions that print it, as far as known.
+    /// The broker versions that log it, as far as known.
     pub versions: &'static str,
-    /// What it says about the connection.
+    /// The effect on the connection.
     pub effect: Effect,
     /// The cause.
     pub cause: Cause,
@@ -65,7 +65,7 @@ pub struct Pattern {
     pub regex: &'static str,
     /// A line that it matches.
     pub example: &'static str,
-    /// How it is known.
+    /// Its source.
     pub evidence: Evidence,
 }
 
@@ -100,8 +100,8 @@ fn read(line: &'static str, row: u16) -> Pattern {
         .unwrap_or_else(|| unreachable!("a test reads every row of patterns.tsv; this one is no row: {line}"))
 }
 
-/// The texts of which a line that matches holds at least one: the longest literal of the expression, or one of each
-/// branch. Quotes and backslashes are left out, because they are escaped where a line is wrapped in JSON.
+/// Texts of which every matching line contains at least one: the longest literal of the expression, or one per branch.
+/// Quotes and backslashes are excluded, because they are escaped where a line is wrapped in JSON.
 #[must_use]
 pub(crate) fn needles(regex: &str) -> Vec<Vec<u8>> {
     let parsed = regex_syntax::ParserBuilder::new().unicode(false).utf8(false).build().parse(regex);
@@ -115,9 +115,9 @@ pub(crate) fn needles(regex: &str) -> Vec<Vec<u8>> {
     needles
 }
 
-/// The shortest needle that is worth looking for: shorter ones are found in every other line.
+/// The shortest useful needle: shorter ones occur in too many lines.
 const NEEDLE_BYTES_MIN: usize = 6;
-/// What is kept of a needle, from its end, where patterns that begin alike differ: a small automaton stays in the cache.
+/// Bytes kept of a needle, from its end, where similar patterns differ: a small automaton stays in the cache.
 pub(crate) const NEEDLE_BYTES_MAX: usize = 24;
 
 fn required(hir: &Hir) -> Option<Vec<Vec<u8>>> {
@@ -129,7 +129,7 @@ fn required(hir: &Hir) -> Option<Vec<Vec<u8>>> {
         }
         HirKind::Capture(capture) => required(&capture.sub),
         HirKind::Concat(parts) => {
-            // The choice whose shortest needle is the longest: it is found in the fewest other lines.
+            // The choice whose shortest needle is the longest: it occurs in the fewest other lines.
             let choices = parts.iter().filter_map(required);
             choices.max_by_key(|needles| needles.iter().map(Vec::len).min())
         }

@@ -24,24 +24,24 @@ pub struct Line<'l> {
     pub number: u64,
     /// Its first [`LINE_BYTES_MAX`] bytes, without the line end.
     pub bytes: &'l [u8],
-    /// What it is about.
+    /// What it says.
     pub found: Found,
 }
 
-/// What was read.
+/// Counts of what was read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Scanned {
-    /// Lines, the last one with or without its end.
+    /// Lines, including a last one without an end.
     pub lines: u64,
     /// Bytes.
     pub bytes: u64,
-    /// Lines that were recognised.
+    /// Recognised lines.
     pub recognised: u64,
-    /// Lines longer than [`LINE_BYTES_MAX`]: what is behind that was not looked at.
+    /// Lines longer than [`LINE_BYTES_MAX`], whose rest was ignored.
     pub lines_cut: u64,
 }
 
-/// Reads one log. The broker is decided by its first recognised lines unless it is given.
+/// Reads one log. Unless given, the broker is detected from the first recognised lines.
 #[derive(Debug)]
 pub struct Scanner {
     matcher: Matcher,
@@ -49,17 +49,17 @@ pub struct Scanner {
     buffer: Vec<u8>,
     filled: usize,
     scanned: Scanned,
-    /// Whether the buffer begins within a line that is longer than a block, and was counted as cut.
+    /// Whether the buffer begins within a line that is longer than a block and was counted as cut.
     is_within_long_line: bool,
-    /// Whether the line before told a take-over, or what the broker did at once about one.
+    /// Whether the previous line is a take-over or directly follows one.
     is_behind: bool,
-    /// Lines that wait for the broker to be decided, and whether each was found behind a take-over.
+    /// Lines that wait for the detection, and whether each directly follows a take-over.
     undecided: Vec<(u64, Vec<u8>, bool)>,
     undecided_bytes: usize,
 }
 
 impl Scanner {
-    /// A scanner for the log of `broker`, or of whichever broker it is of.
+    /// A scanner for the log of `broker`, or of any broker.
     #[must_use]
     pub fn new(broker: Option<Broker>) -> Self {
         Self {
@@ -75,22 +75,19 @@ impl Scanner {
         }
     }
 
-    /// Whose log it is; absent while that is not known.
+    /// The broker; absent while it is unknown.
     #[must_use]
     pub fn broker(&self) -> Option<Broker> {
         self.broker
     }
 
-    /// What was read so far.
+    /// The counts so far.
     #[must_use]
     pub fn scanned(&self) -> Scanned {
         self.scanned
     }
 
-    /// Reads what there is and takes the recognised lines that are complete. Returns the bytes read: 0 at the end.
-    ///
-    /// # Errors
-    /// Those of `reader`.
+    /// Reads the next block and passes complete recognised lines to `take`. Returns the bytes read: 0 at the end.
     pub fn read(&mut self, reader: &mut impl Read, take: &mut dyn FnMut(Line<'_>)) -> io::Result<usize> {
         let read = loop {
             match reader.read(&mut self.buffer[self.filled..]) {
@@ -114,7 +111,7 @@ impl Scanner {
         Ok(read)
     }
 
-    /// Takes what has no line end, and decides on the broker if that is still open.
+    /// Processes a last line without an end, and detects the broker if it is still unknown.
     pub fn finish(&mut self, take: &mut dyn FnMut(Line<'_>)) {
         let filled = self.filled;
         let has_rest = filled > 0;
@@ -125,7 +122,7 @@ impl Scanner {
         self.settle(take);
     }
 
-    /// Decides on the broker by what was seen, for logs that are followed: nobody knows when more comes.
+    /// Detects the broker from the lines so far.
     pub fn settle(&mut self, take: &mut dyn FnMut(Line<'_>)) {
         if self.broker.is_some() {
             return;
@@ -138,12 +135,12 @@ impl Scanner {
                 self.behind(number, &bytes, take);
                 continue;
             }
-            // Where its first needle ends was another question: the needles of one broker are fewer than those of all.
+            // The needles of one broker are fewer than those of all, so the first one may end elsewhere.
             self.candidate(number, &bytes, 0, take);
         }
     }
 
-    /// The first `end` bytes of the buffer: whole lines, but for the last when it is longer than a block, or the log's last.
+    /// Processes the first `end` bytes of the buffer: whole lines, except for a line longer than a block or the log's last.
     fn region(&mut self, end: usize, take: &mut dyn FnMut(Line<'_>)) {
         let buffer = std::mem::take(&mut self.buffer);
         self.lines(&buffer[..end], take);
@@ -177,7 +174,7 @@ impl Scanner {
             self.scanned.lines += newlines(&text[counted..start]);
             counted = start;
             let line = &text[start..line_end.min(start + LINE_BYTES_MAX)];
-            // The first needle of a line may be behind what is looked at.
+            // The first needle may be beyond the part that is read.
             self.is_behind =
                 to - start <= line.len() && self.candidate(self.scanned.lines + 1, line, to - start, take);
             at = (line_end + 1).min(end);
@@ -185,7 +182,7 @@ impl Scanner {
         self.scanned.lines += newlines(&text[counted..]);
     }
 
-    /// Takes a line that holds a needle. Whether it tells a take-over.
+    /// Processes a line with a needle. Returns whether it is a take-over.
     fn candidate(
         &mut self,
         number: u64,
@@ -199,7 +196,7 @@ impl Scanner {
         is_take_over
     }
 
-    /// Takes a line directly behind a take-over. Whether it is about that.
+    /// Processes a line directly after a take-over. Returns whether it belongs to it.
     fn behind(&mut self, number: u64, bytes: &[u8], take: &mut dyn FnMut(Line<'_>)) -> bool {
         let Some(found) = self.matcher.behind(bytes) else { return false };
         self.recognised(Line { number, bytes, found }, true, take);
@@ -220,12 +217,11 @@ impl Scanner {
     }
 }
 
-/// Lines of `text` that are longer than [`LINE_BYTES_MAX`]; the last one need not have an end. Looks at few bytes of
-/// shorter ones.
+/// Number of lines longer than [`LINE_BYTES_MAX`]; the last one need not have an end.
 fn long_lines(text: &[u8]) -> u64 {
     let (mut count, mut at) = (0, 0);
     while text.len() - at > LINE_BYTES_MAX {
-        // From the last line end within reach: most lines are much shorter.
+        // Skips to the last line end within reach: most lines are much shorter.
         at += match memchr::memrchr(b'\n', &text[at..=at + LINE_BYTES_MAX]) {
             Some(place) => place + 1,
             None => {
@@ -248,7 +244,7 @@ mod tests {
     use super::{LINE_BYTES_MAX, Scanned, Scanner, long_lines};
     use crate::broker::Broker;
 
-    /// Gives a few bytes at a time.
+    /// Returns a few bytes at a time.
     struct Drips<'t>(&'t [u8], usize);
 
     impl Read for Drips<'_> {
@@ -277,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_numbered_and_found_wherever_reading_cuts_them() {
+    fn lines_are_numbered_and_found_across_reads() {
         let text = b"hello\nClient a closed its connection.\n\n\xff\x00rubbish\nClient b closed its connection.\nno\nClient c closed its connection.";
         let expected = vec![(2, "a".to_owned()), (5, "b".to_owned()), (7, "c".to_owned())];
         for step in [1, 2, 7, 40, 1_000] {
@@ -291,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_behind_a_take_over_are_found_wherever_reading_cuts_them_and_no_others_are() {
+    fn lines_after_a_take_over_are_found_across_reads() {
         let sent = "Sending PUBLISH to m (d0, q1, r0, m2, 't', ... (7 bytes))\n";
         let taken = "Client a already connected, closing old connection.\n";
         let text = format!("{sent}\n{taken}{sent}{sent}other\n{sent}{taken}\n{sent}{taken}{sent}");
@@ -306,14 +302,14 @@ mod tests {
     }
 
     #[test]
-    fn a_log_of_which_nothing_is_known_has_no_broker() {
+    fn an_unknown_log_has_no_broker() {
         let (scanned, broker, lines) = scan(None, b"one\ntwo\n", 100);
         assert_eq!((scanned.lines, broker, lines.len()), (2, None, 0));
         assert_eq!(scan(None, b"", 100).0, Scanned::default());
     }
 
     #[test]
-    fn a_line_without_end_takes_no_memory_without_end() {
+    fn a_line_without_end_takes_bounded_memory() {
         let mut text = vec![b'x'; 3 << 20];
         text.extend_from_slice(b"\nClient a closed its connection.\n");
         let (scanned, _, lines) = scan(Some(Broker::Mosquitto), &text, 1 << 16);
@@ -322,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_long_line_its_beginning_is_looked_at_and_it_is_counted_as_cut_once() {
+    fn a_long_line_is_read_from_its_start_and_counted_as_cut_once() {
         let lost = "Client a closed its connection. ";
         let filled = |length: usize| format!("{lost}{}", "x".repeat(length - lost.len()));
         let late = format!("{}{lost}", "x".repeat(LINE_BYTES_MAX));
@@ -357,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn long_lines_are_those_that_are_longer_than_the_limit() {
+    fn long_lines_are_those_above_the_limit() {
         let line = |length: usize| "x".repeat(length);
         for (lines, long) in [
             (vec![0, 1, LINE_BYTES_MAX], 0),
@@ -372,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn the_broker_is_that_of_most_lines_and_the_first_lines_are_read_by_its_patterns() {
+    fn most_lines_decide_the_broker_also_for_the_first_lines() {
         let mut text = b"Client a closed its connection.\n".to_vec();
         for _ in 0..3 {
             text.extend_from_slice(b"MQTT connection <<\"10.0.0.7:1 -> 10.0.0.1:1883\">> will terminate because peer closed TCP connection\n");

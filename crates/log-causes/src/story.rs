@@ -1,5 +1,4 @@
-//! From recognised lines to incidents: lines that belong together are one, and each incident knows its client, its
-//! address, its Keep Alive and how long the connection had lasted. In bounded memory, however long the log is.
+//! Joins related lines into incidents, each with its client, address, Keep Alive and connection time. Memory is bounded.
 
 mod clients;
 mod incident;
@@ -7,11 +6,11 @@ mod picture;
 mod rates;
 mod signs;
 
-pub use clients::{ClientTold, Connections};
+pub use clients::{ClientSummary, Connections};
 pub use incident::Incident;
-pub use picture::{CauseTold, Picture};
+pub use picture::{CauseSummary, Picture};
 pub use rates::{RateRow, Rates};
-pub use signs::{Duel, Flapping, HealthCheck, Herd, Signs, TogetherLapsed, WillsOfTakenOver};
+pub use signs::{Duel, Flapping, HealthCheck, Herd, Signs, SimultaneousLapses, WillsAtTakeOver};
 
 use std::collections::BTreeMap;
 
@@ -23,24 +22,24 @@ use crate::timestamp::LogTime;
 use clients::Clients;
 use incident::Open;
 
-/// Lines about one incident come within so many ms of each other, or within so many lines where there are no times.
+/// The maximum distance between lines of one incident: in ms, or in lines for a log without times.
 const TOGETHER_MS: i64 = 2_000;
 const TOGETHER_LINES: u64 = 200;
-/// A line that names neither client nor connection belongs to the incident just before when it follows it so closely.
+/// A line without client and connection belongs to the previous incident when it follows within this many lines.
 const NAMELESS_LINES: u64 = 5;
-/// Incidents that may wait for further lines at the same time.
+/// Maximum number of incidents that wait for further lines.
 const OPEN_MAX: usize = 10_000;
 
-/// What of a log is told.
+/// Which part of a log is reported.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Clients that are told apart; what the others did counts in all sums.
+    /// Clients that are tracked individually; the others count only in the sums.
     pub clients_max: usize,
-    /// Only what is not earlier; absent for all.
+    /// Earlier lines are skipped; absent for no limit.
     pub since: Option<LogTime>,
-    /// Only what is earlier; absent for all.
+    /// Lines at this time or later are skipped; absent for no limit.
     pub until: Option<LogTime>,
-    /// Only this client; absent for all.
+    /// The only client to report on; absent for all clients.
     pub client: Option<String>,
 }
 
@@ -50,39 +49,39 @@ impl Default for Limits {
     }
 }
 
-/// The story so far.
+/// The incidents of one or several logs.
 #[derive(Debug)]
 pub struct Story {
     limits: Limits,
     connections: Connections,
     clients: Clients,
-    /// Incidents that further lines may still belong to, by their number, the oldest first.
+    /// Incidents that wait for further lines, by number, oldest first.
     open: BTreeMap<u64, Open>,
-    /// The open incidents of a client, an address or a connection's own name.
+    /// The open incident of each client, handle or address.
     open_of: [HashMap<String, u64>; 3],
     next: u64,
-    /// The client that the last line told a take-over of; absent when it told none, or no client.
+    /// The client of the latest take-over; absent when its line names no client.
     taken_over: Option<String>,
-    /// Logs that are behind, and so the number of this one.
+    /// Number of the current log, from 0.
     log: usize,
-    /// Whether the last time was one that is looked at; a line without one is taken for as late as the line before it.
+    /// Where the latest time lies; a line without a time counts as late as the line before it.
     span: Span,
     picture: Picture,
 }
 
-/// Where a time lies.
+/// Where a time lies relative to the limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Span {
-    /// Before what is looked at: such a line tells who is who, and no incident.
+    /// Before them: such a line identifies clients but makes no incident.
     Before,
-    /// Within it.
+    /// Within them.
     Within,
-    /// After it.
+    /// After them.
     After,
 }
 
 impl Story {
-    /// A story of which nothing has happened yet.
+    /// An empty story.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
         Self {
@@ -99,14 +98,14 @@ impl Story {
         }
     }
 
-    /// Takes a recognised line, with its number and its time. Incidents that are complete go to `tell`.
+    /// Processes a recognised line with its number and time. Passes complete incidents to `report`.
     pub fn take(
         &mut self,
         number: u64,
         text: &[u8],
         time: Option<LogTime>,
         mut found: Found,
-        tell: &mut dyn FnMut(Incident),
+        report: &mut dyn FnMut(Incident),
     ) {
         if let Some(time) = time {
             self.span = self.limits.span(time);
@@ -118,7 +117,7 @@ impl Story {
         if let Some(time) = time.filter(|_| is_wanted) {
             self.picture.seen_at(time);
         }
-        self.close_what_is_over(number, time, tell);
+        self.close_what_is_over(number, time, report);
         self.connections.complete(&mut found);
         if found.cause == Cause::TakeOver {
             self.taken_over.clone_from(&found.client);
@@ -130,9 +129,9 @@ impl Story {
             }
             Effect::Connected => {
                 self.connections.connected(&found);
-                // The newcomer of a take-over ends nothing but the wait for more lines about the older one.
+                // After a take-over this only ends the wait for more lines about the older connection.
                 if let Some(key) = key {
-                    self.close(key, tell);
+                    self.close(key, report);
                 }
                 if self.limits.is_of_interest(found.client.as_deref()) {
                     self.picture.signs.connected(&found, time, is_wanted);
@@ -141,13 +140,13 @@ impl Story {
             }
             Effect::Left => {
                 if let Some(key) = key {
-                    self.close(key, tell);
+                    self.close(key, report);
                 }
                 self.connections.ended(&found);
                 self.clients.ended(&found);
             }
             Effect::Aside => {}
-            // The client of the take-over is that of the line before, whatever key it is found by.
+            // The client is the one of the take-over line before.
             Effect::Behind => {
                 let client = self.taken_over.as_deref();
                 if is_wanted && self.limits.is_of_interest(client) {
@@ -156,14 +155,14 @@ impl Story {
             }
             Effect::Sign if found.cause.is_ordinary() => self.picture.signs.broker_started(time),
             Effect::Ended | Effect::Tail | Effect::Refused | Effect::Lives | Effect::Sign => {
-                self.incident(number, text, time, &found, key, tell);
+                self.incident(number, text, time, &found, key, report);
             }
         }
     }
 
-    /// Ends a log: the lines that come are those of another one, where nobody is known yet, not even by the same ClientID.
-    pub fn end_log(&mut self, tell: &mut dyn FnMut(Incident)) {
-        self.finish(tell);
+    /// Ends a log. Clients of the next log are new, even with the same ClientID.
+    pub fn end_log(&mut self, report: &mut dyn FnMut(Incident)) {
+        self.finish(report);
         self.connections = Connections::default();
         self.clients.end_log(self.log);
         self.picture.signs.end_log();
@@ -172,26 +171,26 @@ impl Story {
     }
 
     /// Closes every incident, for the end of a log.
-    pub fn finish(&mut self, tell: &mut dyn FnMut(Incident)) {
+    pub fn finish(&mut self, report: &mut dyn FnMut(Incident)) {
         while let Some((_, open)) = self.open.pop_first() {
-            self.told(open, tell);
+            self.report(open, report);
         }
         self.open_of.iter_mut().for_each(HashMap::clear);
     }
 
-    /// The whole picture.
+    /// The sums over all logs.
     #[must_use]
     pub fn picture(&self) -> &Picture {
         &self.picture
     }
 
-    /// The clients with the most incidents, the worst first.
+    /// The clients with the most incidents, most first.
     #[must_use]
-    pub fn worst_clients(&self, count: usize) -> Vec<ClientTold> {
+    pub fn worst_clients(&self, count: usize) -> Vec<ClientSummary> {
         self.clients.worst(count, self.log)
     }
 
-    /// Clients that were told apart, and incidents of those that were not.
+    /// Number of tracked clients, and number of incidents of untracked ones.
     #[must_use]
     pub fn clients_known(&self) -> (usize, u64) {
         (self.clients.known(), self.clients.incidents_of_others())
@@ -204,18 +203,18 @@ impl Story {
         time: Option<LogTime>,
         found: &Found,
         key: Option<(usize, &str)>,
-        tell: &mut dyn FnMut(Incident),
+        report: &mut dyn FnMut(Incident),
     ) {
         if let Some(open) = self.one_it_belongs_to(number, found, key) {
             open.join(number, time, found);
             return;
         }
         if let Some(key) = key {
-            self.close(key, tell);
+            self.close(key, report);
         }
         let mut incident = Incident::begin(self.log, number, text, time, found);
-        self.connections.tell(&mut incident);
-        self.clients.tell(&mut incident);
+        self.connections.fill_in(&mut incident);
+        self.clients.fill_in(&mut incident);
         if matches!(found.pattern.effect, Effect::Ended | Effect::Tail | Effect::Refused) {
             self.connections.ended(found);
             self.clients.ended(found);
@@ -224,7 +223,7 @@ impl Story {
             && let Some((id, oldest)) = self.open.pop_first()
         {
             self.forget(&oldest, id);
-            self.told(oldest, tell);
+            self.report(oldest, report);
         }
         let id = self.next;
         self.next += 1;
@@ -235,7 +234,7 @@ impl Story {
         self.open.insert(id, Open::new(incident, key, found, self.span == Span::Within));
     }
 
-    /// The incident that this line is about as well.
+    /// The open incident that this line belongs to.
     fn one_it_belongs_to(
         &mut self,
         number: u64,
@@ -244,7 +243,7 @@ impl Story {
     ) -> Option<&mut Open> {
         let id = match key {
             Some((kind, name)) => *self.open_of[kind].get(name)?,
-            // Nobody is named: the incident just before, if it has no client either.
+            // No name in the line: the previous incident, if it has no client either.
             None if found.cause.precision() < Precision::Exact => *self.open.last_key_value()?.0,
             None => return None,
         };
@@ -254,7 +253,7 @@ impl Story {
         (is_near && open.takes(found)).then_some(open)
     }
 
-    fn close_what_is_over(&mut self, number: u64, time: Option<LogTime>, tell: &mut dyn FnMut(Incident)) {
+    fn close_what_is_over(&mut self, number: u64, time: Option<LogTime>, report: &mut dyn FnMut(Incident)) {
         while let Some((id, oldest)) = self.open.first_key_value() {
             let is_over = match (time, oldest.last_time) {
                 (Some(now), Some(last)) => now.0 - last.0 > TOGETHER_MS,
@@ -266,19 +265,19 @@ impl Story {
             let id = *id;
             if let Some(open) = self.open.remove(&id) {
                 self.forget(&open, id);
-                self.told(open, tell);
+                self.report(open, report);
             }
         }
     }
 
-    fn close(&mut self, (kind, name): (usize, &str), tell: &mut dyn FnMut(Incident)) {
+    fn close(&mut self, (kind, name): (usize, &str), report: &mut dyn FnMut(Incident)) {
         if let Some(id) = self.open_of[kind].get(name).copied() {
             if self.open.get(&id).is_some_and(Open::outlives_the_next_connect) {
                 return;
             }
             self.open_of[kind].remove(name);
             if let Some(open) = self.open.remove(&id) {
-                self.told(open, tell);
+                self.report(open, report);
             }
         }
     }
@@ -291,7 +290,7 @@ impl Story {
         }
     }
 
-    fn told(&mut self, open: Open, tell: &mut dyn FnMut(Incident)) {
+    fn report(&mut self, open: Open, report: &mut dyn FnMut(Incident)) {
         let incident = open.incident;
         if !self.limits.is_of_interest(incident.client.as_deref()) {
             return;
@@ -302,7 +301,7 @@ impl Story {
         }
         self.clients.count(&incident);
         self.picture.count(&incident);
-        tell(incident);
+        report(incident);
     }
 }
 
@@ -322,7 +321,7 @@ impl Limits {
     }
 }
 
-/// What tells which incident a line belongs to: the kind of a name, as a place in `open_of`, and the name.
+/// The name that identifies the incident of a line, with its index in `open_of`.
 fn key_of(found: &Found) -> Option<(usize, &str)> {
     let names = [found.client.as_deref(), found.handle.as_deref(), found.address.as_deref()];
     names.into_iter().enumerate().find_map(|(kind, name)| Some((kind, name?)))

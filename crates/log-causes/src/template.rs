@@ -1,20 +1,18 @@
-//! A faster way through most patterns: fixed texts with holes between them, which need no automaton.
+//! A fast path for most patterns: fixed texts with holes between them, which need no automaton.
 //!
-//! A pattern that has anything else is left to `regex`. What is found is the same, group by group: a test puts every
-//! pattern that becomes a template to both.
+//! Other patterns use `regex`. A test compares the groups of both for every pattern that becomes a template.
 
 use memchr::memmem::{Finder, FinderRev};
 use regex_syntax::hir::{Class, Hir, HirKind, Look};
 
-/// Bytes that may be looked at for each byte of the line, and for each line beside that; one that would need more is left
-/// to the regular expression, whose time grows with the line's length and no faster.
+/// Maximum bytes examined per byte of the line, and in addition per line; beyond that the regular expression takes over,
+/// whose time is linear in the line's length.
 const LOOKS_PER_BYTE: usize = 8;
 const LOOKS_PER_LINE: usize = 4_096;
 
 /// A pattern as fixed texts and holes.
 #[derive(Debug)]
 pub(crate) struct Template {
-    /// The hole that the pattern begins with; absent when it begins with its first text.
     parts: Vec<Part>,
     /// Whether the line must end where the pattern ends.
     is_to_the_end: bool,
@@ -26,7 +24,7 @@ enum Part {
     Hole { what: Hole, group: Option<usize> },
 }
 
-/// A fixed text, ready to be looked for from both ends.
+/// A fixed text with searchers for both directions.
 #[derive(Debug)]
 struct Text {
     forth: Finder<'static>,
@@ -43,11 +41,11 @@ enum Hole {
     Digits,
 }
 
-/// Where the groups of a template matched, as `regex` numbers them; of the whole match only its begin is kept.
+/// Positions of the groups, numbered as in `regex`; of the whole match only the begin is kept.
 pub(crate) type Places = Vec<Option<(usize, usize)>>;
 
 impl Template {
-    /// The template of this expression; absent when it is more than texts and holes.
+    /// The template of this expression; absent when it has more than texts and holes.
     pub(crate) fn of(regex: &str, groups: usize) -> Option<Self> {
         let parsed =
             regex_syntax::ParserBuilder::new().unicode(false).utf8(false).build().parse(regex).ok()?;
@@ -55,7 +53,7 @@ impl Template {
         template.add(&parsed, None)?;
         let is_text = |part: &Part| matches!(part, Part::Text(_));
         let alternate = template.parts.windows(2).all(|pair| is_text(&pair[0]) != is_text(&pair[1]));
-        // A hole of digits must end where a text begins that no digit does, or it could end in several places.
+        // Digits must be followed by a text that does not begin with a digit, or the hole could end in several places.
         let digits_end = template.parts.windows(2).all(|pair| match pair {
             [Part::Hole { what: Hole::Digits, .. }, Part::Text(text)] => {
                 !text.forth.needle()[0].is_ascii_digit()
@@ -94,7 +92,7 @@ impl Template {
         Some(())
     }
 
-    /// Matches `line`, one line without its end. `None` when that takes too many looks.
+    /// Matches `line`, without its end. `None` when that would examine too many bytes.
     pub(crate) fn matches(&self, line: &[u8], places: &mut Places) -> Option<bool> {
         let [Part::Text(first), rest @ ..] = self.parts.as_slice() else { return None };
         let mut looks = Looks(LOOKS_PER_BYTE * line.len() + LOOKS_PER_LINE);
@@ -135,7 +133,7 @@ impl Template {
         };
         looks.take(digits + 1)?;
         let [Part::Text(text), behind @ ..] = after else {
-            // The last hole takes what there is.
+            // The last hole.
             let end = match what {
                 Hole::Longest => line.len(),
                 Hole::Shortest => {
@@ -187,7 +185,7 @@ impl Template {
     }
 }
 
-/// How many bytes may still be looked at.
+/// How many bytes may still be examined.
 struct Looks(usize);
 
 impl Looks {
@@ -196,14 +194,14 @@ impl Looks {
         Some(())
     }
 
-    /// As [`Finder::find`], where there are looks enough.
+    /// Like [`Finder::find`], within the limit.
     fn find(&mut self, finder: &Finder<'_>, text: &[u8]) -> Option<Option<usize>> {
         let found = finder.find(text);
         self.take(found.map_or(text.len(), |at| at + finder.needle().len()))?;
         Some(found)
     }
 
-    /// As [`FinderRev::rfind`], likewise.
+    /// Like [`FinderRev::rfind`], within the limit.
     fn rfind(&mut self, finder: &FinderRev<'_>, text: &[u8]) -> Option<Option<usize>> {
         let found = finder.rfind(text);
         self.take(text.len() - found.unwrap_or(0))?;
@@ -254,8 +252,8 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_would_take_looks_by_the_square_of_its_length_is_left_to_the_regular_expression() {
-        // Each text of a pattern but the last, again and again: every beginning is tried with every continuation.
+    fn a_line_with_quadratic_cost_is_left_to_the_regular_expression() {
+        // Each text of a pattern except the last, repeated: every beginning is tried with every continuation.
         let mut left = 0;
         for pattern in patterns() {
             let regex = compile(pattern).unwrap();
@@ -279,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn templates_and_regular_expressions_find_the_same_in_every_example() {
+    fn templates_and_expressions_agree_on_every_example() {
         let rows = 0..patterns().len();
         let templates = rows.filter(|row| assert_same(*row, patterns()[*row].example.as_bytes())).count();
         assert!(templates > patterns().len() / 2, "{templates} of {} are templates", patterns().len());
@@ -287,7 +285,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn templates_and_regular_expressions_find_the_same_in_lines_made_of_their_texts(
+        fn templates_and_expressions_agree_on_mixed_lines(
             row in 0_usize..400,
             other in 0_usize..400,
             cuts in proptest::collection::vec((0_usize..120, 0_usize..120), 1..5),

@@ -1,4 +1,4 @@
-//! The time that a log line begins with, in whatever form; as the log prints it, without its zone.
+//! The time at the start of a log line, in many formats; its zone is ignored.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,17 +6,17 @@ use std::str::FromStr;
 use crate::envelope;
 use crate::matcher::Found;
 
-/// A time in ms since 1970, read as the log prints it: a zone in the line is not applied, so that times can be found
-/// again in the log. Numbers of seconds since 1970 are UTC.
+/// A time in ms since 1970, as the log prints it: a zone is not applied, so that times can be found again in the log.
+/// Numbers of seconds since 1970 are UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LogTime(pub i64);
 
-/// Bytes from the begin of a line in which its time is looked for: prefixes of containers and journald come before.
+/// Bytes at the start of a line that may contain its time, after prefixes of containers and journald.
 const LOOK_AT_MAX: usize = 160;
-/// Keys of an object's time, with quotes, as journald, the containers, the loggers and the clouds name it.
+/// Quoted time keys of journald, container runtimes, loggers and clouds.
 const KEYS: [&[u8]; 5] =
     [b"\"__REALTIME_TIMESTAMP\"", b"\"time\"", b"\"timestamp\"", b"\"ts\"", b"\"@timestamp\""];
-/// What stands before a ClientID.
+/// Texts that precede a ClientID.
 const CLIENT_IDS: [&[u8]; 5] = [b"lientid", b"lientId", b"lient_id", b"lient ID", b" - mid:"];
 const MONTHS: [&[u8]; 12] =
     [b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"];
@@ -43,11 +43,10 @@ fn civil(days: i64) -> (i64, i64, i64) {
 }
 
 impl LogTime {
-    /// The time of `line`, in which `found` was found; absent when none is before that. `year` is taken for syslog's
-    /// times, which have none.
+    /// The time of `line` before the match of `found`; absent when there is none. `year` completes syslog's times.
     #[must_use]
     pub fn of_line(line: &[u8], found: &Found, year: i64) -> Option<Self> {
-        // An object has numbers of every kind, so only what it names as its time counts.
+        // An object has numbers of every kind, so only a time key counts.
         if line.first() == Some(&b'{')
             && let Some(time) = KEYS.iter().find_map(|key| named(line, key))
         {
@@ -61,7 +60,7 @@ impl LogTime {
         Self::before(&text[..found.begins_at.min(text.len())], year)
     }
 
-    /// The first time in what stands before a broker's own words.
+    /// The first time in the text before the match.
     fn before(head: &[u8], year: i64) -> Option<Self> {
         if let Some(time) = syslog(head, year) {
             return Some(time);
@@ -266,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn an_objects_time_is_the_one_it_names() {
+    fn an_objects_time_is_read_from_its_time_key() {
         let journald = [
             r#"{"__MONOTONIC_TIMESTAMP": "1843567890", "__REALTIME_TIMESTAMP": "1795514400000000", "MESSAGE": "Client c1 closed its connection."}"#,
             r#"{"_SOURCE_REALTIME_TIMESTAMP":"1795514399999995","pad":"PAD","__REALTIME_TIMESTAMP":"1795514400000000","MESSAGE":"Client c1 closed its connection."}"#,
@@ -282,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_seconds_are_read_behind_what_compose_and_kubectl_put_before_a_line() {
+    fn plain_seconds_are_read_after_compose_and_kubectl_prefixes() {
         for prefix in
             ["mqtt-1  | ", "mosquitto-0 mosquitto ", "[pod/mosquitto-0/mosquitto] ", "host mosquitto[77]: "]
         {
@@ -292,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_id_that_looks_like_a_time_is_none() {
+    fn a_client_id_that_looks_like_a_time_is_not_one() {
         for id in ["1795442586", "1795442586:", "2025-01-01T00:00:00"] {
             assert_eq!(of(&format!("Client {id} closed its connection.")), None, "{id}");
             let timed = format!("2026-11-24T10:00:00: Client {id} closed its connection.");
@@ -307,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_time_is_none() {
+    fn text_that_is_no_time_is_rejected() {
         for head in
             ["2026-13-24T23:13:48: ", "", "c1 2026 ", "Nov ", "Nov 2 ", "12345678901 ", "pid 1795442586 "]
         {

@@ -1,6 +1,6 @@
 //! Runs one codec path a given number of times, for `scripts/bench-codec` to count its instructions.
 //!
-//! Usage: `codec_cost <path> <iterations>`. It measures nothing itself, and each path is one function of its own so that
+//! Usage: `codec_cost <path> <iterations>`. It measures nothing itself, and each path is a separate function so that
 //! a profile shows it by name.
 
 use std::hint::black_box;

@@ -1,6 +1,6 @@
 //! PUBACK, PUBREC, PUBREL and PUBCOMP: four types of one shape (MQTT 5.0 sections 3.4 to 3.7).
 //!
-//! Which of the four a value is stands in [`Packet`](crate::Packet), not in it.
+//! [`Packet`](crate::Packet) says which of the four types a value is.
 
 use crate::encode::{self, EncodeError, Written};
 use crate::packet_type::PacketType;

@@ -80,10 +80,7 @@ impl<'a> Will<'a> {
     fn read(reader: &mut Reader<'a>, flags: u8, version: ProtocolVersion) -> Result<Self, DecodeError> {
         let (qos, is_qos_3) = QoS::from_bits(flags >> WILL_QOS_SHIFT);
         reader.note_if(is_qos_3, Oddity::InvalidQos);
-        let properties = match version {
-            ProtocolVersion::V3_1_1 => Properties::NONE,
-            ProtocolVersion::V5 => reader.properties(PropertyPlace::Will),
-        };
+        let properties = reader.properties_in(version, PropertyPlace::Will);
         let topic = reader.topic_name().ok_or(DecodeError::Truncated("Will Topic"))?;
         reader.note_if(topic.is_empty(), Oddity::EmptyTopic);
         let payload = reader.binary().ok_or(DecodeError::Truncated("Will Payload"))?;
@@ -175,10 +172,7 @@ impl<'a> Connect<'a> {
         let flags = reader.byte().ok_or(DecodeError::Truncated("Connect Flags"))?;
         note_flags(reader, flags, version);
         let keep_alive_s = reader.two_bytes().ok_or(DecodeError::Truncated("Keep Alive"))?;
-        let properties = match version {
-            ProtocolVersion::V3_1_1 => Properties::NONE,
-            ProtocolVersion::V5 => reader.properties(PacketType::Connect.into()),
-        };
+        let properties = reader.properties_in(version, PacketType::Connect);
         let client_id = reader.text().ok_or(DecodeError::Truncated("Client Identifier"))?;
         let will = if flags & WILL == 0 { None } else { Some(Will::read(reader, flags, version)?) };
         let user_name = match flags & USER_NAME {

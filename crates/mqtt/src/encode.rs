@@ -1,7 +1,7 @@
-//! Writes the standard's data types and the frame around a packet: the legal path, which refuses what is forbidden.
+//! Writes the standard's data types and the frame around a packet: the legal path, which rejects forbidden packets.
 //!
-//! Each packet's own file says what it is made of. What the standard forbids is written by `forbidden.rs`, which
-//! shares no code with this path, so that neither can weaken the other.
+//! Each packet's fields are in its own file. `forbidden.rs` writes forbidden packets, and shares no code with this path, so that
+//! neither can weaken the other.
 
 use std::fmt;
 
@@ -12,9 +12,9 @@ use crate::packet_type::PacketType;
 /// Why a packet was not written; the buffer is then as it was before.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum EncodeError {
-    /// The packet would show this oddity to whoever decodes it.
+    /// A decoder would note this oddity.
     Forbidden(Oddity),
-    /// The protocol version has no such thing as the one named.
+    /// The protocol version does not have this.
     NotInThisVersion(&'static str),
     /// The string or Binary Data of this name is longer than 65,535 bytes.
     TooLong(&'static str),
@@ -62,7 +62,7 @@ pub fn pingresp(out: &mut Vec<u8>) {
 
 pub(crate) type Written = Result<(), EncodeError>;
 
-/// Refuses what would be odd.
+/// Rejects what would be odd.
 #[inline]
 pub(crate) const fn forbid(condition: bool, oddity: Oddity) -> Written {
     if condition { Err(EncodeError::Forbidden(oddity)) } else { Ok(()) }

@@ -1,4 +1,4 @@
-//! What the standard forbids, written on purpose. Faults use it; nothing on the legal path can reach it.
+//! Writes forbidden packets on purpose. Faults use it; nothing on the legal path can reach it.
 //!
 //! [`Forged`] is any packet at all: a first byte, a body put together field by field, and a Remaining Length that may
 //! lie. [`ForgedConnect`], [`ForgedPublish`] and [`ForgedSubscribe`] are those packets with every field free, made from
@@ -172,7 +172,7 @@ impl Forged {
         &self.body
     }
 
-    /// Appends the packet, such as it is.
+    /// Appends the packet as it is.
     pub fn append_to(&self, out: &mut Vec<u8>) {
         out.push(self.first_byte);
         match &self.remaining_length {
@@ -184,7 +184,7 @@ impl Forged {
         out.extend_from_slice(&self.body);
     }
 
-    /// The packet as bytes of its own.
+    /// The packet as bytes.
     pub fn to_vec(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.body.len() + 6);
         self.append_to(&mut out);
@@ -199,7 +199,7 @@ impl Forged {
     }
 }
 
-/// The bytes of these properties without their Property Length, unchecked: the stuff of a lying or broken list.
+/// The bytes of these properties without their Property Length, unchecked, for wrong or broken lists.
 pub fn property_bytes(list: Properties<'_>) -> Vec<u8> {
     match list {
         Properties::Wire(bytes) => bytes.to_vec(),

@@ -11,7 +11,7 @@ use crate::version::ProtocolVersion;
 /// The largest legal Remaining Length, in bytes (MQTT 5.0 section 2.1.4).
 pub const REMAINING_LENGTH_MAX: usize = 268_435_455;
 
-/// What stands at the head of a stream.
+/// The start of a stream.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Framed<'a> {
     /// A whole packet.
@@ -21,7 +21,7 @@ pub enum Framed<'a> {
         /// How many bytes are needed at least, never 0: exact as soon as the fixed header is there.
         missing: usize,
     },
-    /// No packet can follow: the stream cannot be read any further.
+    /// The stream cannot be read any further.
     Malformed(FrameError),
 }
 
@@ -121,7 +121,7 @@ impl<'a> Frame<'a> {
         header > 2 && self.body.len() < 1 << (7 * (header - 2))
     }
 
-    /// Reads the packet as one of this version; whatever is odd about it is told, never refused.
+    /// Reads the packet as one of this version; anything odd about it is noted, never refused.
     ///
     /// A CONNECT is read as the version it names itself. Never panics, and allocates nothing.
     #[inline(always)]
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn mqtt5_1_5_5_1_a_fifth_length_byte_is_malformed_before_it_arrives() {
+    fn mqtt5_1_5_5_1_a_fifth_length_byte_is_malformed_early() {
         let malformed = Framed::Malformed(FrameError::RemainingLengthTooLong);
         assert_eq!(frame(&[0x30, 0xFF, 0xFF, 0xFF, 0xFF]), malformed);
         assert_eq!(frame(&[0x30, 0xFF, 0xFF, 0xFF, 0xFF, 0x7F]), malformed);

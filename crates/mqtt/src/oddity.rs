@@ -1,4 +1,4 @@
-//! What is odd about a packet that could be read: the decoder's remarks, which checks and reports turn into findings.
+//! Oddities of a packet that could be read: the decoder's remarks, which checks and reports turn into findings.
 //!
 //! An oddity is an observation, not a verdict: whether it breaks a statement depends on who sent the packet and when.
 
@@ -184,7 +184,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_set_gives_back_what_was_put_in() {
+    fn a_set_returns_its_members() {
         for &oddity in Oddity::ALL {
             let set: Oddities = [oddity].into_iter().collect();
             assert!(set.contains(oddity));

@@ -46,11 +46,11 @@ pub enum Packet<'a> {
     PingResp,
     Disconnect(Disconnect<'a>),
     Auth(Auth<'a>),
-    /// A frame whose fields cannot be told: its type is reserved, or its body too short.
+    /// A frame whose fields are unknown: its type is reserved, or its body too short.
     Unreadable {
         /// The type; absent for the reserved type 0.
         packet_type: Option<PacketType>,
-        /// Why nothing can be shown.
+        /// Why it can't be read.
         why: DecodeError,
     },
 }
@@ -166,8 +166,8 @@ impl<'a> Decoded<'a> {
         }
     }
 
-    /// Reads in a function of its own: one that read every type would have so much to keep at hand that the frequent
-    /// ones took half as long again.
+    /// Reads in a separate function: one function for every type would keep so much in registers that frequent types would take half
+    /// as long again.
     #[inline(never)]
     fn apart(
         frame: Frame<'a>,

@@ -6,110 +6,76 @@ use std::fmt;
 
 use crate::version::ProtocolVersion;
 
-/// The type of an MQTT Control Packet (MQTT 5.0 table 2-1).
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
-#[repr(u8)]
-pub enum PacketType {
+macro_rules! packet_types {
+    ($($(#[$doc:meta])+ $variant:ident = $number:literal, $name:literal;)+) => {
+        /// The type of an MQTT Control Packet (MQTT 5.0 table 2-1).
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+        #[repr(u8)]
+        pub enum PacketType {
+            $($(#[$doc])+ $variant = $number,)+
+        }
+
+        impl PacketType {
+            /// All types in the order of their numbers.
+            pub const ALL: [Self; 15] = [$(Self::$variant),+];
+
+            /// The type with this number; absent for the reserved 0 and for anything above 15.
+            #[inline]
+            pub const fn from_nibble(nibble: u8) -> Option<Self> {
+                Some(match nibble {
+                    $($number => Self::$variant,)+
+                    _ => return None,
+                })
+            }
+
+            /// The standard's name, in capitals.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)+
+                }
+            }
+        }
+    };
+}
+
+packet_types! {
     /// CONNECT: a Client asks for a session.
-    Connect = 1,
+    Connect = 1, "CONNECT";
     /// CONNACK: the Server's answer to it.
-    ConnAck,
+    ConnAck = 2, "CONNACK";
     /// PUBLISH: an Application Message.
-    Publish,
+    Publish = 3, "PUBLISH";
     /// PUBACK: ends a QoS 1 delivery.
-    PubAck,
+    PubAck = 4, "PUBACK";
     /// PUBREC: the first answer of a QoS 2 delivery.
-    PubRec,
+    PubRec = 5, "PUBREC";
     /// PUBREL: the sender's second packet of a QoS 2 delivery.
-    PubRel,
+    PubRel = 6, "PUBREL";
     /// PUBCOMP: ends a QoS 2 delivery.
-    PubComp,
+    PubComp = 7, "PUBCOMP";
     /// SUBSCRIBE: a Client asks for Topic Filters.
-    Subscribe,
+    Subscribe = 8, "SUBSCRIBE";
     /// SUBACK: the Server's answer to it.
-    SubAck,
-    /// UNSUBSCRIBE: a Client gives Topic Filters back.
-    Unsubscribe,
+    SubAck = 9, "SUBACK";
+    /// UNSUBSCRIBE: a Client removes Topic Filters.
+    Unsubscribe = 10, "UNSUBSCRIBE";
     /// UNSUBACK: the Server's answer to it.
-    UnsubAck,
+    UnsubAck = 11, "UNSUBACK";
     /// PINGREQ: a Client shows that it is alive.
-    PingReq,
+    PingReq = 12, "PINGREQ";
     /// PINGRESP: the Server's answer to it.
-    PingResp,
+    PingResp = 13, "PINGRESP";
     /// DISCONNECT: the last packet of a Network Connection.
-    Disconnect,
+    Disconnect = 14, "DISCONNECT";
     /// AUTH: a step of enhanced authentication, MQTT 5.0 only.
-    Auth,
+    Auth = 15, "AUTH";
 }
 
 impl PacketType {
-    /// All types in the order of their numbers.
-    pub const ALL: [Self; 15] = [
-        Self::Connect,
-        Self::ConnAck,
-        Self::Publish,
-        Self::PubAck,
-        Self::PubRec,
-        Self::PubRel,
-        Self::PubComp,
-        Self::Subscribe,
-        Self::SubAck,
-        Self::Unsubscribe,
-        Self::UnsubAck,
-        Self::PingReq,
-        Self::PingResp,
-        Self::Disconnect,
-        Self::Auth,
-    ];
-
-    /// The type with this number; absent for the reserved 0 and for anything above 15.
-    #[inline]
-    pub const fn from_nibble(nibble: u8) -> Option<Self> {
-        Some(match nibble {
-            1 => Self::Connect,
-            2 => Self::ConnAck,
-            3 => Self::Publish,
-            4 => Self::PubAck,
-            5 => Self::PubRec,
-            6 => Self::PubRel,
-            7 => Self::PubComp,
-            8 => Self::Subscribe,
-            9 => Self::SubAck,
-            10 => Self::Unsubscribe,
-            11 => Self::UnsubAck,
-            12 => Self::PingReq,
-            13 => Self::PingResp,
-            14 => Self::Disconnect,
-            15 => Self::Auth,
-            _ => return None,
-        })
-    }
-
     /// The number, 1 to 15: the upper half of the first byte.
     #[inline]
     pub const fn nibble(self) -> u8 {
         self as u8
-    }
-
-    /// The standard's name, in capitals.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Connect => "CONNECT",
-            Self::ConnAck => "CONNACK",
-            Self::Publish => "PUBLISH",
-            Self::PubAck => "PUBACK",
-            Self::PubRec => "PUBREC",
-            Self::PubRel => "PUBREL",
-            Self::PubComp => "PUBCOMP",
-            Self::Subscribe => "SUBSCRIBE",
-            Self::SubAck => "SUBACK",
-            Self::Unsubscribe => "UNSUBSCRIBE",
-            Self::UnsubAck => "UNSUBACK",
-            Self::PingReq => "PINGREQ",
-            Self::PingResp => "PINGRESP",
-            Self::Disconnect => "DISCONNECT",
-            Self::Auth => "AUTH",
-        }
     }
 
     /// The flags the lower half of the first byte must hold; absent for PUBLISH, whose flags mean something.

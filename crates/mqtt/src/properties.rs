@@ -1,6 +1,6 @@
 //! The properties of one packet: a list to be written, or the bytes that came; and look-ups in either.
 //!
-//! What each property is and where it may stand is in `property.rs`.
+//! Each property and the places where it is allowed are in `property.rs`.
 
 use crate::encode::{self, EncodeError, Written};
 use crate::oddity::{Oddities, Oddity};
@@ -84,7 +84,7 @@ impl<'a> Properties<'a> {
     /// No properties at all.
     pub const NONE: Self = Self::List(&[]);
 
-    /// Whether there are none, not even unreadable ones.
+    /// Whether there are none, including unreadable ones.
     #[inline]
     pub const fn is_empty(&self) -> bool {
         match self {

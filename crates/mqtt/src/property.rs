@@ -1,4 +1,4 @@
-//! The 27 properties of MQTT 5.0: identifier, name, data type, and where each may stand (MQTT 5.0 table 2-4).
+//! The 27 properties of MQTT 5.0: identifier, name, data type, and where each is allowed (MQTT 5.0 table 2-4).
 //!
 //! Values are as on the wire, so that a forbidden one can be shown; the legal encoders refuse it.
 //! Lists of properties and look-ups in them are in `properties.rs`.
@@ -11,8 +11,7 @@ use crate::oddity::Oddity;
 use crate::packet_type::PacketType;
 use crate::reader::Reader;
 use PacketType::{
-    Auth, ConnAck, Connect, Disconnect, PubAck, PubComp, PubRec, PubRel, Publish, SubAck, Subscribe,
-    UnsubAck, Unsubscribe,
+    Auth, ConnAck, Connect, Disconnect, PubAck, PubComp, PubRec, PubRel, Publish, SubAck, Subscribe, UnsubAck,
 };
 
 /// Where properties stand: in a packet's variable header, or in the Will of a CONNECT.
@@ -83,22 +82,8 @@ const fn places(types: &[PacketType]) -> u16 {
     mask
 }
 
-const EVERYWHERE: u16 = WILL
-    | places(&[
-        Connect,
-        ConnAck,
-        Publish,
-        PubAck,
-        PubRec,
-        PubRel,
-        PubComp,
-        Subscribe,
-        SubAck,
-        Unsubscribe,
-        UnsubAck,
-        Disconnect,
-        Auth,
-    ]);
+/// All packets with properties, and the Will.
+const EVERYWHERE: u16 = !places(&[PacketType::PingReq, PacketType::PingResp]);
 
 macro_rules! properties {
     ($($(#[$doc:meta])+ $variant:ident($type:ty) = $id:literal, $name:literal, $kind:ident, $places:expr;)+) => {
@@ -222,7 +207,7 @@ properties! {
 }
 
 impl Property<'_> {
-    /// Whether the property may stand there (MQTT 5.0 table 2-4).
+    /// Whether the property is allowed there (MQTT 5.0 table 2-4).
     pub fn allowed_in(&self, place: impl Into<PropertyPlace>) -> bool {
         self.places() & place.into().bit() != 0
     }
@@ -266,7 +251,7 @@ impl Property<'_> {
             }
     }
 
-    /// Appends identifier and value, once it is known that the property may stand at the place.
+    /// Appends identifier and value. The caller has checked that the property is allowed at the place.
     pub(crate) fn write(&self, out: &mut Vec<u8>) -> Written {
         encode::forbid(!self.has_legal_value(), Oddity::BadPropertyValue)?;
         encode::forbid(!self.has_legal_text(), Oddity::NullCharacter)?;
@@ -319,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn every_property_stands_where_table_2_4_puts_it() {
+    fn properties_are_allowed_where_table_2_4_lists_them() {
         let will = |property: Property<'_>| property.allowed_in(PropertyPlace::Will);
         assert!(will(Property::WillDelayInterval(1)) && will(Property::ContentType("t")));
         assert!(!will(Property::TopicAlias(1)));
@@ -332,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn zero_is_no_receive_maximum_topic_alias_packet_size_or_subscription_identifier() {
+    fn zero_is_an_odd_value_for_these_properties() {
         for property in [
             Property::ReceiveMaximum(0),
             Property::TopicAlias(0),

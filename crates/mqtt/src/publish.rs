@@ -1,7 +1,7 @@
 //! PUBLISH: an Application Message (MQTT 5.0 section 3.3).
 //!
-//! The load path writes it through [`PublishTemplate`](crate::PublishTemplate) instead. Whether a payload keeps what its
-//! Payload Format Indicator promises is not looked at.
+//! The load path uses [`PublishTemplate`](crate::PublishTemplate) instead. Payloads are not checked against their Payload Format
+//! Indicator.
 
 use std::num::NonZeroU16;
 
@@ -24,7 +24,7 @@ pub struct Publish<'a> {
     pub qos: QoS,
     /// RETAIN.
     pub retain: bool,
-    /// The Topic Name; empty when a Topic Alias stands in its place.
+    /// The Topic Name; empty when a Topic Alias replaces it.
     pub topic: &'a str,
     /// The Packet Identifier, 1 to 65,535 if legal; absent at QoS 0.
     pub packet_identifier: Option<u16>,
@@ -63,7 +63,7 @@ impl<'a> Publish<'a> {
     /// Appends it.
     ///
     /// # Errors
-    /// A Topic Name that is none (in MQTT 5.0 an empty one may stand beside a Topic Alias), a Packet Identifier that is
+    /// An invalid Topic Name (in MQTT 5.0 it may be empty beside a Topic Alias), a Packet Identifier that is
     /// 0, missing above QoS 0 or present at it, DUP at QoS 0, a property PUBLISH does not have, anything too long.
     #[inline]
     pub fn encode(&self, version: ProtocolVersion, out: &mut Vec<u8>) -> Result<(), EncodeError> {
@@ -95,8 +95,8 @@ impl<'a> Publish<'a> {
 
     /// Reads the PUBLISH of a load run: short, with nothing odd about it and without properties; absent for any other.
     ///
-    /// It says again what [`Self::read`] says, for the sake of the figure in `scripts/bench-codec`: with no oddities to
-    /// keep in mind it takes half as many instructions. A test holds the two together.
+    /// It repeats [`Self::read`] for speed: without oddities to track it takes half as many instructions (`scripts/bench-codec`). A
+    /// test compares the two.
     #[inline(always)]
     pub(crate) fn read_plain(frame: Frame<'a>, version: ProtocolVersion) -> Option<Self> {
         let flags = frame.flags();
@@ -139,10 +139,7 @@ impl<'a> Publish<'a> {
             QoS::AtMostOnce => None,
             _ => Some(reader.packet_identifier()?),
         };
-        let properties = match version {
-            ProtocolVersion::V3_1_1 => Properties::NONE,
-            ProtocolVersion::V5 => reader.properties(PacketType::Publish.into()),
-        };
+        let properties = reader.properties_in(version, PacketType::Publish);
         if topic.is_empty() && properties.topic_alias().is_none() {
             reader.note(Oddity::EmptyTopic);
         }

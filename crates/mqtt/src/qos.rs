@@ -1,4 +1,4 @@
-//! Quality of Service and Packet Identifier: the two small values that only exist as legal ones.
+//! Quality of Service and Packet Identifier: two small values that are always legal.
 //!
 //! What the standard forbids of them (QoS 3, identifier 0) is written through [`crate::forbidden`].
 
@@ -39,13 +39,13 @@ impl QoS {
     }
 }
 
-/// A number that is no QoS: the value is kept.
+/// A number that is not a QoS.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct InvalidQoS(pub u8);
 
 impl fmt::Display for InvalidQoS {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} is no QoS: write 0, 1 or 2", self.0)
+        write!(f, "unknown QoS {}: write 0, 1 or 2", self.0)
     }
 }
 
@@ -64,7 +64,7 @@ impl TryFrom<u8> for QoS {
     }
 }
 
-/// A text that is no QoS.
+/// A text that is not a QoS.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct UnknownQoS;
 

@@ -1,12 +1,13 @@
 //! Reads the standard's data types off a packet body and collects what is odd. The decoders of all packets use it.
 //!
-//! It never fails on content, only where bytes are missing; what a packet is made of is the packets' own business.
+//! It never fails on content, only where bytes are missing.
 
 use std::fmt;
 
 use crate::oddity::{Oddities, Oddity};
 use crate::properties::Properties;
 use crate::property::PropertyPlace;
+use crate::version::ProtocolVersion;
 
 /// Why the fields of a packet cannot be shown at all.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -166,6 +167,36 @@ impl<'a> Reader<'a> {
         let properties;
         (*self, properties) = self.some_properties(place);
         properties
+    }
+
+    /// The properties of a packet of this version; none in MQTT 3.1.1.
+    #[inline]
+    pub(crate) fn properties_in(
+        &mut self,
+        version: ProtocolVersion,
+        place: impl Into<PropertyPlace>,
+    ) -> Properties<'a> {
+        match version {
+            ProtocolVersion::V3_1_1 => Properties::NONE,
+            ProtocolVersion::V5 => self.properties(place.into()),
+        }
+    }
+
+    /// A list of Topic Filters, up to the end of the body. `item` reads one and finds what is odd about it.
+    pub(crate) fn topic_filters(&mut self, item: impl Fn(&mut Self) -> Option<Option<Oddity>>) -> &'a [u8] {
+        self.note_if(self.is_empty(), Oddity::EmptyList);
+        let all = self.rest;
+        while !self.is_empty() {
+            let Some(oddity) = item(self) else {
+                self.note(Oddity::TruncatedList);
+                self.rest = &[];
+                break;
+            };
+            if let Some(oddity) = oddity {
+                self.note(oddity);
+            }
+        }
+        all
     }
 
     fn some_properties(mut self, place: PropertyPlace) -> (Self, Properties<'a>) {

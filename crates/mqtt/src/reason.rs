@@ -19,7 +19,7 @@ pub(crate) fn read<'a>(
     packet_type: PacketType,
 ) -> (ReasonCode, Properties<'a>) {
     let Some(code) = reader.byte() else { return (ReasonCode::SUCCESS, Properties::NONE) };
-    // A code on a 3.1.1 connection is shown all the same: it tells why a broker closes.
+    // A code on a 3.1.1 connection is kept: it says why a broker closes.
     reader.note_if(version == ProtocolVersion::V3_1_1, Oddity::TrailingBytes);
     note_code(reader, ReasonCode(code), packet_type);
     // MQTT 5.0 lets acknowledgements and DISCONNECT leave the Property Length out, but not AUTH (section 3.15.2.2.1).

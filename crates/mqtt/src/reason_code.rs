@@ -1,4 +1,4 @@
-//! The Reason Codes of MQTT 5.0 and the Connect Return Codes of MQTT 3.1.1, known and unknown ones alike.
+//! The Reason Codes of MQTT 5.0 and the Connect Return Codes of MQTT 3.1.1, including unknown ones.
 //!
 //! A code is any byte: what a broker sent is kept, and its name is looked up for the packet it came in.
 //! What a code means for a verdict is left to the checks.
@@ -110,19 +110,6 @@ impl From<u8> for ReasonCode {
     }
 }
 
-impl fmt::Display for ReasonCode {
-    /// Writes `0x82 Protocol Error`, or `0xFF unknown`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "0x{:02X} {}", self.0, self.name().unwrap_or("unknown"))
-    }
-}
-
-impl fmt::Debug for ReasonCode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ReasonCode({self})")
-    }
-}
-
 /// A Connect Return Code byte of MQTT 3.1.1, which the standard need not know (section 3.2.2.3).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct ConnectReturnCode(pub u8);
@@ -161,18 +148,24 @@ impl ConnectReturnCode {
     }
 }
 
-impl fmt::Display for ConnectReturnCode {
-    /// Writes `0x05 Connection Refused, not authorized`, or `0xFF unknown`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "0x{:02X} {}", self.0, self.name().unwrap_or("unknown"))
-    }
+macro_rules! shown_with_names {
+    ($($code:ident)+) => {$(
+        impl fmt::Display for $code {
+            /// Writes the code with its name, such as `0x82 Protocol Error` or `0xFF unknown`.
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "0x{:02X} {}", self.0, self.name().unwrap_or("unknown"))
+            }
+        }
+
+        impl fmt::Debug for $code {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}({self})", stringify!($code))
+            }
+        }
+    )+};
 }
 
-impl fmt::Debug for ConnectReturnCode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ConnectReturnCode({self})")
-    }
-}
+shown_with_names!(ReasonCode ConnectReturnCode);
 
 #[cfg(test)]
 mod tests {

@@ -14,7 +14,7 @@ pub struct Statement {
     pub version: ProtocolVersion,
     /// The number in that document, such as `MQTT-3.1.0-2`.
     pub id: &'static str,
-    /// What it asks for, in one sentence of ours.
+    /// Its requirement, in one sentence.
     pub gist: &'static str,
 }
 
@@ -78,12 +78,12 @@ statements! {
     V5_3_1_3_11, V5, "MQTT-3.1.3-11", "The Will Topic is a UTF-8 Encoded String.";
     V5_3_1_4_1, V5, "MQTT-3.1.4-1", "The Server checks the form of a CONNECT and closes when it is wrong.";
     V5_3_1_4_2, V5, "MQTT-3.1.4-2", "When a further check of the CONNECT fails, such as authentication, the Server closes.";
-    V5_3_1_4_3, V5, "MQTT-3.1.4-3", "A CONNECT with the Client Identifier of a live connection takes over: the older one is told 0x8E and closed.";
+    V5_3_1_4_3, V5, "MQTT-3.1.4-3", "A CONNECT with the Client Identifier of a live connection takes over: the older one gets DISCONNECT 0x8E and is closed.";
     V5_3_1_4_4, V5, "MQTT-3.1.4-4", "The Server acts on Clean Start.";
     V5_3_1_4_6, V5, "MQTT-3.1.4-6", "After refusing a CONNECT the Server processes nothing that follows it, but for AUTH.";
     V5_3_2_0_2, V5, "MQTT-3.2.0-2", "A connection has one CONNACK at most.";
     V5_3_2_2_2, V5, "MQTT-3.2.2-2", "After Clean Start 1 the CONNACK says Session Present 0.";
-    V5_3_2_2_3, V5, "MQTT-3.2.2-3", "After Clean Start 0 Session Present tells whether the Server has kept a session.";
+    V5_3_2_2_3, V5, "MQTT-3.2.2-3", "After Clean Start 0 Session Present says whether the Server has kept a session.";
     V5_3_2_2_6, V5, "MQTT-3.2.2-6", "A refusing CONNACK says Session Present 0.";
     V5_3_2_2_7, V5, "MQTT-3.2.2-7", "After a CONNACK of 0x80 or above the Server closes.";
     V5_3_2_2_11, V5, "MQTT-3.2.2-11", "A Client stays at or below the Server's Maximum QoS.";

@@ -57,7 +57,8 @@ impl<'a> SubAck<'a> {
     }
 
     pub(crate) fn read(reader: &mut Reader<'a>, version: ProtocolVersion) -> Result<Self, DecodeError> {
-        let (packet_identifier, properties) = read_head(reader, version, PacketType::SubAck)?;
+        let packet_identifier = reader.packet_identifier()?;
+        let properties = reader.properties_in(version, PacketType::SubAck);
         let reason_codes = read_codes(reader, version, PacketType::SubAck);
         Ok(Self { packet_identifier, properties, reason_codes })
     }
@@ -94,27 +95,15 @@ impl<'a> UnsubAck<'a> {
     }
 
     pub(crate) fn read(reader: &mut Reader<'a>, version: ProtocolVersion) -> Result<Self, DecodeError> {
-        let (packet_identifier, properties) = read_head(reader, version, PacketType::UnsubAck)?;
+        let packet_identifier = reader.packet_identifier()?;
+        let properties = reader.properties_in(version, PacketType::UnsubAck);
         let reason_codes = match version {
-            // What follows here is no field of the packet: it is left to be noted as trailing bytes.
+            // MQTT 3.1.1 has no codes: what follows is noted as trailing bytes.
             ProtocolVersion::V3_1_1 => &[],
             ProtocolVersion::V5 => read_codes(reader, version, PacketType::UnsubAck),
         };
         Ok(Self { packet_identifier, properties, reason_codes })
     }
-}
-
-fn read_head<'a>(
-    reader: &mut Reader<'a>,
-    version: ProtocolVersion,
-    packet_type: PacketType,
-) -> Result<(u16, Properties<'a>), DecodeError> {
-    let packet_identifier = reader.packet_identifier()?;
-    let properties = match version {
-        ProtocolVersion::V3_1_1 => Properties::NONE,
-        ProtocolVersion::V5 => reader.properties(packet_type.into()),
-    };
-    Ok((packet_identifier, properties))
 }
 
 fn read_codes<'a>(reader: &mut Reader<'a>, version: ProtocolVersion, packet_type: PacketType) -> &'a [u8] {

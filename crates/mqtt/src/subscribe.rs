@@ -212,27 +212,8 @@ impl<'a> Subscribe<'a> {
 
     pub(crate) fn read(reader: &mut Reader<'a>, version: ProtocolVersion) -> Result<Self, DecodeError> {
         let packet_identifier = reader.packet_identifier()?;
-        let properties = match version {
-            ProtocolVersion::V3_1_1 => Properties::NONE,
-            ProtocolVersion::V5 => reader.properties(PacketType::Subscribe.into()),
-        };
-        reader.note_if(reader.is_empty(), Oddity::EmptyList);
-        let mut payload = *reader;
-        let filters = Subscriptions::Wire(reader.rest());
-        while !payload.is_empty() {
-            match read_subscription(&mut payload) {
-                Some(subscription) => {
-                    if let Some(oddity) = subscription.oddity(version) {
-                        payload.note(oddity);
-                    }
-                }
-                None => {
-                    payload.note(Oddity::TruncatedList);
-                    break;
-                }
-            }
-        }
-        reader.oddities = payload.oddities;
-        Ok(Self { packet_identifier, properties, filters })
+        let properties = reader.properties_in(version, PacketType::Subscribe);
+        let filters = reader.topic_filters(|reader| read_subscription(reader).map(|one| one.oddity(version)));
+        Ok(Self { packet_identifier, properties, filters: Subscriptions::Wire(filters) })
     }
 }

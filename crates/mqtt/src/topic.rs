@@ -1,6 +1,6 @@
-//! What a Topic Name and a Topic Filter may look like (MQTT 5.0 section 4.7). The legal encoders ask here.
+//! The syntax of Topic Names and Topic Filters (MQTT 5.0 section 4.7), for the legal encoders.
 //!
-//! Matching one against the other is a broker's work and left out.
+//! Matching one against the other is the broker's task and not included.
 
 /// Whether the text may name a topic: not empty, no wildcard, no U+0000, at most 65,535 bytes.
 ///
@@ -51,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn mqtt5_4_7_1_1_wildcards_fill_a_level_and_the_last_one_ends_the_filter() {
+    fn mqtt5_4_7_1_1_wildcards_fill_a_level_and_hash_comes_last() {
         for right in ["#", "+", "a/#", "+/b/+", "/", "a//b", "$share/g/a/#"] {
             assert!(is_topic_filter(right), "{right:?}");
         }

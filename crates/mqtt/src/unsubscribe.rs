@@ -81,24 +81,12 @@ impl<'a> Unsubscribe<'a> {
 
     pub(crate) fn read(reader: &mut Reader<'a>, version: ProtocolVersion) -> Result<Self, DecodeError> {
         let packet_identifier = reader.packet_identifier()?;
-        let properties = match version {
-            ProtocolVersion::V3_1_1 => Properties::NONE,
-            ProtocolVersion::V5 => reader.properties(PacketType::Unsubscribe.into()),
-        };
-        reader.note_if(reader.is_empty(), Oddity::EmptyList);
-        let mut payload = *reader;
-        let filters = TopicFilters::Wire(reader.rest());
-        while !payload.is_empty() {
-            match payload.text() {
-                Some(filter) => payload.note_if(!is_filter(filter, version), Oddity::InvalidTopicFilter),
-                None => {
-                    payload.note(Oddity::TruncatedList);
-                    break;
-                }
-            }
-        }
-        reader.oddities = payload.oddities;
-        Ok(Self { packet_identifier, properties, filters })
+        let properties = reader.properties_in(version, PacketType::Unsubscribe);
+        let filters = reader.topic_filters(|reader| {
+            let filter = reader.text()?;
+            Some((!is_filter(filter, version)).then_some(Oddity::InvalidTopicFilter))
+        });
+        Ok(Self { packet_identifier, properties, filters: TopicFilters::Wire(filters) })
     }
 }
 

@@ -1,6 +1,6 @@
-//! The two protocol versions this crate reads and writes. Everyone names a version with it.
+//! The two protocol versions that this crate reads and writes.
 //!
-//! MQTT 3.1 (level 3) is left out on purpose: it is only recognised in a CONNECT, never spoken.
+//! MQTT 3.1 (level 3) is not supported: it is only recognised in a CONNECT.
 
 use std::fmt;
 use std::str::FromStr;

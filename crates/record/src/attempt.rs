@@ -1,5 +1,4 @@
-//! One attempt: one fault, once, by one client, with everything that was seen of it. One line of
-//! `attempts.ndjson`.
+//! One attempt: one fault, once, by one client, with all observations. One line of `attempts.ndjson`.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -13,10 +12,10 @@ use crate::ledger::LedgerCounts;
 use crate::phase::Phase;
 use crate::reaction::{Outcome, Reaction, ended_at_us};
 
-/// Which fault, in which variant, with which protocol version: what results are grouped by.
+/// Fault, variant and protocol version, by which results are grouped.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub struct Case {
-    /// The fault, by the name of its mode, such as `double-connect`.
+    /// The fault, named by its mode, such as `double-connect`.
     #[serde(deserialize_with = "current_name")]
     pub fault: String,
     /// The variant of the fault.
@@ -26,21 +25,20 @@ pub struct Case {
 }
 
 impl Case {
-    /// The case of a fault in a variant, spoken in a version.
+    /// The case of a fault, a variant and a version.
     #[must_use]
     pub fn new(fault: &str, variant: impl fmt::Display, version: impl fmt::Display) -> Self {
         Self { fault: fault.to_owned(), variant: variant.to_string(), version: version.to_string() }
     }
 
-    /// The version that its clients speak; where a client of one version takes over from one of the other, the newcomer's.
-    /// Absent when the record names none that is known.
+    /// The version of its clients; in a take-over between versions, the newcomer's. Absent when unknown.
     #[must_use]
     pub fn protocol_version(&self) -> Option<ProtocolVersion> {
         self.version.rsplit(BETWEEN_VERSIONS).next()?.parse().ok()
     }
 }
 
-/// Names that faults had in records of `format_version` 1, each with the one that it has now: that of its mode.
+/// Names of faults in records of `format_version` 1, each with its current name.
 const FORMER_NAMES: [(&str, &str); 14] = [
     ("abrupt-drop", "drop"),
     ("auth-expiry", "token"),
@@ -58,14 +56,14 @@ const FORMER_NAMES: [(&str, &str); 14] = [
     ("takeover-storm", "storm"),
 ];
 
-/// Reads the name of a fault, also from an older record.
+/// Reads the name of a fault, also in older records.
 fn current_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let name = String::deserialize(deserializer)?;
     let current = FORMER_NAMES.iter().find(|(former, _)| *former == name);
     Ok(current.map_or(name, |(_, current)| (*current).to_owned()))
 }
 
-/// Stands between the versions of an older connection and of a newcomer, where they differ: `3.1.1-to-5.0`.
+/// Separates the versions of an older connection and of a newcomer that differ: `3.1.1-to-5.0`.
 pub const BETWEEN_VERSIONS: &str = "-to-";
 
 impl fmt::Display for Case {
@@ -74,17 +72,17 @@ impl fmt::Display for Case {
     }
 }
 
-/// What became of a Will that was set by an attempt.
+/// The fate of an attempt's Will.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct WillSeen {
-    /// Whether the standard wants it published, by how the connection ended.
+    /// Whether the standard requires its publication, given how the connection ended.
     pub due: bool,
-    /// When the witness received it, in µs since the run's start; more than one entry means more than once.
+    /// When the witness received it, in µs since the run's start; one entry per copy.
     pub seen_at_us: Vec<u64>,
-    /// Whether each one was the Will of the first CONNECT (and not of a later one).
+    /// Whether each copy was the Will of the first CONNECT (and not of a later one).
     pub of_first_connect: Vec<bool>,
-    /// When the witness received what came before the attempt's own act, in µs since the run's start: nothing that the
-    /// attempt brought about, and in none of the above.
+    /// When the witness received copies before the attempt acted, in µs since the run's start. The attempt did not cause
+    /// them, and they are in none of the above.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub seen_before_us: Vec<u64>,
     /// How long the witness waited after the end of the connection, in µs.
@@ -131,12 +129,12 @@ impl fmt::Display for Fact {
     }
 }
 
-/// Everything that was seen of one attempt. Instants are µs since the run's start.
+/// All observations of one attempt. Instants are µs since the run's start.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Attempt {
     /// Number of the attempt in the plan, from 0.
     pub attempt: u64,
-    /// What was attempted.
+    /// The case.
     #[serde(flatten)]
     pub case: Case,
     /// The client's ClientID.
@@ -147,61 +145,58 @@ pub struct Attempt {
     pub due_us: u64,
     /// When it was begun.
     pub started_us: u64,
-    /// When the TCP handshake was complete; absent when it never was.
+    /// When the TCP handshake was complete; absent when it was not.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub established_us: Option<u64>,
-    /// When the CONNACK that accepted the client was complete; absent when none came.
+    /// When the accepting CONNACK was complete; absent without one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub connack_us: Option<u64>,
     /// When the provoking byte had been handed to the kernel; absent when it was not.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub provoked_us: Option<u64>,
-    /// What the broker did then, in order.
+    /// The broker's reactions, in order.
     pub reactions: Vec<Reaction>,
-    /// The class it ended in.
+    /// How it ended.
     pub outcome: Outcome,
-    /// The Will; absent when none was set, or when the run stopped before it came.
+    /// The Will; absent when none was set, or when the run stopped before it arrived.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub will: Option<WillSeen>,
-    /// What only this fault knows about.
+    /// Facts of this fault.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub facts: BTreeMap<String, Fact>,
-    /// What only this fault measures, by name. The name ends in its unit (`_us`, `_bytes`, `_permille`); without one
-    /// it is a count.
+    /// Measures of this fault, by name. The name ends in the unit (`_us`, `_bytes`, `_permille`); without one it is a count.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub measures: BTreeMap<String, u64>,
-    /// When this attempt reached what every attempt of its fault is to reach, by name: µs from its due time on. Absent
-    /// when it did not.
+    /// When the attempt reached each milestone of its fault: µs from its due time on. Absent when it did not.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub milestones: BTreeMap<String, u64>,
-    /// What became of the Application Messages of this attempt, by QoS.
+    /// The fate of this attempt's Application Messages, by QoS.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub messages: BTreeMap<u8, LedgerCounts>,
-    /// Why the fault did not act or what else went wrong; absent when nothing did.
+    /// Why the fault did not act, or another problem; absent when there was none.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub trouble: Option<String>,
-    /// What the broker's log tells of it; absent when no line tells a cause, or the log is not known. Always the last field:
-    /// it is added when the run has ended, because the broker writes later than the attempt ends.
+    /// The cause in the broker's log; absent when no line names one, or the log is not available. Always the last field: it is
+    /// added after the run, because the broker logs after the attempt's end.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub broker_log: Option<ToldByLog>,
+    pub broker_log: Option<LoggedCause>,
 }
 
-/// What the broker's log tells of an attempt.
+/// The cause of an attempt's end in the broker's log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct ToldByLog {
-    /// Why its connection ended or was refused, as `ungraceful explain --list` names it, by the line that says most;
-    /// absent when no line tells a cause that is known.
+pub struct LoggedCause {
+    /// Why its connection ended or was refused, by its most precise line, as in `ungraceful explain --list`; absent when
+    /// unknown.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub cause: Option<String>,
-    /// That line without what differs from line to line, as in the phrases of `run.json`; where the broker's lines are not
-    /// known, the last line about it. Absent when the log has too many phrases. Text of the broker: escape it before
-    /// showing it.
+    /// The phrase of that line, as in `run.json`; for an unknown broker, of the last line about the attempt. Absent when the
+    /// log has too many phrases. Text of the broker: escape it before showing it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub phrase: Option<String>,
 }
 
 impl Attempt {
-    /// An attempt that has begun, and has not acted yet. Times are in µs since the run's start.
+    /// An attempt that has started but not acted. Times are in µs since the run's start.
     #[must_use]
     pub const fn begun(
         attempt: u64,
@@ -233,8 +228,8 @@ impl Attempt {
         }
     }
 
-    /// The reaction time in µs: provoking byte, until the first reaction. Absent when there was none, or when
-    /// the outcome says nothing about the broker.
+    /// From the provoking byte to the first reaction, in µs. Absent without a reaction, or when the outcome says nothing about
+    /// the broker.
     #[must_use]
     pub fn reaction_time_us(&self) -> Option<u64> {
         let first = self.reactions.first()?;
@@ -253,14 +248,14 @@ impl Attempt {
         ended_at_us(&self.reactions).filter(|_| self.outcome.is_ended())
     }
 
-    /// From the TCP handshake's end to the CONNACK, in µs. Absent when no CONNACK came.
+    /// From the TCP handshake's end to the CONNACK, in µs. Absent without a CONNACK.
     #[must_use]
     pub fn connack_time_us(&self) -> Option<u64> {
         Some(self.connack_us?.saturating_sub(self.established_us?))
     }
 
-    /// From the provoking byte to the first copy of the Will of the first CONNECT, in µs. Absent when that Will did
-    /// not come. Not from the end of the connection: a broker may publish the Will first.
+    /// From the provoking byte to the first copy of the first CONNECT's Will, in µs. Absent without one. Not from the end of
+    /// the connection: a broker may publish the Will first.
     #[must_use]
     pub fn will_time_us(&self) -> Option<u64> {
         let will = self.will.as_ref()?;
@@ -271,11 +266,11 @@ impl Attempt {
         Some(first.saturating_sub(self.provoked_us?))
     }
 
-    /// The reactions in words, in order, such as `DISCONNECT 0x82, FIN`; for an attempt without any, its outcome. Where
-    /// several connections were watched, what each saw, the most frequent first: `7 × DISCONNECT 0x8E, FIN; 1 × RST`.
+    /// The reactions in order, such as `DISCONNECT 0x82, FIN`, or the outcome if there were none. For several connections,
+    /// the sequences by frequency: `7 × DISCONNECT 0x8E, FIN; 1 × RST`.
     #[must_use]
     pub fn sequence(&self) -> String {
-        let came_to = match self.outcome {
+        let outcome = match self.outcome {
             Outcome::Closed | Outcome::Reset => None,
             Outcome::Tolerated => Some("still served"),
             Outcome::NoReaction => Some("nothing until the deadline"),
@@ -288,11 +283,11 @@ impl Attempt {
             true => (self.sequences_of_connections(), "; "),
             false => (self.reactions.iter().map(Reaction::label).collect(), ", "),
         };
-        parts.extend(came_to.map(ToOwned::to_owned));
+        parts.extend(outcome.map(ToOwned::to_owned));
         parts.join(between)
     }
 
-    /// What the connections saw, each with the number of those that saw it.
+    /// The sequences of the connections, with their counts.
     fn sequences_of_connections(&self) -> Vec<String> {
         let mut of_connection: BTreeMap<Option<u32>, Vec<String>> = BTreeMap::new();
         for reaction in &self.reactions {
@@ -312,7 +307,7 @@ impl Attempt {
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::{Attempt, Case, Fact, ToldByLog, WillSeen};
+    use super::{Attempt, Case, Fact, LoggedCause, WillSeen};
     use crate::phase::Phase;
     use crate::reaction::{Outcome, Reaction, ReactionKind};
 
@@ -345,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn the_reaction_time_ends_with_the_first_reaction_and_the_time_to_close_with_the_end_of_stream() {
+    fn reaction_time_ends_at_the_first_reaction_and_closing_time_at_the_end() {
         let closed = disconnect_then_fin(Outcome::Closed);
         assert_eq!((closed.reaction_time_us(), closed.time_to_close_us()), (Some(210), Some(290)));
         assert_eq!(closed.ended_at_us(), Some(1_290));
@@ -377,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn the_time_to_connack_starts_with_the_handshake() {
+    fn connack_time_starts_at_the_handshake() {
         let accepted = attempt(Outcome::Closed, Vec::new());
         assert_eq!(accepted.connack_time_us(), Some(250));
         assert_eq!(Attempt { connack_us: None, ..accepted.clone() }.connack_time_us(), None);
@@ -392,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn the_time_of_a_will_is_that_of_the_first_connects_will() {
+    fn will_time_is_that_of_the_first_connects_will() {
         assert_eq!(with_will(Outcome::Closed, &[(1_700, true), (1_900, true)]).will_time_us(), Some(700));
         assert_eq!(with_will(Outcome::Closed, &[(1_300, false), (1_700, true)]).will_time_us(), Some(700));
         assert_eq!(with_will(Outcome::Closed, &[(1_300, false)]).will_time_us(), None);
@@ -404,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sequence_names_every_reaction_in_order_and_what_the_attempt_came_to() {
+    fn a_sequence_has_every_reaction_in_order_and_the_outcome() {
         assert_eq!(disconnect_then_fin(Outcome::Closed).sequence(), "DISCONNECT 0x82, FIN");
         let connack = || vec![reaction(ReactionKind::Connack, Some(0), 1_001)];
         assert_eq!(attempt(Outcome::Tolerated, connack()).sequence(), "second CONNACK 0x00, still served");
@@ -421,7 +416,7 @@ mod tests {
     }
 
     #[test]
-    fn reactions_of_several_connections_stay_with_theirs() {
+    fn reactions_are_grouped_by_connection() {
         let on = |connection, kind, code, at_us| Reaction {
             connection: Some(connection),
             ..reaction(kind, code, at_us)
@@ -443,7 +438,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_of_attempts_reads_back_as_the_attempt_it_was_written_from() {
+    fn an_attempt_survives_a_round_trip_through_json() {
         let full = Attempt {
             facts: BTreeMap::from([
                 ("flag".into(), Fact::Flag(true)),
@@ -452,7 +447,7 @@ mod tests {
                 ("another word".into(), Fact::Word("true".into())),
             ]),
             trouble: Some("a \"quoted\"\nline".into()),
-            broker_log: Some(ToldByLog { cause: Some("double-connect".into()), phrase: None }),
+            broker_log: Some(LoggedCause { cause: Some("double-connect".into()), phrase: None }),
             ..with_will(Outcome::Closed, &[(1_700, true), (1_900, false)])
         };
         let least = Attempt {
@@ -469,7 +464,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_of_attempts_leaves_out_what_is_absent_and_names_units() {
+    fn absent_fields_are_skipped_in_json_and_units_are_in_the_names() {
         let line = serde_json::to_value(attempt(Outcome::NoReaction, Vec::new())).unwrap();
         let expected = serde_json::json!({
             "attempt": 7, "fault": "double-connect", "variant": "delayed", "version": "3.1.1",

@@ -1,6 +1,6 @@
-//! Checks: claims about a broker or a run, as data. A check says what it claims, how strongly the standard demands it and by
-//! which numbered statements; its function only says what a record shows. From the data come the verdict's citation and force,
-//! the list of statements that a mode can report, and the test that each check can fail.
+//! Checks: claims about a broker or a run, as data. A check has its claim, force and numbered statements; its function only
+//! evaluates a record. The data give the verdict's citation and force, the list of statements that a mode checks, and the test
+//! that each check can fail.
 
 use std::num::NonZeroU64;
 use std::ops::Deref;
@@ -11,20 +11,19 @@ use ungraceful_mqtt::statement::Statement;
 use crate::run::{CaseRecord, Record};
 use crate::verdict::{Conclusion, Force, Verdict};
 
-/// A claim, and how a record is judged by it. A check reads a record and sees no socket.
+/// A claim, and a function that judges a record by it.
 #[derive(Clone, Copy, Debug)]
 pub struct Check {
     /// The claim in snake case, such as `closes_on_second_connect`.
     pub claim: &'static str,
-    /// How strongly it is demanded. [`Force::Must`] counts for the versions of which there is a statement; for another
-    /// version the claim is prose.
+    /// Its force. [`Force::Must`] applies to versions with a statement; for other versions the claim is prose.
     pub force: Force,
-    /// The numbered statements by which it can be violated. It rests on the first one of the case's version.
+    /// The numbered statements that it can violate. The first one of the case's version is cited by default.
     pub statements: &'static [Statement],
-    /// Version and section of the rule that a client has kept here, where a broker that does not serve it breaks no numbered
-    /// statement; absent for most.
+    /// Version and section of an unnumbered rule: a broker that does not serve a client that keeps it is a violation. Absent
+    /// for most.
     pub section: Option<(ProtocolVersion, &'static str)>,
-    /// The fault whose cases it is about; absent for those of any.
+    /// The fault whose cases it applies to; absent for all.
     fault: Option<&'static str>,
     judge: Judge,
 }
@@ -33,19 +32,19 @@ pub struct Check {
 enum Judge {
     /// The run as a whole.
     Run(fn(&Record) -> Option<Finding>),
-    /// Each case for which it applies.
+    /// Each case that it applies to.
     Cases { applies: fn(&CaseRecord) -> bool, judge: fn(&Judged<'_>) -> Option<Finding> },
 }
 
 impl Check {
-    /// A claim about each case, which `judge` finds true or not; absent where it has nothing to say.
+    /// A claim about each case.
     #[must_use]
     pub const fn new(claim: &'static str, force: Force, judge: fn(&Judged<'_>) -> Option<Finding>) -> Self {
         let judge = Judge::Cases { applies: |_case| true, judge };
         Self { claim, force, statements: &[], section: None, fault: None, judge }
     }
 
-    /// A claim that numbered statements demand.
+    /// A claim of numbered statements.
     #[must_use]
     pub const fn must(
         claim: &'static str,
@@ -55,7 +54,7 @@ impl Check {
         Self { statements, ..Self::new(claim, Force::Must, judge) }
     }
 
-    /// A claim that no numbered statement carries.
+    /// A claim without a numbered statement.
     #[must_use]
     pub const fn prose(claim: &'static str, judge: fn(&Judged<'_>) -> Option<Finding>) -> Self {
         Self::new(claim, Force::Prose, judge)
@@ -72,7 +71,7 @@ impl Check {
         Self { claim, force, statements, section: None, fault: None, judge: Judge::Run(judge) }
     }
 
-    /// The check for these cases alone; of a check of the run, no change.
+    /// Restricts the check to these cases; no effect on a check of the run.
     #[must_use]
     pub const fn on(self, applies: fn(&CaseRecord) -> bool) -> Self {
         match self.judge {
@@ -81,13 +80,13 @@ impl Check {
         }
     }
 
-    /// The check for cases of this fault alone.
+    /// Restricts the check to cases of this fault.
     #[must_use]
     pub const fn of_fault(self, fault: &'static str) -> Self {
         Self { fault: Some(fault), ..self }
     }
 
-    /// The check, which can be violated without a numbered statement: [`Finding::violated_without_number`].
+    /// Allows a violation without a numbered statement: [`Finding::violated_without_number`].
     #[must_use]
     pub const fn by_section(self, version: ProtocolVersion, section: &'static str) -> Self {
         Self { section: Some((version, section)), ..self }
@@ -100,7 +99,7 @@ impl Check {
             Judge::Run(judge) => {
                 let bystanders = record.bystanders.as_ref();
                 let version = bystanders.and_then(|bystanders| bystanders.version.parse().ok());
-                // A note, or that nothing can be concluded, is said of no statement.
+                // Notes and inconclusive results cite no statement.
                 let cites = |finding: &Finding| {
                     finding.differs.is_none() && finding.conclusion != Conclusion::Inconclusive
                 };
@@ -111,7 +110,7 @@ impl Check {
                 judge(record).map(verdict).into_iter().collect()
             }
             Judge::Cases { applies, judge } => {
-                // The version is not known, so neither is what the standard demands.
+                // For an unknown version the standard's demands are unknown.
                 let is_ours = |case: &&CaseRecord| {
                     self.fault.is_none_or(|fault| fault == case.case.fault)
                         && case.case.protocol_version().is_some()
@@ -131,7 +130,7 @@ impl Check {
         }
     }
 
-    /// The statement that it rests on in this version; absent where none of the version carries it.
+    /// Its statement of this version; absent without one.
     fn statement(&self, version: Option<ProtocolVersion>) -> Option<Statement> {
         self.statements.iter().copied().find(|statement| Some(statement.version) == version)
     }
@@ -150,7 +149,7 @@ impl Check {
         }
         let by = finding.by.or_else(|| self.statement(version).filter(|_| force == Force::Must));
         match (finding.conclusion, by) {
-            // An accusation needs a number.
+            // A violation needs a numbered statement.
             (Conclusion::Violated, None) => {
                 Finding::inconclusive(finding.evidence).verdict(self.claim, force)
             }
@@ -159,7 +158,7 @@ impl Check {
     }
 }
 
-/// The statements by which any of these checks can be violated, each once.
+/// The statements that these checks can violate, each once.
 #[must_use]
 pub fn statements(checks: &[Check]) -> Vec<Statement> {
     let mut all: Vec<Statement> = Vec::new();
@@ -171,15 +170,14 @@ pub fn statements(checks: &[Check]) -> Vec<Statement> {
     all
 }
 
-/// Version and section of the rule by which one of these checks can be violated without a numbered statement, such as
-/// `MQTT 5.0 §4.9`; absent for most.
+/// Version and section of an unnumbered rule that one of these checks can violate, such as `MQTT 5.0 §4.9`; absent for most.
 #[must_use]
 pub fn section(checks: &[Check]) -> Option<String> {
     let (version, section) = checks.iter().find_map(|check| check.section)?;
     Some(format!("MQTT {version} §{section}"))
 }
 
-/// A case that is judged, in its record.
+/// A judged case with its record.
 #[derive(Clone, Copy, Debug)]
 pub struct Judged<'a> {
     /// The whole record.
@@ -196,7 +194,7 @@ impl Deref for Judged<'_> {
     }
 }
 
-/// What a check finds in a record: a verdict without the check's own data.
+/// The result of a check: a verdict without the check's own data.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Finding {
@@ -224,7 +222,7 @@ impl Finding {
         }
     }
 
-    /// The claim holds for all of `samples`: as many as could have failed it. Without any it is inconclusive.
+    /// The claim holds for all `samples`, which could have failed it. Inconclusive without any.
     pub fn holds(samples: u64, evidence: impl Into<String>) -> Self {
         match NonZeroU64::new(samples) {
             Some(samples) => Self { samples: Some(samples), ..Self::new(Conclusion::Holds, evidence) },
@@ -237,40 +235,39 @@ impl Finding {
         Self::new(Conclusion::Inconclusive, why)
     }
 
-    /// The broker does something else than what is merely allowed or told, in some of `samples`: a note. Without any samples
-    /// it is inconclusive.
+    /// A note: the broker deviates from what is only allowed or described, in some of `samples`. Inconclusive without any.
     pub fn differs(samples: u64, note: impl Into<String>, evidence: impl Into<String>) -> Self {
         let finding = Self::holds(samples, evidence);
         Self { differs: finding.samples.map(|_| note.into()), ..finding }
     }
 
-    /// The statement that the check rests on, or another one that is named [by](Finding::by), is broken.
+    /// The check's statement, or the one set with [by](Finding::by), is violated.
     pub fn violated(evidence: impl Into<String>) -> Self {
         Self::new(Conclusion::Violated, evidence)
     }
 
-    /// A client that keeps every rule of the standard is not served. Only for this: no numbered statement says it, because
-    /// everything else in the standard is about it. The check names the section of the rule ([`Check::by_section`]).
+    /// A client that keeps every rule of the standard is not served. Only for this case, which no numbered statement covers. The
+    /// check names the section of the rule ([`Check::by_section`]).
     pub fn violated_without_number(evidence: impl Into<String>) -> Self {
         Self { without_number: true, ..Self::new(Conclusion::Violated, evidence) }
     }
 
-    /// Names the statement, where it is not the first one of the case's version. It must be one of the check's.
+    /// Sets the statement, which must be one of the check's. Default: the first one of the case's version.
     pub fn by(self, statement: Statement) -> Self {
         Self { by: Some(statement), ..self }
     }
 
-    /// Judges by another force than the check's.
+    /// Overrides the check's force.
     pub fn of(self, force: Force) -> Self {
         Self { force: Some(force), ..self }
     }
 
-    /// Names attempts to look at.
+    /// Adds example attempts.
     pub fn with_examples(self, examples: impl IntoIterator<Item = u64>) -> Self {
         Self { examples: examples.into_iter().collect(), ..self }
     }
 
-    /// The verdict of `check`. [`Check::verdicts`] is what makes verdicts of records; this is for thresholds, which users set.
+    /// The verdict of `check`, for thresholds; [`Check::verdicts`] makes all other verdicts.
     #[must_use]
     pub fn verdict(self, check: &str, force: Force) -> Verdict {
         Verdict {

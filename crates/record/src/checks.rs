@@ -1,5 +1,5 @@
-//! The checks of every run: is the run itself sound, and were the bystanders harmed? Only those on messages
-//! (`messages`) accuse.
+//! The checks of every run: is the run itself sound, and were the bystanders affected? Only the checks in `messages` can
+//! report a violation.
 
 mod messages;
 
@@ -8,15 +8,15 @@ use std::collections::BTreeMap;
 use crate::check::{Check, Finding};
 use crate::ledger::LedgerCounts;
 use crate::metric::Percentiles;
-use crate::own_lateness::{ours_at_most_us, own_lateness_us};
+use crate::own_lateness::{own_lateness_us, own_share_max_us};
 use crate::phase::Phase;
 use crate::reaction::Outcome;
-use crate::recovery::{self, Back};
+use crate::recovery::{self, RecoveryOutcome};
 use crate::run::{Completeness, Record};
 use crate::scale::time;
 use crate::verdict::Force;
 
-/// The checks of a run that attempts something, in the order in which they are reported.
+/// The checks of a run with attempts, in the order of the report.
 pub const CHECKS: &[Check] = &[
     Check::of_run("carries_out_the_plan", Force::Run, &[], carries_out_the_plan),
     Check::of_run("generator_keeps_up", Force::Run, &[], generator_keeps_up),
@@ -38,15 +38,15 @@ fn carries_out_the_plan(record: &Record) -> Option<Finding> {
     let (planned, dropped) = (record.attempts.planned, record.attempts.dropped);
     let (not_acted, down) = (count(Outcome::NotActed), count(Outcome::BrokerDown));
     let interrupted = count(Outcome::Interrupted);
-    // Of a run that was stopped, attempts that were under way and did not end are among them.
+    // In a stopped run, attempts that did not end count as dropped.
     let dropped_were = match record.completeness {
-        Completeness::Complete => "were never begun",
-        _ => "were never begun, or cut when the run was stopped",
+        Completeness::Complete => "were never started",
+        _ => "were never started, or cut off when the run stopped",
     };
     let counted = [
         (dropped, dropped_were),
         (not_acted, "could not act"),
-        (down, "met a broker that was down"),
+        (down, "found the broker down"),
         (interrupted, "were interrupted"),
     ];
     let parts: Vec<String> = counted
@@ -86,16 +86,15 @@ fn generator_keeps_up(record: &Record) -> Option<Finding> {
         (Some(us), _) => {
             Finding::holds(slip.count, format!("schedule slip of {} at the 99th percentile", time(us)))
         }
-        (None, Some(us)) => Finding::holds(slip.count, format!("schedule slip of {} at the most", time(us))),
-        // What has no schedule is late when its threads are.
+        (None, Some(us)) => Finding::holds(slip.count, format!("schedule slip of at most {}", time(us))),
+        // Without a schedule the lag of the threads counts.
         (None, None) if record.load.is_some() => match record.generator.loop_lag.max_us {
-            Some(us) => Finding::holds(
-                record.generator.loop_lag.count,
-                format!("loop lag of {} at the most", time(us)),
-            ),
-            None => Finding::inconclusive("the load did not get so far as to be measured"),
+            Some(us) => {
+                Finding::holds(record.generator.loop_lag.count, format!("loop lag of at most {}", time(us)))
+            }
+            None => Finding::inconclusive("the load ended before anything was measured"),
         },
-        (None, None) => Finding::inconclusive("nothing was sent to a schedule"),
+        (None, None) => Finding::inconclusive("nothing was sent on a schedule"),
     })
 }
 
@@ -109,13 +108,12 @@ fn totals(record: &Record) -> BTreeMap<u8, LedgerCounts> {
     by_qos
 }
 
-/// How often the broker was restarted as planned; absent when it was not.
+/// Number of planned broker restarts; absent without any.
 fn bystanders_outages(record: &Record) -> Option<u64> {
     Some(record.bystanders.as_ref()?.outages?.outages)
 }
 
-/// What honest clients sent arrived, of every QoS and whatever kept it back. A note and no accusation; what
-/// accuses is `acknowledged_messages_arrive`.
+/// All messages of well-behaved clients arrived, at every QoS. Only a note: `acknowledged_messages_arrive` reports violations.
 fn bystanders_lose_nothing(record: &Record) -> Option<Finding> {
     record.bystanders.as_ref()?;
     let by_qos = totals(record);
@@ -133,7 +131,7 @@ fn bystanders_lose_nothing(record: &Record) -> Option<Finding> {
         lost - acknowledged_but_lost
     );
     if without_subscribers > 0 {
-        evidence += &format!(", {without_subscribers} without subscribers by the broker's account");
+        evidence += &format!(", {without_subscribers} without subscribers according to the broker");
     }
     if let Some(planned) = bystanders_outages(record) {
         evidence += &format!("; the broker was restarted {planned} times, as planned");
@@ -159,34 +157,33 @@ fn bystanders_stay_connected(record: &Record) -> Option<Finding> {
     let away = planned.connections_lost.saturating_sub(planned.came_back);
     Some(if lost == 0 && away > 0 {
         let note =
-            format!("{away} connections of honest clients that a planned outage took did not come back");
+            format!("{away} connections of well-behaved clients did not come back after a planned outage");
         let evidence = format!("{} of {} came back", planned.came_back, planned.connections_lost);
         Finding::differs(bystanders.pairs, note, evidence)
     } else if lost == 0 && planned.connections_lost > 0 {
         let evidence = format!(
-            "no honest client lost its connection but to the {} planned outages: {} did, and all came back, the last after \
-             {}",
+            "no well-behaved client lost its connection except in the {} planned outages: {} did, and all came back, the last \
+             after {}",
             planned.outages,
             planned.connections_lost,
             time(planned.longest_away_us.unwrap_or(0))
         );
         Finding::holds(bystanders.pairs, evidence)
     } else if lost == 0 && offered == 0 {
-        Finding::inconclusive("no bystander had anything to do")
+        Finding::inconclusive("the bystanders sent nothing")
     } else if lost == 0 {
-        Finding::holds(bystanders.pairs, "no honest client lost its connection")
+        Finding::holds(bystanders.pairs, "no well-behaved client lost its connection")
     } else {
         let note = format!("well-behaved clients lost {lost} connections");
         Finding::differs(bystanders.pairs, note, reasons.join("; "))
     })
 }
 
-/// Honest clients were served as fast during the fault as before it, and again after it. No statement bounds their response
-/// time, so a slower one is a note: what the fault costs everybody else. A slowdown that our own lateness may explain is
-/// inconclusive, however little it is.
+/// Honest clients were served as fast during the fault as before it, and again after it. No statement limits their response
+/// time, so a slowdown is a note. One that our own lateness may explain is inconclusive.
 fn bystanders_keep_their_pace(record: &Record) -> Option<Finding> {
     type Figure = fn(&Percentiles) -> Option<u64>;
-    /// The first that both phases have samples enough for is compared.
+    /// The first figure with enough samples in both phases is compared.
     const FIGURES: [(&str, Figure); 3] = [
         ("99th percentile", |times| times.p99_us),
         ("90th percentile", |times| times.p90_us),
@@ -212,25 +209,27 @@ fn bystanders_keep_their_pace(record: &Record) -> Option<Finding> {
     };
     let own_us = own_lateness_us(record, &[acts], figure);
     let evidence = format!(
-        "response time, {what}: {} in the baseline, {} in the {} phase; our own lateness {}",
+        "response time, {what}: {} in the baseline, {} in the {} phase; the generator's own lateness {}",
         time(before_us),
         time(during_us),
         acts.name(),
         time(own_us)
     );
-    let is_ours = |us: u64, own_us: u64| us.saturating_sub(before_us) <= ours_at_most_us(own_us);
+    let is_ours = |us: u64, own_us: u64| us.saturating_sub(before_us) <= own_share_max_us(own_us);
     let slow = (during_us > recovery::limit_us(before_us)).then(|| {
-        let note = format!("honest clients were served more slowly during the {}", acts.name());
+        let note = format!("well-behaved clients were served more slowly during the {}", acts.name());
         (note, is_ours(during_us, own_us))
     });
     let afterwards = times(Phase::Recovery);
-    let not_back = Back::of(record).and_then(|back| match back {
-        Back::Not(lasted_us) => {
-            let note =
-                format!("honest clients were not back within the recovery phase of {}", time(lasted_us));
+    let not_back = RecoveryOutcome::of(record).and_then(|back| match back {
+        RecoveryOutcome::NotRecovered(lasted_us) => {
+            let note = format!(
+                "well-behaved clients had not recovered within the recovery phase of {}",
+                time(lasted_us)
+            );
             let own_us = own_lateness_us(record, &[Phase::Recovery], figure);
             let us = figure(&afterwards).or(afterwards.max_us);
-            // Those of which nothing came are not back either, however fast the others are served.
+            // Clients without deliveries have not recovered, however fast the others are.
             let is_slow = |us: u64| us > recovery::limit_us(before_us);
             Some((note, us.is_some_and(|us| is_slow(us) && is_ours(us, own_us))))
         }
@@ -241,9 +240,11 @@ fn bystanders_keep_their_pace(record: &Record) -> Option<Finding> {
     Some(if !theirs.is_empty() {
         Finding::differs(during.count, notes(theirs), evidence)
     } else if !ours.is_empty() {
-        // Also when we were late by less than the user bears with (`--slip-limit`): whose it is, nothing tells.
-        let why =
-            format!("{}, and the generator itself was late, which may be all of it; {evidence}", notes(ours));
+        // Also for a lateness within `--slip-limit`: the cause of the slowdown is unknown.
+        let why = format!(
+            "{}, but the generator itself was late, which may explain all of it; {evidence}",
+            notes(ours)
+        );
         Finding::inconclusive(why)
     } else {
         Finding::holds(during.count, evidence)

@@ -1,13 +1,13 @@
-//! Counts that are declared once: the field, what it means, its sum, and its name in tables.
+//! Declares counts once: the field, its documentation, its sum, and its name in tables.
 
 use std::collections::BTreeMap;
 
 /// A field of [`counts!`](crate::counts!).
 pub trait Count {
-    /// Adds what another counted.
+    /// Adds another count.
     fn add(&mut self, other: &Self);
 
-    /// All of it as one number.
+    /// The total.
     fn total(&self) -> u64;
 }
 
@@ -21,7 +21,7 @@ impl Count for u64 {
     }
 }
 
-/// Counts by a code or by words.
+/// Counts by code or text.
 impl<K: Ord + Clone> Count for BTreeMap<K, u64> {
     fn add(&mut self, other: &Self) {
         for (key, count) in other {
@@ -34,7 +34,7 @@ impl<K: Ord + Clone> Count for BTreeMap<K, u64> {
     }
 }
 
-/// Declares a structure of counts. It can be added to another of its kind with `+=`, and shows each count by its name.
+/// Declares a struct of counts with `+=` and a list of the counts by name.
 #[macro_export]
 macro_rules! counts {
     (
@@ -55,7 +55,7 @@ macro_rules! counts {
         }
 
         impl $name {
-            /// Each count under its name, in the order in which they are declared.
+            /// Each count with its name, in the order of declaration.
             #[must_use]
             pub fn named(&self) -> Vec<(&'static str, u64)> {
                 vec![$((stringify!($field), $crate::counts::Count::total(&self.$field)),)*]

@@ -1,6 +1,6 @@
 //! The exit codes: one table, used by every binary and printed in every man page.
 
-/// What a tool's exit status says.
+/// The exit status of a tool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
@@ -12,16 +12,16 @@ pub enum Exit {
     Usage = 2,
     /// No judgement was possible.
     Inconclusive = 3,
-    /// Something outside the broker's behaviour stood in the way.
+    /// A problem of the environment, not of the broker's behaviour.
     Environment = 4,
-    /// A defect of ours.
+    /// A bug in this program.
     Bug = 70,
-    /// Interrupted; the partial record is written.
+    /// Interrupted; a partial record was written.
     Interrupted = 130,
 }
 
 impl Exit {
-    /// Every exit code, in the order in which it is documented.
+    /// Every exit code, in the documented order.
     pub const ALL: [Self; 7] = [
         Self::Holds,
         Self::Violated,
@@ -32,13 +32,13 @@ impl Exit {
         Self::Interrupted,
     ];
 
-    /// The number that the process ends with.
+    /// The process exit code.
     #[must_use]
     pub const fn code(self) -> u8 {
         self as u8
     }
 
-    /// What it means, in one line.
+    /// Its meaning in one line.
     #[must_use]
     pub const fn meaning(self) -> &'static str {
         match self {
@@ -47,14 +47,14 @@ impl Exit {
             Self::Usage => "invalid usage; nothing was sent",
             Self::Inconclusive => {
                 "inconclusive: no samples, the target rate was not reached, the generator itself was the \
-                 bottleneck, the broker went down, the run reached its longest duration, or a planned fault never acted"
+                 bottleneck, the broker went down, the run reached its time limit, or a planned fault was not carried out"
             }
             Self::Environment => {
-                "environment: the broker can't be reached or refuses us, descriptors or ports ran out, the \
+                "environment: the broker is unreachable or refuses connections, descriptors or ports ran out, or the \
                  record can't be written"
             }
-            Self::Bug => "a defect of this program",
-            Self::Interrupted => "interrupted; the partial record is written",
+            Self::Bug => "a bug in this program",
+            Self::Interrupted => "interrupted; a partial record was written",
         }
     }
 }

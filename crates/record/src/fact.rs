@@ -1,5 +1,4 @@
-//! What only one fault knows about, by names that carry their type: a misspelt name, or a value that a fact can't have, does
-//! not compile. In files, names and values are text.
+//! Facts and measures with typed names: a misspelt name or an impossible value does not compile. In files they are text.
 
 use std::fmt::{self, Display};
 use std::marker::PhantomData;
@@ -22,7 +21,7 @@ impl<V> FactOf<V> {
         Self { name, values: PhantomData }
     }
 
-    /// The name, as it stands in files.
+    /// The name in files.
     #[must_use]
     pub const fn name(self) -> &'static str {
         self.name
@@ -37,8 +36,7 @@ impl<V> Clone for FactOf<V> {
 
 impl<V> Copy for FactOf<V> {}
 
-/// The name of a value that a fault measures. It ends in its unit (`_us`, `_bytes`, `_permille`); without one the value is a
-/// count.
+/// The name of a measure. It ends in the unit (`_us`, `_bytes`, `_permille`); without one the value is a count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Measure {
     name: &'static str,
@@ -52,14 +50,14 @@ impl Measure {
         Self { name, code: None }
     }
 
-    /// What is measured, of this Reason Code alone: its name ends in the code, such as `tries_refused_0x97`.
+    /// The measure for this Reason Code only; its name ends in the code, such as `tries_refused_0x97`.
     #[must_use]
     pub const fn of_code(self, code: u8) -> Self {
         Self { code: Some(code), ..self }
     }
 }
 
-/// The name, as it stands in files.
+/// The name in files.
 impl Display for Measure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name)?;
@@ -68,23 +66,23 @@ impl Display for Measure {
 }
 
 crate::words! {
-    /// The value of a fact that is told as `yes` or `no`.
+    /// The value of a yes/no fact.
     pub enum YesNo: "answer" {
-        /// It is so.
+        /// Yes.
         Yes = "yes",
-        /// It is not.
+        /// No.
         No = "no",
     }
 }
 
 impl From<bool> for YesNo {
-    fn from(is_so: bool) -> Self {
-        if is_so { Self::Yes } else { Self::No }
+    fn from(is_yes: bool) -> Self {
+        if is_yes { Self::Yes } else { Self::No }
     }
 }
 
 impl CaseRecord {
-    /// How many attempts had `value` for the fact.
+    /// Number of attempts with `value` for the fact.
     #[must_use]
     pub fn count<V: Display>(&self, fact: FactOf<V>, value: impl Into<V>) -> u64 {
         self.facts
@@ -94,26 +92,26 @@ impl CaseRecord {
             .unwrap_or(0)
     }
 
-    /// How many attempts have the fact at all.
+    /// Number of attempts with any value for the fact.
     #[must_use]
-    pub fn told<V>(&self, fact: FactOf<V>) -> u64 {
+    pub fn total<V>(&self, fact: FactOf<V>) -> u64 {
         self.facts.get(fact.name).map_or(0, |counts| counts.values().sum())
     }
 
-    /// The values of the fact that were seen, with how many attempts had each. Text that is no such value is passed over.
+    /// The observed values of the fact with their counts. Text that is not a valid value is skipped.
     pub fn values<V: FromStr>(&self, fact: FactOf<V>) -> impl Iterator<Item = (V, u64)> {
         let seen = self.facts.get(fact.name).into_iter().flatten().filter(|(_, count)| **count > 0);
         seen.filter_map(|(value, count)| Some((value.parse().ok()?, *count)))
     }
 
-    /// The values of the fact but for one, with how many attempts had each, in words.
+    /// All values of the fact except one, with their counts, as text.
     #[must_use]
     pub fn others<V: Display>(&self, fact: FactOf<V>, except: impl Into<V>) -> String {
         let except = except.into().to_string();
         self.in_words_where(fact, |value| value != except)
     }
 
-    /// The values of the fact, with how many attempts had each, in words.
+    /// The values of the fact with their counts, as text.
     #[must_use]
     pub fn in_words<V>(&self, fact: FactOf<V>) -> String {
         self.in_words_where(fact, |_value| true)
@@ -124,7 +122,7 @@ impl CaseRecord {
         values.map(|(value, count)| format!("{value} (×{count})")).collect::<Vec<_>>().join(", ")
     }
 
-    /// The values of the measure in a few numbers; none where no attempt measured it.
+    /// The distribution of the measure; empty when no attempt has it.
     #[must_use]
     pub fn measured(&self, measure: Measure) -> Distribution {
         self.measures.get(&measure.to_string()).copied().unwrap_or_default()
@@ -151,7 +149,7 @@ mod tests {
     const HOW: FactOf<String> = FactOf::new("how");
     const TOOK: Measure = Measure::new("took_us");
 
-    /// A case with a value of `fate` that a later version may know.
+    /// A case with a value of `fate` from a later version.
     fn case() -> CaseRecord {
         let counts =
             |counts: &[(&str, u64)]| counts.iter().map(|(value, count)| ((*value).into(), *count)).collect();
@@ -169,16 +167,16 @@ mod tests {
     }
 
     #[test]
-    fn attempts_are_counted_by_the_values_that_a_fact_has() {
+    fn attempts_are_counted_by_the_values_of_a_fact() {
         let case = case();
         assert_eq!((case.count(FATE, Fate::Kept), case.count(SECONDS, 60_u64)), (3, 5));
         assert_eq!(case.values(FATE).collect::<Vec<_>>(), [(Fate::Kept, 3), (Fate::Lost, 2)]);
-        assert_eq!((case.told(FATE), case.told(HOW), case.count(HOW, "by hand")), (6, 0, 0));
+        assert_eq!((case.total(FATE), case.total(HOW), case.count(HOW, "by hand")), (6, 0, 0));
         assert_eq!(case.others(FATE, Fate::Kept), "lost (×2), stolen (×1)");
     }
 
     #[test]
-    fn what_no_attempt_measured_has_no_values() {
+    fn a_measure_without_attempts_has_no_values() {
         assert_eq!(case().measured(TOOK).sum, 7);
         assert_eq!(case().measured(TOOK.of_code(0x97)), Distribution::default());
     }

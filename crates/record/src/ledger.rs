@@ -1,8 +1,6 @@
-//! The ledger of one publisher: what became of every Application Message it was to send, and evidence for what was
-//! not in order. Exact, and bounded: sequence numbers are kept as ranges, so memory grows with gaps and not with
-//! messages, and of each kind of evidence only the first is kept.
-//!
-//! Bystanders keep one per pair; so may whatever else sends numbered messages of its own.
+//! The ledger of one publisher: tracks the fate of every Application Message, with evidence of irregularities. Exact and
+//! bounded: sequence numbers are kept as ranges, so memory grows with gaps and not with messages, and only the first entries
+//! of each kind of evidence are kept.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -13,23 +11,23 @@ use serde::{Deserialize, Serialize};
 
 use crate::counts;
 
-/// Entries of each kind of evidence that are kept: of one ledger, and of a run.
+/// Maximum number of entries of each kind of evidence, per ledger and per run.
 pub const EVIDENCE_AT_MOST: usize = 100;
 /// "No matching subscribers" in PUBACK and PUBREC of MQTT 5.0.
 const NO_MATCHING_SUBSCRIBERS: u8 = 0x10;
 
 counts! {
-    /// What became of the messages of one phase. The identities that always hold are
-    /// `offered = sent + dropped + waiting` and, for QoS 1 and 2, `sent = acknowledged + refused + unacknowledged`.
+    /// The fate of one phase's messages. Always: `offered = sent + dropped + waiting` and, for QoS 1 and 2,
+    /// `sent = acknowledged + refused + unacknowledged`.
     #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
     pub struct LedgerCounts {
-        /// Fell due.
+        /// Due.
         pub offered: u64,
         /// Handed to the client library's connection.
         pub sent: u64,
         /// Never sent, because the queue of waiting messages was full.
         pub dropped: u64,
-        /// Fell due and had not been sent when the run ended.
+        /// Due but not sent when the run ended.
         pub waiting: u64,
         /// Acknowledged by the broker without an error (QoS 1 and 2).
         pub acknowledged: u64,
@@ -37,46 +35,46 @@ counts! {
         pub refused: BTreeMap<u8, u64>,
         /// Delivered to the subscriber at least once.
         pub delivered: u64,
-        /// Lost: acknowledged and not delivered until the end of the run (QoS 1 and 2), or sent and not delivered (QoS 0).
+        /// Lost: acknowledged (QoS 1 and 2) or sent (QoS 0), and not delivered by the end of the run.
         pub lost: u64,
-        /// Of the lost, those after which nothing of the same publisher was delivered. Whether they were lost or late
-        /// can't be told of them; the others were overtaken.
+        /// Lost messages after which nothing of the same publisher was delivered: they may be late rather than lost. The
+        /// others were overtaken.
         #[serde(default)]
         pub lost_at_the_end: u64,
-        /// Acknowledged with 0x10 "No matching subscribers" and never delivered, though the subscriber listened: the broker
-        /// says itself that it knew of nobody. Not among the lost.
+        /// Acknowledged with 0x10 "No matching subscribers" and never delivered, although the subscriber was connected: the
+        /// broker had no matching subscriber. Not counted as lost.
         #[serde(default)]
         pub without_subscribers: u64,
-        /// Sent and not delivered, and nobody can tell whose loss it is: the publisher's connection was lost before
-        /// an acknowledgement (QoS 1 and 2), or the subscriber, which has no session, was away.
+        /// Sent and not delivered, without attributable loss: the publisher's connection was lost before an acknowledgement
+        /// (QoS 1 and 2), or the subscriber, which has no session, was disconnected.
         pub unknown: u64,
         /// Deliveries beyond the first.
         pub duplicated: u64,
         /// Of these, those whose DUP flag was 0.
         #[serde(default)]
         pub duplicated_without_dup: u64,
-        /// QoS 2 PUBLISH packets that repeated one with the same Packet Identifier before its PUBREL: by the standard the
-        /// same delivery, and not among the duplicated.
+        /// QoS 2 PUBLISH packets repeated with the same Packet Identifier before PUBREL: by the standard the same delivery, so
+        /// not duplicated.
         #[serde(default)]
         pub repeated: u64,
-        /// Messages whose first delivery came after that of a later one of the same publisher and topic.
+        /// Messages first delivered after a later one of the same publisher and topic.
         pub reordered: u64,
     }
 }
 
-/// What was not in order with a message.
+/// A kind of irregularity of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum IrregularityKind {
-    /// QoS 1 or 2: acknowledged, and not delivered until the end of the run.
+    /// QoS 1 or 2: acknowledged, and not delivered by the end of the run.
     AcknowledgedButLost,
-    /// QoS 0: sent, and not delivered until the end of the run.
+    /// QoS 0: sent, and not delivered by the end of the run.
     LostAtQos0,
     /// Acknowledged with 0x10 "No matching subscribers", and not delivered.
     WithoutSubscribers,
     /// Refused with an error.
     Refused,
-    /// Sent and not delivered, and nobody can tell whose loss it is.
+    /// Sent and not delivered, without attributable loss.
     Unknown,
     /// Delivered once more.
     Duplicated,
@@ -86,37 +84,37 @@ pub enum IrregularityKind {
     Reordered,
 }
 
-/// Evidence: a message that was not in order, or several with consecutive numbers.
+/// Evidence: an irregular message, or several with consecutive numbers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Irregularity {
-    /// What was not in order.
+    /// The kind.
     pub kind: IrregularityKind,
     /// Sequence number of the message, or of the first of several.
     pub first: u64,
     /// Sequence number of the last of several; the same as the first for a single one.
     pub last: u64,
-    /// The Reason Code of a refusal; absent for what is none.
+    /// The Reason Code of a refusal; absent for other kinds.
     pub code: Option<u8>,
-    /// When it was delivered, in µs since the run's start; absent for what was not delivered.
+    /// When it was delivered, in µs since the run's start; absent without delivery.
     pub at_us: Option<u64>,
-    /// The DUP flag of that delivery; absent for what was not delivered.
+    /// The DUP flag of that delivery; absent without delivery.
     pub dup: Option<bool>,
 }
 
 impl Irregularity {
-    /// How many messages it tells of.
+    /// The number of messages.
     #[must_use]
     pub fn messages(&self) -> u64 {
         self.last.saturating_sub(self.first).saturating_add(1)
     }
 }
 
-/// Evidence, as far as it was kept.
+/// The evidence that was kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Irregularities {
-    /// Kind by kind, and in the order of the sequence numbers or of the deliveries.
+    /// By kind, in the order of sequence numbers or deliveries.
     pub listed: Vec<Irregularity>,
-    /// Messages (or, for what came more than once, copies) that are not among the listed, by kind.
+    /// Unlisted messages (or copies, for duplicates), by kind.
     pub left_out: BTreeMap<IrregularityKind, u64>,
 }
 
@@ -136,7 +134,7 @@ struct Copies {
     without_dup: u64,
 }
 
-/// What became of each sequence number of one publisher. Numbers are given out from 0, in due order.
+/// The fate of each sequence number of one publisher. Numbers start at 0, in due order.
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
     acknowledges: bool,
@@ -152,20 +150,20 @@ pub struct Ledger {
     reordered: RangeInclusiveSet<u64>,
     latest_delivered: Option<u64>,
     while_away: RangeInclusiveSet<u64>,
-    /// Delivered, refused, or without subscribers by the broker's own account.
+    /// Delivered, refused, or without subscribers according to the broker.
     settled: RangeInclusiveSet<u64>,
-    /// How many were sent and are not settled. Kept and not computed, because it is looked at over and over.
+    /// How many were sent and are not settled. Cached, because it is read often.
     outstanding: u64,
     /// How many were acknowledged without an error and not delivered; kept for the same reason.
     owed: u64,
     /// How many were delivered at least once; kept for the same reason.
     delivered_count: u64,
-    /// Of what was delivered, the first of each kind.
+    /// The first entries of each kind, for delivered messages.
     evidence: BTreeMap<IrregularityKind, Vec<Irregularity>>,
     evidence_from: u64,
 }
 
-/// The messages that did not arrive, apart by why.
+/// The messages that did not arrive, by reason.
 struct Missing {
     lost: RangeInclusiveSet<u64>,
     without_subscribers: RangeInclusiveSet<u64>,
@@ -185,13 +183,13 @@ impl Ledger {
         self.offered - 1
     }
 
-    /// How many messages have fallen due; the next sequence number.
+    /// How many messages fell due; the next sequence number.
     #[must_use]
     pub fn offered(&self) -> u64 {
         self.offered
     }
 
-    /// Evidence is wanted of `sequence` and later messages alone, so that a warm-up does not take up the room.
+    /// Keeps evidence only from `sequence` on, so that a warm-up does not use up the limit.
     pub fn keep_evidence_from(&mut self, sequence: u64) {
         self.evidence_from = sequence;
         for kept in self.evidence.values_mut() {
@@ -219,7 +217,7 @@ impl Ledger {
         self.dropped.insert(sequence..=sequence);
     }
 
-    /// The broker acknowledged `sequence` with `code`; from 0x80 on it refused it.
+    /// The broker acknowledged `sequence` with `code`; codes from 0x80 on are refusals.
     pub fn acknowledged(&mut self, sequence: u64, code: u8) {
         if code >= 0x80 {
             self.refused.entry(code).or_default().insert(sequence..=sequence);
@@ -236,8 +234,8 @@ impl Ledger {
         }
     }
 
-    /// The subscriber received a copy of `sequence`. Numbers that never fell due are somebody else's and not counted;
-    /// returns whether it was the first copy.
+    /// The subscriber received a copy of `sequence`; returns whether it was the first. Numbers that never fell due are foreign
+    /// and not counted.
     pub fn delivered(&mut self, sequence: u64, copy: Delivered) -> bool {
         if sequence >= self.offered {
             return false;
@@ -262,8 +260,8 @@ impl Ledger {
         true
     }
 
-    /// The subscriber received the QoS 2 PUBLISH of `sequence` once more with the same Packet Identifier and before its
-    /// PUBREL: the same delivery, told again.
+    /// The subscriber received the QoS 2 PUBLISH of `sequence` again with the same Packet Identifier before PUBREL: the same
+    /// delivery, repeated.
     pub fn repeated(&mut self, sequence: u64, copy: Delivered) {
         if sequence < self.offered {
             let copies = self.repeated.get(&sequence).copied().unwrap_or_default();
@@ -280,16 +278,14 @@ impl Ledger {
         }
     }
 
-    /// The subscriber was away while the numbers from `from` up to and without `to` were under way: what of
-    /// them is never delivered is unknown and not lost.
+    /// The subscriber was disconnected while the numbers in `from..to` were in flight: undelivered ones are unknown, not lost.
     pub fn subscriber_away(&mut self, from: u64, to: u64) {
         if from < to {
             self.while_away.insert(from..=to - 1);
         }
     }
 
-    /// How many messages were sent and are neither delivered nor refused, nor without subscribers by the broker's own
-    /// account.
+    /// How many messages were sent and are neither delivered, refused, nor without subscribers.
     #[must_use]
     pub fn outstanding(&self) -> u64 {
         self.outstanding
@@ -322,7 +318,7 @@ impl Ledger {
         Some(*wanted.first()?.start()..=*wanted.last()?.end())
     }
 
-    /// Set by set and not by subtracting counts: each message has one fate, so phases add up to the whole.
+    /// Computed with sets and not counts: each message has one fate, so phases add up to the total.
     fn missing(&self) -> Missing {
         let mut excused = self.delivered.clone();
         excused.extend(self.while_away.iter().cloned());
@@ -336,7 +332,7 @@ impl Ledger {
         Missing { lost, without_subscribers, unknown }
     }
 
-    /// What became of the sequence numbers from `from` up to and without `to`.
+    /// The counts of the sequence numbers in `from..to`.
     #[must_use]
     pub fn counts(&self, from: u64, to: u64) -> LedgerCounts {
         let Some(range) = self.range(from, to) else { return LedgerCounts::default() };
@@ -380,8 +376,7 @@ impl Ledger {
         }
     }
 
-    /// Which of the sequence numbers from `from` up to and without `to` were not in order: at most
-    /// [`EVIDENCE_AT_MOST`] entries of each kind.
+    /// The irregular sequence numbers in `from..to`: at most [`EVIDENCE_AT_MOST`] entries of each kind.
     #[must_use]
     pub fn irregularities(&self, from: u64, to: u64) -> Irregularities {
         use IrregularityKind as Kind;
@@ -408,7 +403,7 @@ impl Ledger {
         evidence
     }
 
-    /// Those of the numbers from `from` up to and without `to` that fell due.
+    /// The numbers in `from..to` that fell due.
     fn range(&self, from: u64, to: u64) -> Option<RangeInclusive<u64>> {
         let to = to.min(self.offered);
         (from < to).then(|| from..=to - 1)
@@ -444,7 +439,7 @@ impl Irregularities {
     }
 }
 
-/// The numbers of `set` that are not in `other`.
+/// `set` without `other`.
 fn without(set: &RangeInclusiveSet<u64>, other: &RangeInclusiveSet<u64>) -> RangeInclusiveSet<u64> {
     let mut rest = set.clone();
     for part in other.iter() {
@@ -453,7 +448,7 @@ fn without(set: &RangeInclusiveSet<u64>, other: &RangeInclusiveSet<u64>) -> Rang
     rest
 }
 
-/// How many numbers of `set` lie in `range`.
+/// How many numbers of `set` are in `range`.
 fn length(set: &RangeInclusiveSet<u64>, range: &RangeInclusive<u64>) -> u64 {
     set.overlapping(range).map(|part| overlap(part, range)).sum()
 }
@@ -477,7 +472,7 @@ mod tests {
         Delivered { at_us, dup: false }
     }
 
-    /// A ledger of `messages` messages that were sent, and acknowledged with 0.
+    /// A ledger of `messages` messages that were sent and acknowledged with 0.
     fn acknowledged(messages: u64) -> Ledger {
         let mut ledger = Ledger::new(true);
         for _ in 0..messages {
@@ -488,14 +483,14 @@ mod tests {
         ledger
     }
 
-    /// Kind, first and last of what is listed.
+    /// Kind, first and last of the listed entries.
     fn listed(ledger: &Ledger, from: u64, to: u64) -> Vec<(Kind, u64, u64)> {
         let listed = ledger.irregularities(from, to).listed;
         listed.iter().map(|evidence| (evidence.kind, evidence.first, evidence.last)).collect()
     }
 
     #[test]
-    fn every_fate_of_a_message_is_counted_once_and_in_its_own_column() {
+    fn every_fate_of_a_message_is_counted_once() {
         let mut ledger = Ledger::new(true);
         for _ in 0..10 {
             ledger.offer();
@@ -537,7 +532,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_was_refused_and_came_all_the_same_hides_no_other_that_is_outstanding() {
+    fn a_refused_but_delivered_message_hides_no_outstanding_one() {
         let mut ledger = Ledger::new(true);
         for _ in 0..2 {
             let sequence = ledger.offer();
@@ -549,7 +544,7 @@ mod tests {
     }
 
     #[test]
-    fn a_qos_0_message_that_was_sent_and_not_delivered_is_lost_and_none_is_acknowledged() {
+    fn an_undelivered_qos_0_message_is_lost_without_acknowledgement() {
         let mut ledger = Ledger::new(false);
         for _ in 0..3 {
             let sequence = ledger.offer();
@@ -561,7 +556,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_acknowledged_while_the_subscriber_was_away_is_unknown_and_not_lost() {
+    fn messages_of_an_absent_subscriber_are_unknown_and_not_lost() {
         let mut ledger = Ledger::new(true);
         for _ in 0..6 {
             let sequence = ledger.offer();
@@ -580,7 +575,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_message_that_nothing_followed_is_told_apart_from_one_that_was_overtaken() {
+    fn losses_at_the_end_are_distinguished_from_overtaken_ones() {
         let mut ledger = acknowledged(10);
         for sequence in [0, 1, 4, 6] {
             ledger.delivered(sequence, at(0));
@@ -595,7 +590,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_broker_knew_no_subscriber_for_is_neither_lost_nor_unknown_unless_it_came_all_the_same() {
+    fn messages_without_subscribers_are_neither_lost_nor_unknown() {
         let mut ledger = acknowledged(1);
         for _ in 0..3 {
             let sequence = ledger.offer();
@@ -607,13 +602,13 @@ mod tests {
         ledger.subscriber_away(3, 4);
         let counts = ledger.counts(0, 4);
         assert_eq!((counts.acknowledged, counts.without_subscribers), (4, 1));
-        assert_eq!((counts.lost, counts.unknown), (0, 1), "3 while nobody listened");
+        assert_eq!((counts.lost, counts.unknown), (0, 1), "3 while the subscriber was disconnected");
         assert_eq!(ledger.outstanding(), 0);
         assert_eq!(listed(&ledger, 0, 4), [(Kind::WithoutSubscribers, 1, 1), (Kind::Unknown, 3, 3)]);
     }
 
     #[test]
-    fn evidence_names_losses_as_ranges_and_copies_with_their_instant_and_dup() {
+    fn evidence_has_losses_as_ranges_and_copies_with_time_and_dup() {
         let mut ledger = acknowledged(12);
         for (sequence, at_us) in [(0, 5), (3, 6), (2, 7), (11, 8)] {
             ledger.delivered(sequence, at(at_us));
@@ -635,7 +630,7 @@ mod tests {
     }
 
     #[test]
-    fn evidence_is_bounded_and_what_is_left_out_is_counted() {
+    fn evidence_is_bounded_and_the_rest_is_counted() {
         let mut ledger = acknowledged(1_000);
         for sequence in (0..1_000).step_by(2) {
             ledger.delivered(sequence, at(0));
@@ -650,7 +645,7 @@ mod tests {
     }
 
     #[test]
-    fn a_warm_up_takes_no_room_from_the_evidence_of_what_is_measured() {
+    fn a_warm_up_takes_no_room_from_the_evidence() {
         let mut ledger = acknowledged(300);
         for sequence in 0..200 {
             ledger.delivered(sequence, at(0));
@@ -664,7 +659,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ledger_in_which_everything_comes_twice_takes_no_more_memory_than_one_in_order() {
+    fn duplicates_of_everything_take_no_more_memory() {
         let mut ledger = acknowledged(10_000);
         for sequence in 0..10_000 {
             ledger.delivered(sequence, at(0));
@@ -675,7 +670,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ledger_with_nothing_in_it_counts_nothing() {
+    fn an_empty_ledger_counts_nothing() {
         assert_eq!(Ledger::new(true).counts(0, 10), LedgerCounts::default());
         assert_eq!(Ledger::new(true).counts(5, 5), LedgerCounts::default());
     }
@@ -701,7 +696,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_counts_of_phases_add_up_to_the_counts_of_the_whole(
+        fn the_counts_of_phases_add_up_to_the_total(
             events in prop::collection::vec(event(), 0..200), first in 0_u64..40, second in 0_u64..40,
         ) {
             let mut ledger = Ledger::new(true);
@@ -724,7 +719,7 @@ mod tests {
             prop_assert_eq!(ledger.owed(), length(&without(&ledger.acknowledged, &ledger.delivered), &(0..=40)));
             prop_assert_eq!(ledger.delivered_count(), sum.delivered);
             prop_assert_eq!(ledger.delivered_from(low), sum.delivered - ledger.counts(0, low).delivered);
-            // Evidence tells of as many as were counted.
+            // Evidence covers exactly the counted messages.
             for (kind, count) in [
                 (Kind::AcknowledgedButLost, sum.lost),
                 (Kind::WithoutSubscribers, sum.without_subscribers),
@@ -736,9 +731,9 @@ mod tests {
             ] {
                 let evidence = ledger.irregularities(0, 40);
                 let listed = evidence.listed.iter().filter(|listed| listed.kind == kind);
-                let told = listed.map(Irregularity::messages).sum::<u64>()
+                let covered = listed.map(Irregularity::messages).sum::<u64>()
                     + evidence.left_out.get(&kind).copied().unwrap_or(0);
-                prop_assert_eq!((kind, told), (kind, count));
+                prop_assert_eq!((kind, covered), (kind, count));
             }
         }
     }

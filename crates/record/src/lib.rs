@@ -1,8 +1,7 @@
-//! What a run saw and what is concluded from it: plain data and pure functions.
+//! The record of a run and its verdicts: plain data and pure functions.
 //!
-//! A record is everything that was observed; checks and thresholds read it and nothing else, and give verdicts. Nothing in this
-//! crate opens a socket, reads a clock or starts a thread, so every record can be judged again, and reported, without a
-//! broker.
+//! A record holds all observations; checks and thresholds read only the record and give verdicts. Nothing in this crate opens
+//! a socket, reads a clock or starts a thread, so every record can be judged and reported again without a broker.
 
 pub mod attempt;
 pub mod check;

@@ -1,4 +1,4 @@
-//! What became of a load: what was sent, what of it came, and how long that took.
+//! The record of a load: its messages, deliveries and times.
 
 use std::collections::BTreeMap;
 
@@ -13,67 +13,66 @@ use crate::metric::Percentiles;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Release {
-    /// Open loop: by a schedule, whatever the broker does. Times are from when a message was due.
+    /// Open loop: on a schedule, independent of the broker. Times start when a message is due.
     #[default]
     Open,
-    /// Closed loop: as fast as the broker takes it. A broker that is slow is sent less, so times flatter it.
+    /// Closed loop: as fast as the broker accepts it. A slow broker receives less, so times flatter it.
     Closed,
     /// Nothing is published.
     Nothing,
 }
 
 counts! {
-    /// What became of the messages of one QoS. The identities that always hold are `offered = sent + dropped`, for QoS 1
-    /// and 2 `sent = acknowledged + refused + unacknowledged`, and `expected = delivered + lost + unknown + still_coming`.
+    /// The fate of one QoS's messages. Always: `offered = sent + dropped`, for QoS 1 and 2
+    /// `sent = acknowledged + refused + unacknowledged`, and `expected = delivered + lost + unknown + still_coming`.
     #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
     pub struct LoadCounts {
-        /// Fell due. In a closed loop nothing is due, and this is what was sent.
+        /// Due; in a closed loop, sent.
         pub offered: u64,
         /// Handed to the kernel.
         pub sent: u64,
-        /// Fell due and never sent: the connection was lost, or what had to wait could not go out until the end.
+        /// Due but never sent: the connection was lost, or the message was still waiting at the end.
         pub dropped: u64,
-        /// Of the sent, those that had to wait because as many as allowed were unacknowledged, or the socket took no more.
+        /// Sent after waiting, because the limit of unacknowledged messages was reached or the socket was full.
         pub blocked: u64,
-        /// Of the sent, those that went out more than a millisecond after they were due, for whatever reason.
+        /// Sent more than a millisecond after the due time, for any reason.
         pub late: u64,
         /// Acknowledged without an error (QoS 1 and 2).
         pub acknowledged: u64,
         /// Refused by the broker, by Reason Code.
         pub refused: BTreeMap<u8, u64>,
-        /// Sent and not acknowledged until the end (QoS 1 and 2).
+        /// Sent and not acknowledged by the end (QoS 1 and 2).
         pub unacknowledged: u64,
-        /// Acknowledged with 0x10 "No matching subscribers"; among the acknowledged.
+        /// Acknowledged with 0x10 "No matching subscribers"; included in the acknowledged.
         pub without_subscribers: u64,
-        /// Deliveries that follow from what was sent and who subscribed: each message once for every subscriber, and once
-        /// for every group of a Shared Subscription. Messages that were refused are left out.
+        /// Expected deliveries: each message that was not refused once per subscriber, and once per group of a Shared
+        /// Subscription.
         pub expected: u64,
-        /// Deliveries that came, each counted once.
+        /// Deliveries, each counted once.
         pub delivered: u64,
-        /// Expected and not come until the end: acknowledged (QoS 1 and 2) or sent (QoS 0), and the subscriber was there.
+        /// Not delivered by the end although acknowledged (QoS 1 and 2) or sent (QoS 0) to a connected subscriber.
         pub lost: u64,
-        /// Expected and not come, and nobody can tell whose loss it is: not acknowledged, or the subscriber's connection was
-        /// lost.
+        /// Not delivered, without attributable loss: not acknowledged, or the subscriber's connection was lost.
         pub unknown: u64,
-        /// Expected and not come when the wait for them ended, while the broker was still delivering: later than the last
-        /// message of the same publisher that came to the same subscriber, so nothing says that they are lost.
+        /// Not delivered when the wait ended while the broker was still delivering: later than the last delivered message of the
+        /// same publisher to the same subscriber, so not known to be lost.
         #[serde(default)]
         pub still_coming: u64,
         /// Deliveries beyond the first.
         pub duplicated: u64,
-        /// Deliveries that came after that of a later message of the same publisher to the same subscriber.
+        /// Deliveries after that of a later message of the same publisher to the same subscriber.
         pub reordered: u64,
     }
 }
 
 impl LoadCounts {
-    /// Refused, whatever the Reason Code.
+    /// Refused messages, with any Reason Code.
     #[must_use]
     pub fn refused_in_all(&self) -> u64 {
         self.refused.values().sum()
     }
 
-    /// Each Reason Code by which messages were refused, with its name and how often: `200 by 0x95 Packet too large`.
+    /// The Reason Codes of refusals with names and counts: `200 by 0x95 Packet too large`.
     #[must_use]
     pub fn refusals(&self) -> Vec<String> {
         let mut refused: Vec<_> = self.refused.iter().collect();
@@ -86,20 +85,20 @@ impl LoadCounts {
     }
 }
 
-/// What became of a load's connections.
+/// The connections of a load.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LoadConnections {
-    /// Were to be made.
+    /// Planned.
     pub planned: u64,
-    /// Accepted, and subscribed where they were to.
+    /// Accepted and, where planned, subscribed.
     pub accepted: u64,
-    /// Refused or not made, by what the broker or the kernel said.
+    /// Refused or failed, by the reason from the broker or the kernel.
     pub refused: BTreeMap<String, u64>,
-    /// Accepted and lost before the end, by how.
+    /// Accepted and lost before the end, by reason.
     pub lost: BTreeMap<String, u64>,
-    /// Never begun, because the run was over.
+    /// Never started, because the run was over.
     pub never_begun: u64,
-    /// First SYN until the last of them was accepted; absent when none was.
+    /// From the first SYN until the last one was accepted; absent when none was.
     pub up_after_us: Option<u64>,
     /// SYN until the TCP handshake was complete.
     pub tcp_connect_time: Percentiles,
@@ -109,12 +108,12 @@ pub struct LoadConnections {
     pub suback_time: Percentiles,
 }
 
-/// A load and what became of it. Messages due in the load's warm-up are in none of the counts.
+/// A load. Messages due in its warm-up are not counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LoadRecord {
     /// How work was released.
     pub release: Release,
-    /// Who publishes to whom, in words.
+    /// Publishers and subscribers, as text.
     pub shape: String,
     /// Publishers.
     pub publishers: u64,
@@ -122,90 +121,88 @@ pub struct LoadRecord {
     pub subscribers: u64,
     /// Payload of each message in bytes; absent for a text with placeholders, whose length varies.
     pub payload_bytes: Option<u64>,
-    /// Messages that each publisher may have unacknowledged, after what the broker allows.
+    /// Maximum number of unacknowledged messages per publisher, within the broker's limit.
     pub in_flight_max: u64,
-    /// Messages of each publisher that may be on their way to its subscribers, in a closed loop; absent where nothing bounds
-    /// them: by a schedule, without subscribers of ours, and with messages that can't be followed.
+    /// Maximum number of messages per publisher in flight to its subscribers, in a closed loop; absent without a limit: on a
+    /// schedule, without subscribers of this run, and with messages that can't be tracked.
     #[serde(default)]
     pub end_to_end_window: Option<u64>,
-    /// When messages that count began to fall due, in µs since the run's start; absent when it did not get that far.
+    /// When the first counted message was due, in µs since the run's start; absent when the run ended before.
     pub counted_from_us: Option<u64>,
     /// When the last message was due.
     pub counted_until_us: Option<u64>,
-    /// When the last message that counts was sent: later than it was due where the broker fell behind.
+    /// When the last counted message was sent: later than due where the broker fell behind.
     pub last_sent_us: Option<u64>,
-    /// When the last message that counts came.
+    /// When the last counted message was delivered.
     pub last_delivered_us: Option<u64>,
     /// The connections.
     pub connections: LoadConnections,
-    /// What became of the messages, by QoS of the publisher.
+    /// The fate of the messages, by QoS of the publisher.
     pub by_qos: BTreeMap<u8, LoadCounts>,
-    /// Live deliveries that carry no stamp of this run: somebody else's, or a payload without a stamp.
+    /// Live deliveries without a stamp of this run.
     pub foreign: u64,
-    /// Deliveries with RETAIN 1 and no stamp of this run, at any time: retained messages that came because of the
-    /// subscription.
+    /// Deliveries with RETAIN 1 and without a stamp of this run: retained messages that matched the subscription.
     #[serde(default)]
     pub retained: u64,
-    /// Deliveries whose number was so long ago that it can't be told whether it came before. Those that had not may be
-    /// among the lost.
+    /// Deliveries too old to know whether they are duplicates. First deliveries among them may be counted as lost.
     pub too_old: u64,
-    /// Bytes handed to the kernel while it was measured.
+    /// Bytes handed to the kernel during the measurement.
     pub bytes_sent: u64,
-    /// Bytes received while it was measured.
+    /// Bytes received during the measurement.
     pub bytes_received: u64,
-    /// Due until acknowledged (QoS 1 and 2).
+    /// From due to acknowledged (QoS 1 and 2).
     pub publish_response_time: Percentiles,
-    /// About to be handed to the kernel, until acknowledged.
+    /// From just before the write to acknowledged.
     pub publish_service_time: Percentiles,
-    /// Due until received by a subscriber: end to end.
+    /// From due to received by a subscriber: end to end.
     pub delivery_response_time: Percentiles,
-    /// About to be handed to the kernel, until received by a subscriber.
+    /// From just before the write to received by a subscriber.
     pub delivery_service_time: Percentiles,
-    /// How much of a service time had passed when the message left: about to be handed to the kernel, until its last byte
-    /// left by the kernel's stamp. Looked at a hundred times a second for each thread; empty where the kernel gives no stamps.
+    /// The part of a service time before the message left: from just before the write until its last byte left by the kernel's
+    /// timestamp. Sampled a hundred times a second per thread; empty without kernel timestamps.
     #[serde(default)]
     pub departure_time: Percentiles,
-    /// Deliveries whose service time was 39 to 45 ms, where these stand out from the times around them: what a broker that
-    /// leaves Nagle's algorithm on waits for a delayed ACK (Linux: 40 ms). Absent where they do not.
+    /// Deliveries with a service time of 39 to 45 ms, where these stand out: a broker that leaves Nagle's algorithm on waits that
+    /// long for a delayed ACK (Linux: 40 ms). Absent otherwise.
     pub stalled_40_ms: Option<u64>,
-    /// Acknowledgements that came with the publisher's next message; absent where less than a quarter did.
+    /// Acknowledgements that arrived with the publisher's next message; absent below a quarter.
     #[serde(default)]
     pub held_acknowledgements: Option<HeldAcknowledgements>,
-    /// CPU time that the load's threads used while it was measured, in µs; absent where it can't be read.
+    /// CPU time of the load's threads during the measurement, in µs; absent when unknown.
     pub cpu_us: Option<u64>,
-    /// What became of retained messages of the load; absent where it made none.
+    /// The retained messages of the load; absent without any.
     #[serde(default)]
     pub retained_by_us: Option<RetainedRecord>,
 }
 
-/// What became of retained messages when a load was over: they are removed, so that nothing of a run stays behind.
+/// The retained messages of a load, which are removed after it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RetainedRecord {
-    /// Topics on which something was retained.
+    /// Number of topics with a retained message.
     pub topics: u64,
-    /// Why it was not removed, in words; absent when it was.
+    /// Why they were not removed; absent when they were.
     pub left_because: Option<String>,
 }
 
-/// Acknowledgements (PUBACK, or the PUBCOMP of QoS 2) that did not come until the publisher sent its next message, and then
-/// at once, whatever the time between the two: what a broker does that leaves Nagle's algorithm on. It holds its small
-/// packet back until TCP has acknowledged the one before, and the next message brings that acknowledgement.
+/// Acknowledgements (PUBACK, or the PUBCOMP of QoS 2) that arrived only right after the publisher's next message, whatever the
+/// time between the two. A broker that leaves Nagle's algorithm on does this: it holds back a small packet until TCP has
+/// acknowledged the previous one, and the next message brings that acknowledgement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HeldAcknowledgements {
-    /// Acknowledgements that came so.
+    /// Number of such acknowledgements.
     pub held: u64,
-    /// All that were looked at: those of messages after which the same publisher sent another one.
+    /// Number of examined ones: those of messages followed by another one of the same publisher.
     pub of: u64,
-    /// Mean time from sending a message until its acknowledgement, of those that were held.
+    /// Mean time from sending a message to its acknowledgement, for the held ones.
     pub waited_us_mean: u64,
-    /// Mean time from sending the next message until the acknowledgement, of the same.
+    /// Mean time from sending the next message to the acknowledgement, for the held ones.
     pub after_next_us_mean: u64,
 }
 
 impl LoadRecord {
-    /// What this load has no result for, in words, with the reason where the broker named one; absent when there is one.
+    /// Why the load has no result, as text; absent when it has one.
     #[must_use]
-    pub fn came_to_nothing(&self) -> Option<String> {
+    pub fn missing_result(&self) -> Option<String> {
         let connections = &self.connections;
         if connections.planned > 0 && connections.accepted == 0 {
             let why = most_frequent(&connections.refused).map(|why| format!(": {why}")).unwrap_or_default();
@@ -215,13 +212,13 @@ impl LoadRecord {
         if self.publishers == 0 {
             return (self.subscribers > 0 && self.foreign == 0).then(|| {
                 let came = match self.retained {
-                    0 => "no message came".to_owned(),
+                    0 => "no message arrived".to_owned(),
                     retained => {
-                        format!("no live message came: all that came were retained messages ({retained})")
+                        format!("no live message arrived, only retained messages ({retained})")
                     }
                 };
                 let lost = self.most_lost_by();
-                let kept_back = "; a broker of MQTT 5.0 keeps back what is larger than --max-packet-size";
+                let kept_back = "; an MQTT 5.0 broker withholds messages larger than --max-packet-size";
                 came + &lost.unwrap_or_else(|| kept_back.to_owned())
             });
         }
@@ -241,18 +238,18 @@ impl LoadRecord {
             parts.push(format!("the broker acknowledged none of {} messages{refused}", acknowledging.sent));
         }
         if all.expected > 0 && all.delivered == 0 {
-            parts.push(format!("none of {} deliveries came", all.expected));
+            parts.push(format!("none of {} deliveries arrived", all.expected));
         }
         (!parts.is_empty()).then(|| parts.join("; "))
     }
 
-    /// How most connections were lost, behind a colon; absent when none was.
+    /// The most frequent reason of lost connections; absent without any.
     fn most_lost_by(&self) -> Option<String> {
         let lost = most_frequent(&self.connections.lost);
         lost.map(|why| format!(": connections were lost, most often by {why}"))
     }
 
-    /// The messages of QoS 1 and 2: those that a broker acknowledges.
+    /// The counts of QoS 1 and 2, which a broker acknowledges.
     #[must_use]
     pub fn acknowledging(&self) -> LoadCounts {
         self.sum_of(|qos| qos > 0)
@@ -266,27 +263,26 @@ impl LoadRecord {
         })
     }
 
-    /// All messages, whatever their QoS.
+    /// The counts of all QoS.
     #[must_use]
     pub fn all(&self) -> LoadCounts {
         self.sum_of(|_any| true)
     }
 
-    /// How long messages that count fell due, in µs; absent when it did not get that far.
+    /// The time span of counted due times, in µs; absent when the run ended before.
     #[must_use]
     pub fn counted_us(&self) -> Option<u64> {
         Some(self.counted_until_us?.saturating_sub(self.counted_from_us?))
     }
 
-    /// How long it took to send what was sent, in µs: no shorter than it fell due, and longer where the broker took it
-    /// later.
+    /// The time that sending took, in µs: at least the span of due times, and longer when the broker accepted messages late.
     #[must_use]
     pub fn sent_in_us(&self) -> Option<u64> {
         let late_us = self.last_sent_us?.saturating_sub(self.counted_from_us?);
         Some(late_us.max(self.counted_us()?))
     }
 
-    /// How long it took to deliver what was delivered, in µs, likewise.
+    /// The time that delivery took, in µs, likewise.
     #[must_use]
     pub fn delivered_in_us(&self) -> Option<u64> {
         let late_us = self.last_delivered_us?.saturating_sub(self.counted_from_us?);
@@ -294,7 +290,7 @@ impl LoadRecord {
     }
 }
 
-/// What happened most often.
+/// The most frequent reason.
 fn most_frequent(by_reason: &BTreeMap<String, u64>) -> Option<&str> {
     by_reason.iter().max_by_key(|(_, count)| **count).map(|(reason, _)| reason.as_str())
 }

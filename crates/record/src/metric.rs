@@ -1,5 +1,5 @@
-//! What is timed, and the histograms that hold it: one range and precision for all, so that histograms of
-//! several threads, processes and runs merge without loss.
+//! The measured times and their histograms. All have the same range and precision, so that histograms of several threads,
+//! processes and runs merge without loss.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,79 +11,55 @@ use serde::{Deserialize, Serialize};
 use crate::phase::Phase;
 use crate::scale::micros;
 
-/// Smallest time told apart, in µs.
+/// Smallest recorded time, in µs.
 pub const LOWEST_US: u64 = 1;
-/// Largest time told apart, in µs: one hour. Larger ones are kept as this, and counted.
+/// Largest recorded time, in µs: one hour. Larger ones count as this.
 pub const HIGHEST_US: u64 = 3_600_000_000;
 /// Significant decimal digits.
 pub const SIGNIFICANT_DIGITS: u8 = 3;
 
-/// A time that is measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Metric {
-    /// Provoking byte handed to the kernel, until the first byte or the end of stream that answers it.
-    ReactionTime,
-    /// Provoking byte handed to the kernel, until the end of stream.
-    TimeToClose,
-    /// SYN handed to the kernel, until the TCP handshake was seen to be complete; of a load's connections.
-    TcpConnectTime,
-    /// TCP handshake complete, until the CONNACK was complete.
-    ConnackTime,
-    /// SUBSCRIBE handed to the kernel, until the SUBACK was complete; of a load's connections.
-    SubackTime,
-    /// A message of the load, QoS 1 or 2: due, until acknowledged (PUBACK, PUBCOMP).
-    PublishResponseTime,
-    /// A message of the load, QoS 1 or 2: about to be handed to the kernel, until acknowledged (PUBACK, PUBCOMP).
-    PublishServiceTime,
-    /// A message of the load: due, until a subscriber received it.
-    DeliveryResponseTime,
-    /// A message of the load: about to be handed to the kernel, until a subscriber received it.
-    DeliveryServiceTime,
-    /// A message of the load: about to be handed to the kernel, until its last byte left by the kernel's stamp. It is part of
-    /// every service time. Looked at a hundred times a second for each thread.
-    DepartureTime,
-    /// Provoking byte handed to the kernel, until the witness received the Will.
-    WillTime,
-    /// A bystander's message: due, until delivered to its subscriber.
-    BystanderResponseTime,
-    /// A bystander's message: given to its client library, until delivered to its subscriber. Never more than its response
-    /// time, message by message.
-    BystanderServiceTime,
-    /// A bystander's message of QoS 1 or 2: written, until acknowledged (PUBACK, PUBCOMP).
-    BystanderAcknowledgeTime,
-    /// Due, until the generator got to it.
-    ScheduleSlip,
-    /// How late a generator thread's own 10 ms tick ran.
-    LoopLag,
-}
-
-impl Metric {
-    /// The name used in files and tables.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::ReactionTime => "reaction_time",
-            Self::TimeToClose => "time_to_close",
-            Self::TcpConnectTime => "tcp_connect_time",
-            Self::ConnackTime => "connack_time",
-            Self::SubackTime => "suback_time",
-            Self::PublishResponseTime => "publish_response_time",
-            Self::PublishServiceTime => "publish_service_time",
-            Self::DeliveryResponseTime => "delivery_response_time",
-            Self::DeliveryServiceTime => "delivery_service_time",
-            Self::DepartureTime => "departure_time",
-            Self::WillTime => "will_time",
-            Self::BystanderResponseTime => "bystander_response_time",
-            Self::BystanderServiceTime => "bystander_service_time",
-            Self::BystanderAcknowledgeTime => "bystander_acknowledge_time",
-            Self::ScheduleSlip => "schedule_slip",
-            Self::LoopLag => "loop_lag",
-        }
+crate::words! {
+    /// A measured time.
+    #[derive(Serialize, Deserialize, JsonSchema)]
+    #[serde(rename_all = "snake_case")]
+    pub enum Metric: "metric" {
+        /// From the provoking byte handed to the kernel to the first byte or the end of stream in response.
+        ReactionTime = "reaction_time",
+        /// From the provoking byte handed to the kernel to the end of stream.
+        TimeToClose = "time_to_close",
+        /// From the SYN to the complete TCP handshake; of a load's connections.
+        TcpConnectTime = "tcp_connect_time",
+        /// From the complete TCP handshake to the complete CONNACK.
+        ConnackTime = "connack_time",
+        /// From the SUBSCRIBE handed to the kernel to the complete SUBACK; of a load's connections.
+        SubackTime = "suback_time",
+        /// A QoS 1 or 2 message of the load: from due to acknowledged (PUBACK, PUBCOMP).
+        PublishResponseTime = "publish_response_time",
+        /// A QoS 1 or 2 message of the load: from just before the write to acknowledged (PUBACK, PUBCOMP).
+        PublishServiceTime = "publish_service_time",
+        /// A message of the load: from due to received by a subscriber.
+        DeliveryResponseTime = "delivery_response_time",
+        /// A message of the load: from just before the write to received by a subscriber.
+        DeliveryServiceTime = "delivery_service_time",
+        /// A message of the load: from just before the write until its last byte left by the kernel's timestamp. Part of every
+        /// service time. Sampled a hundred times a second per thread.
+        DepartureTime = "departure_time",
+        /// From the provoking byte handed to the kernel to the Will received by the witness.
+        WillTime = "will_time",
+        /// A bystander's message: from due to delivered to its subscriber.
+        BystanderResponseTime = "bystander_response_time",
+        /// A bystander's message: from given to its client library to delivered. Never more than its response time.
+        BystanderServiceTime = "bystander_service_time",
+        /// A bystander's QoS 1 or 2 message: from written to acknowledged (PUBACK, PUBCOMP).
+        BystanderAcknowledgeTime = "bystander_acknowledge_time",
+        /// From due until the generator handled it.
+        ScheduleSlip = "schedule_slip",
+        /// How late a generator thread's own 10 ms tick ran.
+        LoopLag = "loop_lag",
     }
 }
 
-/// An empty histogram of the one range and precision.
+/// An empty histogram of the common range and precision.
 #[must_use]
 pub fn histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(LOWEST_US, HIGHEST_US, SIGNIFICANT_DIGITS)
@@ -95,7 +71,7 @@ pub fn record(histogram: &mut Histogram<u64>, time: Duration) {
     histogram.saturating_record(micros(time));
 }
 
-/// Histograms by metric and phase, made when first needed.
+/// Histograms by metric and phase, created on demand.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Histograms {
     by_key: BTreeMap<(Metric, Phase), Histogram<u64>>,
@@ -107,14 +83,14 @@ impl Histograms {
         record(self.by_key.entry((metric, phase)).or_insert_with(histogram), time);
     }
 
-    /// Adds everything that `part` holds, which is of one metric in one phase.
+    /// Adds `part`, which is of one metric in one phase.
     pub fn add(&mut self, metric: Metric, phase: Phase, part: &Histogram<u64>) {
         if !part.is_empty() {
             merge(self.by_key.entry((metric, phase)).or_insert_with(histogram), part);
         }
     }
 
-    /// Adds everything that `other` holds.
+    /// Adds `other`.
     pub fn merge(&mut self, other: &Self) {
         for (key, histogram) in &other.by_key {
             merge(self.by_key.entry(*key).or_insert_with(self::histogram), histogram);
@@ -150,7 +126,7 @@ pub fn merge(sum: &mut Histogram<u64>, part: &Histogram<u64>) {
     sum.add(part).expect("all histograms have the same bounds");
 }
 
-/// Values that a fault measures, whatever their unit: the histogram and the exact sum.
+/// Measured values of any unit: the histogram, and the exact sum and extremes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Values {
     histogram: Histogram<u64>,
@@ -166,7 +142,7 @@ impl Default for Values {
 }
 
 impl Values {
-    /// Takes in one value.
+    /// Adds one value.
     pub fn add(&mut self, value: u64) {
         self.histogram.saturating_record(value);
         self.sum = self.sum.saturating_add(value);
@@ -174,7 +150,7 @@ impl Values {
         self.largest = self.largest.max(value);
     }
 
-    /// Takes in all values of `other`.
+    /// Adds all values of `other`.
     pub fn merge(&mut self, other: &Self) {
         merge(&mut self.histogram, &other.histogram);
         self.sum = self.sum.saturating_add(other.sum);
@@ -194,8 +170,7 @@ impl Values {
         (self.count() > 0).then_some(self.largest)
     }
 
-    /// The value that `rank` of all values do not exceed, to three digits, the largest exact; absent when there are not
-    /// so many, or for none.
+    /// The value that `rank` values do not exceed, to three digits (the largest exact); absent for rank 0 or beyond the count.
     #[must_use]
     pub fn at_rank(&self, rank: u64) -> Option<u64> {
         if rank == 0 || rank > self.count() {
@@ -212,12 +187,12 @@ impl Values {
         found.map(|step| step.value_iterated_to().clamp(self.smallest, self.largest))
     }
 
-    /// The values in a few numbers.
+    /// The distribution.
     #[must_use]
     pub fn distribution(&self) -> Distribution {
         let of = Percentiles::of(&self.histogram);
         let any = |value: u64| (of.count > 0).then_some(value);
-        // A percentile is rounded to three digits, and never beyond the values that there are.
+        // A percentile is rounded to three digits, but never beyond the extremes.
         let within = |value: Option<u64>| value.map(|value| value.min(self.largest).max(self.smallest));
         Distribution {
             count: of.count,
@@ -231,7 +206,7 @@ impl Values {
     }
 }
 
-/// Values of any unit in a few numbers. The same rule holds for percentiles as in [`Percentiles`].
+/// A distribution of values of any unit. Percentiles follow the rule of [`Percentiles`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Distribution {
     /// How many values there are.
@@ -250,8 +225,8 @@ pub struct Distribution {
     pub max: Option<u64>,
 }
 
-/// A distribution in a few numbers, in µs. A percentile is absent when there are too few samples for it: fewer
-/// than ten beyond it (p99 needs 1,000 samples, p99.9 needs 10,000).
+/// A distribution of times in µs. A percentile is absent with fewer than ten samples beyond it (p99 needs 1,000 samples, p99.9
+/// needs 10,000).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Percentiles {
     /// How many samples there are.
@@ -273,11 +248,11 @@ pub struct Percentiles {
 }
 
 impl Percentiles {
-    /// The distribution that `histogram` holds.
+    /// The distribution of `histogram`.
     #[must_use]
     pub fn of(histogram: &Histogram<u64>) -> Self {
         let count = histogram.len();
-        // Percentile with the number of samples it takes, ten of them beyond it.
+        // Each percentile needs ten samples beyond it.
         let at =
             |quantile: f64, needed: u64| (count >= needed).then(|| histogram.value_at_quantile(quantile));
         Self {
@@ -311,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn a_percentile_with_fewer_than_ten_samples_beyond_it_is_absent() {
+    fn a_percentile_needs_ten_samples_beyond_it() {
         assert_eq!(of_samples(0), Percentiles::default());
         let few = of_samples(19);
         assert_eq!((few.min_us, few.p50_us, few.max_us), (Some(1), None, Some(19)));
@@ -322,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn what_two_workers_of_unequal_counts_recorded_merges_to_what_one_would_have() {
+    fn merged_histograms_equal_one_of_all_samples() {
         let (mut first, mut second, mut whole) =
             (Histograms::default(), Histograms::default(), Histograms::default());
         for us in 0..1_000_u64 {
@@ -338,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_beyond_the_range_is_kept_as_the_largest_and_not_lost() {
+    fn a_time_beyond_the_range_is_kept_as_the_largest() {
         let mut histograms = Histograms::default();
         histograms.record(Metric::TimeToClose, Phase::Fault, Duration::from_secs(7_200));
         let held = histograms.of(Metric::TimeToClose, Phase::Fault).unwrap();
@@ -353,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn no_value_has_no_figures_and_one_value_is_told_as_it_was() {
+    fn no_value_has_no_figures_and_one_value_is_exact() {
         assert_eq!(Values::default().distribution(), Distribution::default());
         let odd = 123_456_789;
         let one = values([odd]).distribution();
@@ -365,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn a_percentile_of_values_with_fewer_than_ten_beyond_it_is_absent() {
+    fn a_percentile_of_values_needs_ten_beyond_it() {
         let of = |count| values(1..=count).distribution();
         assert_eq!((of(19).p50, of(20).p50), (None, Some(10)));
         assert_eq!((of(99).p90, of(100).p90), (None, Some(90)));
@@ -373,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rank_is_the_value_that_so_many_do_not_exceed_and_is_absent_beyond_the_last() {
+    fn a_rank_is_a_value_and_absent_beyond_the_last() {
         let some = values([30, 10, 20, 40]);
         let ranks: Vec<_> = (0..=5).map(|rank| some.at_rank(rank)).collect();
         assert_eq!(ranks, [None, Some(10), Some(20), Some(30), Some(40), None]);
@@ -387,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn no_percentile_lies_beyond_the_smallest_or_the_largest_value() {
+    fn percentiles_lie_between_the_extremes() {
         // Neither has three digits.
         for value in [10_000_001, 7_654_321, 3_000_000_019, HIGHEST_US * 1_000] {
             let same = values(std::iter::repeat_n(value, 1_000)).distribution();
@@ -396,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn values_beyond_the_range_of_times_keep_their_exact_sum_and_extremes() {
+    fn values_beyond_the_range_keep_exact_sum_and_extremes() {
         let (small, large) = (5, HIGHEST_US * 4);
         let both = values([large, small]).distribution();
         assert_eq!((both.count, both.sum), (2, large + small));
@@ -406,7 +381,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn values_in_unequal_parts_merge_to_what_one_would_have_taken_and_sums_are_exact(
+        fn merged_values_equal_one_of_all_and_sums_are_exact(
             all in prop::collection::vec((0_u64..20_000_000_000, prop::bool::weighted(0.2)), 0..200),
         ) {
             let part = |first| values(all.iter().filter(|(_, is_first)| *is_first == first).map(|(value, _)| *value));
@@ -416,13 +391,13 @@ mod tests {
             reversed.merge(&first);
             prop_assert_eq!(&merged, &whole);
             prop_assert_eq!(&reversed, &whole);
-            let told = whole.distribution();
-            prop_assert_eq!(told.count, all.len() as u64);
-            prop_assert_eq!(told.sum, all.iter().map(|(value, _)| *value).sum::<u64>());
-            prop_assert_eq!(told.min, all.iter().map(|(value, _)| *value).min());
-            prop_assert_eq!(told.max, all.iter().map(|(value, _)| *value).max());
-            for percentile in [told.p50, told.p90, told.p99].into_iter().flatten() {
-                prop_assert!(Some(percentile) >= told.min && Some(percentile) <= told.max, "{:?}", told);
+            let figures = whole.distribution();
+            prop_assert_eq!(figures.count, all.len() as u64);
+            prop_assert_eq!(figures.sum, all.iter().map(|(value, _)| *value).sum::<u64>());
+            prop_assert_eq!(figures.min, all.iter().map(|(value, _)| *value).min());
+            prop_assert_eq!(figures.max, all.iter().map(|(value, _)| *value).max());
+            for percentile in [figures.p50, figures.p90, figures.p99].into_iter().flatten() {
+                prop_assert!(Some(percentile) >= figures.min && Some(percentile) <= figures.max, "{:?}", figures);
             }
         }
     }

@@ -1,25 +1,24 @@
-//! What the broker says in its CONNACK that it does not do, for whoever must keep to it: honest clients, Wills, and faults
-//! that can't be carried out without.
+//! The broker's limits in its CONNACK, for honest clients, Wills, and faults that need the features.
 //!
-//! MQTT 3.1.1 has no way to say it. What a broker says on 5.0 is taken to hold on 3.1.1 as well: a broker has one store of
-//! retained messages, and one way to keep a message.
+//! MQTT 3.1.1 has no such properties. Limits of 5.0 are assumed to hold on 3.1.1 as well: a broker has one store of retained
+//! messages, and one way to keep a message.
 
 use ungraceful_mqtt::QoS;
 
 use crate::run::{BrokerRecord, VersionRecord};
 
-/// What the broker does, as far as it tells. The default is what a CONNACK without properties says.
+/// The broker's limits. The default is that of a CONNACK without properties.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Offers {
-    /// Maximum QoS: the highest QoS that the broker takes (MQTT 5.0 [MQTT-3.2.2-11]), or was seen to serve before the run.
+    /// Maximum QoS: the highest QoS that the broker accepts (MQTT 5.0 [MQTT-3.2.2-11]), or served before the run.
     pub maximum_qos: QoS,
-    /// Maximum Packet Size: the largest packet in bytes that the broker takes (MQTT 5.0 section 3.2.2.3.6); absent when it does
-    /// not say.
+    /// Maximum Packet Size: the largest packet in bytes that the broker accepts (MQTT 5.0 section 3.2.2.3.6); absent without
+    /// this property.
     pub maximum_packet_size: Option<u32>,
     /// Retain Available: whether the broker retains messages (MQTT 5.0 [MQTT-3.2.2-13]).
     pub retain_available: bool,
-    /// Shared Subscription Available: whether the broker takes Shared Subscriptions, which MQTT 3.1.1 does not have
-    /// (MQTT 5.0 section 3.2.2.3.13).
+    /// Shared Subscription Available: whether the broker supports Shared Subscriptions (MQTT 5.0 section 3.2.2.3.13), which
+    /// MQTT 3.1.1 does not have.
     pub shared_subscription_available: bool,
 }
 
@@ -35,7 +34,7 @@ impl Default for Offers {
 }
 
 impl Offers {
-    /// What this broker says, and at the most what it was seen to serve.
+    /// The limits of this broker, including the QoS that it was seen to serve.
     #[must_use]
     pub fn known(broker: &BrokerRecord) -> Self {
         let said = Self::of(&broker.versions);
@@ -43,7 +42,7 @@ impl Offers {
         Self { maximum_qos: seen.map_or(said.maximum_qos, |seen| seen.min(said.maximum_qos)), ..said }
     }
 
-    /// What the CONNACKs of these versions say, the least of it where they differ.
+    /// The limits in the CONNACKs of these versions, the lowest where they differ.
     #[must_use]
     pub fn of(versions: &[VersionRecord]) -> Self {
         let said = |name: &str| {
@@ -61,7 +60,7 @@ impl Offers {
         }
     }
 
-    /// The QoS of a Will, and of who listens for it: 1, or what the broker takes.
+    /// The QoS of a Will and of its subscriber: 1, or the maximum of the broker.
     #[must_use]
     pub fn will_qos(self) -> QoS {
         QoS::AtLeastOnce.min(self.maximum_qos)
@@ -89,14 +88,14 @@ mod tests {
     }
 
     #[test]
-    fn a_broker_that_says_nothing_does_everything() {
+    fn a_broker_without_limits_supports_everything() {
         let offers = Offers::of(&[version(&[])]);
         assert_eq!((offers, Offers::of(&[])), (Offers::default(), Offers::default()));
         assert_eq!((offers.maximum_qos, offers.will_qos()), (QoS::ExactlyOnce, QoS::AtLeastOnce));
     }
 
     #[test]
-    fn what_it_does_not_do_holds_for_all_versions() {
+    fn limits_hold_for_all_versions() {
         let said = [("Maximum QoS", "0"), ("Retain Available", "0"), ("Shared Subscription Available", "0")];
         let offers = Offers::of(&[version(&[]), version(&said)]);
         assert_eq!((offers.maximum_qos, offers.will_qos()), (QoS::AtMostOnce, QoS::AtMostOnce));

@@ -1,21 +1,20 @@
-//! How late the generator itself was, at the figure that is judged: what is ours in a time, and may be all of an effect.
+//! The generator's own lateness, which is part of measured times and may explain an effect.
 
 use crate::metric::{Metric, Percentiles};
 use crate::phase::Phase;
 use crate::run::Record;
 
-/// How often our own lateness may be in one time of a message: when it is sent after it was due; with QoS 2, when its PUBREC
-/// is read late, and its PUBREL, which brokers wait for before they deliver, goes out late; and when its delivery or
-/// acknowledgement is read late.
-const IN_EVERY_TIME: u64 = 3;
+/// How often our own lateness may be part of one message's time: when it is sent; with QoS 2, when its PUBREC is read and so
+/// its PUBREL, which brokers wait for, is sent; and when its delivery or acknowledgement is read.
+const LATENESSES_PER_MESSAGE: u64 = 3;
 
-/// How much of any time may be ours, in µs, where we were late by `own_us` at the same figure.
-pub(crate) fn ours_at_most_us(own_us: u64) -> u64 {
-    own_us.saturating_mul(IN_EVERY_TIME)
+/// The largest share of our own lateness in a time, in µs, when we were late by `own_us` at the same figure.
+pub(crate) fn own_share_max_us(own_us: u64) -> u64 {
+    own_us.saturating_mul(LATENESSES_PER_MESSAGE)
 }
 
-/// How late we were in these phases, in µs: the worse of schedule slip and loop lag, at the figure `of`; where a phase has too
-/// few samples for it, their maximum. A record that tells nothing of its phases is judged as a whole.
+/// Our own lateness in these phases, in µs: the worse of schedule slip and loop lag at the figure `of`, or their maximum with
+/// too few samples. A record without phase metrics counts as a whole.
 pub(crate) fn own_lateness_us(
     record: &Record,
     phases: &[Phase],

@@ -1,4 +1,4 @@
-//! The phases of a run, and which instant belongs to which: what a fault cost is a comparison between them.
+//! The phases of a run, and the phase of each instant. The impact of a fault is a comparison between phases.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,44 +6,32 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A stretch of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Phase {
-    /// Connections come up and caches fill; nothing of it is counted.
-    Warmup,
-    /// Honest traffic alone: what the fault phase is compared with.
-    Baseline,
-    /// The fault acts.
-    Fault,
-    /// The load is measured: what a run has that makes load in place of a fault.
-    Load,
-    /// The fault has ended; lasts until the bystanders are back within the baseline's p99, or its time limit.
-    Recovery,
+crate::words! {
+    /// A phase of a run.
+    #[derive(Serialize, Deserialize, JsonSchema)]
+    #[serde(rename_all = "snake_case")]
+    pub enum Phase: "phase" {
+        /// Connections come up and caches fill; not counted.
+        Warmup = "warmup",
+        /// Only honest traffic, to compare the fault phase with.
+        Baseline = "baseline",
+        /// The fault acts.
+        Fault = "fault",
+        /// The load is measured, in a run with a load instead of a fault.
+        Load = "load",
+        /// After the fault, until the bystanders have recovered or the time limit is reached.
+        Recovery = "recovery",
+    }
 }
 
 impl Phase {
-    /// All phases in their order.
-    pub const ALL: [Self; 5] = [Self::Warmup, Self::Baseline, Self::Fault, Self::Load, Self::Recovery];
-    /// The phases that figures are given for: all but the warm-up.
+    /// The measured phases: all except the warm-up.
     pub const MEASURED: [Self; 4] = [Self::Baseline, Self::Fault, Self::Load, Self::Recovery];
 
     /// Position in [`Phase::ALL`].
     #[must_use]
     pub const fn index(self) -> usize {
         self as usize
-    }
-
-    /// The name used in files and tables.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Warmup => "warmup",
-            Self::Baseline => "baseline",
-            Self::Fault => "fault",
-            Self::Load => "load",
-            Self::Recovery => "recovery",
-        }
     }
 }
 
@@ -90,7 +78,7 @@ mod tests {
     use super::{Phase, PhaseTrack};
 
     #[test]
-    fn an_instant_belongs_to_the_latest_phase_that_had_begun() {
+    fn an_instant_belongs_to_the_latest_started_phase() {
         let track = PhaseTrack::default();
         assert_eq!(track.of(5), Phase::Warmup);
         track.begin(Phase::Warmup, 0);

@@ -1,4 +1,4 @@
-//! What a broker did about one fault: every reaction in order, with its instant, and the class it ends in.
+//! The broker's reactions to one fault, in order with their instants, and the outcome.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -14,18 +14,17 @@ pub enum ReactionKind {
     Connack,
     /// An acknowledgement (PUBACK, PUBREC, PUBREL, PUBCOMP), with its Reason Code.
     Ack,
-    /// A packet that answers nothing that was asked, or a PINGRESP to no PINGREQ.
+    /// An unsolicited packet, such as a PINGRESP without a PINGREQ.
     OtherPacket,
-    /// Bytes that are no MQTT packet, or a packet that can't be read.
+    /// Bytes that are no valid MQTT packet.
     Garbage,
-    /// A packet that is larger than our Maximum Packet Size, or more at once than is kept: it and all that followed it was
-    /// thrown away.
+    /// A packet larger than our Maximum Packet Size, or more at once than is kept: it and everything after it was discarded.
     NotTakenIn,
-    /// A packet was begun, and the stream ended within it.
+    /// The stream ended within a packet.
     UnfinishedPacket,
     /// The broker sent FIN.
     Closed,
-    /// The broker sent RST, or the kernel gave the connection up.
+    /// The broker sent RST, or the kernel gave up the connection.
     Reset,
 }
 
@@ -37,33 +36,33 @@ impl ReactionKind {
     }
 }
 
-/// When the connection that these reactions were seen of was ended, in µs since the run's start; absent when it was not.
+/// When the connection of these reactions ended, in µs since the run's start; absent when it did not.
 #[must_use]
 pub fn ended_at_us(reactions: &[Reaction]) -> Option<u64> {
     reactions.iter().find(|reaction| reaction.kind.ends_connection()).map(|reaction| reaction.at_us)
 }
 
-/// One reaction, when it came.
+/// One reaction with its time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Reaction {
-    /// What came.
+    /// The kind.
     pub kind: ReactionKind,
     /// Reason Code or CONNACK return code; absent where the kind has none.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub code: Option<u8>,
-    /// When its first byte, or the end of stream, was shown to us, in µs since the run's start.
+    /// When its first byte or the end of stream arrived, in µs since the run's start.
     pub at_us: u64,
     /// Reason String, packet name or the first bytes in hexadecimal; absent when there is nothing to add.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub detail: Option<String>,
-    /// On which connection of the attempt it came, from 0; absent where the attempt watches one alone.
+    /// The connection of the attempt, from 0; absent when the attempt watches only one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub connection: Option<u32>,
 }
 
 impl Reaction {
-    /// The reaction in a few words, such as `DISCONNECT 0x82` or `FIN`. Without instants and details, so that
-    /// equal reactions count as equal.
+    /// The reaction as text, such as `DISCONNECT 0x82` or `FIN`, without instants and details, so that equal reactions are
+    /// counted together.
     #[must_use]
     pub fn label(&self) -> String {
         let code = self.code.map(|code| format!(" 0x{code:02X}")).unwrap_or_default();
@@ -83,28 +82,28 @@ impl Reaction {
     }
 }
 
-/// The class that an attempt ends in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Outcome {
-    /// The broker closed the connection by FIN.
-    Closed,
-    /// The broker closed the connection by RST.
-    Reset,
-    /// The broker still serves the client: proved by answers to a PINGREQ soon after the fault and to another
-    /// one at the deadline.
-    Tolerated,
-    /// Neither an end nor service until the deadline.
-    NoReaction,
-    /// The client itself ended the connection, as its fault has it: what the broker did then is in the Will and the
-    /// facts.
-    Left,
-    /// The broker itself went down; nothing can be said about its reaction.
-    BrokerDown,
-    /// The fault could not be carried out (no connection, CONNECT refused): nothing can be said.
-    NotActed,
-    /// The run was stopped before the attempt ended.
-    Interrupted,
+crate::words! {
+    /// The outcome of an attempt.
+    #[derive(Serialize, Deserialize, JsonSchema)]
+    #[serde(rename_all = "snake_case")]
+    pub enum Outcome: "outcome" {
+        /// The broker closed the connection by FIN.
+        Closed = "closed",
+        /// The broker closed the connection by RST.
+        Reset = "reset",
+        /// The broker still serves the client: it answered a PINGREQ soon after the fault and another one at the deadline.
+        Tolerated = "tolerated",
+        /// Neither closed nor served until the deadline.
+        NoReaction = "no_reaction",
+        /// The client itself ended the connection, as part of its fault; the broker's reaction is in the Will and the facts.
+        Left = "left",
+        /// The broker went down; its reaction is unknown.
+        BrokerDown = "broker_down",
+        /// The fault could not be carried out (no connection, CONNECT refused).
+        NotActed = "not_acted",
+        /// The run was stopped before the attempt ended.
+        Interrupted = "interrupted",
+    }
 }
 
 impl Outcome {
@@ -119,25 +118,10 @@ impl Outcome {
     pub const fn is_evidence(self) -> bool {
         matches!(self, Self::Closed | Self::Reset | Self::Tolerated | Self::NoReaction | Self::Left)
     }
-
-    /// The name used in files and tables.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Closed => "closed",
-            Self::Reset => "reset",
-            Self::Tolerated => "tolerated",
-            Self::NoReaction => "no_reaction",
-            Self::Left => "left",
-            Self::BrokerDown => "broker_down",
-            Self::NotActed => "not_acted",
-            Self::Interrupted => "interrupted",
-        }
-    }
 }
 
-/// A CONNACK code in words: `0x86 Bad User Name or Password`, or the return code of 3.1.1. A broker that knows no
-/// 5.0 may answer a CONNECT of 5.0 with a return code of 3.1.1.
+/// A CONNACK code with its name: `0x86 Bad User Name or Password`, or the return code of 3.1.1, with which a broker without
+/// 5.0 may answer a CONNECT of 5.0.
 #[must_use]
 pub fn connack_code_text(version: ProtocolVersion, code: u8) -> String {
     let of_3_1_1 = ConnectReturnCode(code).name();
@@ -151,7 +135,7 @@ pub fn connack_code_text(version: ProtocolVersion, code: u8) -> String {
     format!("0x{code:02X} {}", name.as_deref().unwrap_or("unknown"))
 }
 
-/// A Reason String as it is kept: its beginning. A broker may send 64 KiB of it with every packet.
+/// A truncated Reason String: a broker may send 64 KiB with every packet.
 #[must_use]
 pub fn reason_text(reason: &str) -> String {
     const KEPT: usize = 256;
@@ -184,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_label_names_the_reaction_and_its_code_and_leaves_out_what_makes_equal_ones_differ() {
+    fn a_label_has_the_reaction_and_its_code_without_details() {
         assert_eq!(label(ReactionKind::Disconnect, Some(0x82), Some("second CONNECT")), "DISCONNECT 0x82");
         assert_eq!(label(ReactionKind::Connack, Some(0x00), None), "second CONNACK 0x00");
         assert_eq!(label(ReactionKind::Ack, Some(0x97), None), "acknowledgement 0x97");
@@ -198,17 +182,8 @@ mod tests {
     }
 
     #[test]
-    fn every_outcome_has_the_name_that_its_json_has() {
-        for outcome in [
-            Outcome::Closed,
-            Outcome::Reset,
-            Outcome::Tolerated,
-            Outcome::NoReaction,
-            Outcome::Left,
-            Outcome::BrokerDown,
-            Outcome::NotActed,
-            Outcome::Interrupted,
-        ] {
+    fn every_outcome_has_its_json_name() {
+        for outcome in Outcome::ALL {
             assert_eq!(serde_json::to_value(outcome).unwrap(), outcome.name());
             assert!(!outcome.is_ended() || outcome.is_evidence(), "the end of a connection is evidence");
         }
@@ -232,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connack_code_is_named_by_its_own_version() {
+    fn a_connack_code_is_named_by_its_version() {
         assert_eq!(connack_code_text(ProtocolVersion::V5, 0x86), "0x86 Bad User Name or Password");
         let v311 = connack_code_text(ProtocolVersion::V3_1_1, 0x05);
         assert!(v311.starts_with("0x05 ") && v311 != "0x05 unknown", "{v311}");
@@ -243,14 +218,14 @@ mod tests {
     }
 
     #[test]
-    fn a_long_reason_string_is_kept_by_its_beginning_and_says_so() {
+    fn a_long_reason_string_is_truncated_visibly() {
         assert_eq!(reason_text("over quota"), "over quota");
         assert_eq!(reason_text(&"ä".repeat(256)), "ä".repeat(256));
         assert_eq!(reason_text(&"ä".repeat(60_000)), format!("{}…", "ä".repeat(256)));
     }
 
     #[test]
-    fn evidence_in_hexadecimal_is_cut_after_32_bytes_and_says_so() {
+    fn hexadecimal_evidence_is_truncated_after_32_bytes() {
         assert_eq!(hex(&[]), "");
         assert_eq!(hex(&[0x00, 0x0F, 0xF0]), "000ff0");
         assert_eq!(hex(&[0xAB; 32]), "ab".repeat(32));

@@ -1,38 +1,37 @@
-//! When bystanders are slow, and when they are back: the first second after the fault in which at least 99 % of the messages
-//! that fell due were delivered within the limit that the baseline set. One limit for both, so that nobody is slow and back, or
-//! neither.
+//! When bystanders are slow, and when they have recovered: the first second after the fault in which at least 99 % of the due
+//! messages were delivered within the limit from the baseline. The same limit applies to both.
 
 use crate::phase::Phase;
 use crate::run::Record;
 
-/// How many times as long as in the baseline a response takes that is slow.
+/// A slow response takes more than this many times the baseline.
 const SLOW_TIMES: u64 = 3;
-/// And by how much longer at the least, in µs: less is noise.
+/// And is longer by more than this, in µs: less is noise.
 const SLOW_BY_US: u64 = 5_000;
 
-/// The longest response that is not slow, in µs, where it took `baseline_us` in the baseline.
+/// The longest response that is not slow, in µs, for `baseline_us` in the baseline.
 #[must_use]
 pub fn limit_us(baseline_us: u64) -> u64 {
     baseline_us.saturating_mul(SLOW_TIMES).max(baseline_us.saturating_add(SLOW_BY_US))
 }
 
-/// Whether bystanders were back after the fault. Times in µs.
+/// Whether the bystanders recovered after the fault. Times in µs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Back {
+pub enum RecoveryOutcome {
     /// The baseline gave no limit.
     NoLimit,
     /// There was no recovery phase.
     NoPhase,
-    /// So long after the fault's end.
+    /// Recovered this long after the fault's end.
     After(u64),
-    /// Not within the recovery phase, which lasted so long.
-    Not(u64),
-    /// The recovery phase, of this length, was too short to tell: shorter than a second and the limit.
+    /// Not within the recovery phase, which lasted this long.
+    NotRecovered(u64),
+    /// Unknown: the recovery phase of this length is shorter than a second plus the limit.
     TooShort(u64),
 }
 
-impl Back {
-    /// Of these bystanders; absent when there were none.
+impl RecoveryOutcome {
+    /// The outcome of a run; absent without bystanders.
     #[must_use]
     pub fn of(record: &Record) -> Option<Self> {
         let bystanders = record.bystanders.as_ref()?;
@@ -44,7 +43,7 @@ impl Back {
         let Some(phase) = phase else { return Some(Self::NoPhase) };
         let lasted_us = phase.ended_us.saturating_sub(phase.began_us);
         let needs_us = WINDOW_BINS as u64 * BIN_US + limit_us;
-        Some(if lasted_us < needs_us { Self::TooShort(lasted_us) } else { Self::Not(lasted_us) })
+        Some(if lasted_us < needs_us { Self::TooShort(lasted_us) } else { Self::NotRecovered(lasted_us) })
     }
 }
 
@@ -68,8 +67,7 @@ struct Bin {
 }
 
 impl RecoveryWatch {
-    /// Watches from `began_us` of the run's clock; a message is in time when it is delivered within `limit_us`
-    /// of when it was due.
+    /// Watches from `began_us` of the run's clock; a message delivered within `limit_us` of its due time is in time.
     #[must_use]
     pub fn new(began_us: u64, limit_us: u64) -> Self {
         Self { began_us, limit_us, bins: Vec::new() }
@@ -88,8 +86,8 @@ impl RecoveryWatch {
         self.bins[index].offered += 1;
     }
 
-    /// A message that fell due at `due_us` was delivered for the first time. One that never fell due is not
-    /// counted: the broker hands the due time back, and must not decide how much memory this takes.
+    /// A message due at `due_us` was delivered for the first time. Invented due times are ignored: the broker returns the due
+    /// time and must not control the memory use.
     pub fn delivered(&mut self, due_us: u64, response_us: u64) {
         let index = self.index(due_us);
         if response_us <= self.limit_us
@@ -99,18 +97,17 @@ impl RecoveryWatch {
         }
     }
 
-    /// How long after the fault's end the bystanders were back, in µs, as far as can be told at `now_us`;
-    /// absent when they are not, or when no message fell due.
+    /// The recovery time after the fault's end in µs, as known at `now_us`; absent before recovery, or without due messages.
     #[must_use]
     pub fn back_after_us(&self, now_us: u64) -> Option<u64> {
-        let told_until_us = now_us.saturating_sub(self.began_us).saturating_sub(self.limit_us);
-        let told_bins = usize::try_from(told_until_us / BIN_US).ok()?.min(self.bins.len());
+        let known_until_us = now_us.saturating_sub(self.began_us).saturating_sub(self.limit_us);
+        let known_bins = usize::try_from(known_until_us / BIN_US).ok()?.min(self.bins.len());
         let is_back = |window: &[Bin]| {
             let offered: u64 = window.iter().map(|bin| bin.offered).sum();
             let in_time: u64 = window.iter().map(|bin| bin.in_time).sum();
             offered > 0 && in_time * 100 >= offered * 99
         };
-        let first = self.bins[..told_bins].windows(WINDOW_BINS).position(is_back)?;
+        let first = self.bins[..known_bins].windows(WINDOW_BINS).position(is_back)?;
         Some(first as u64 * BIN_US)
     }
 }
@@ -132,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn bystanders_that_were_never_harmed_are_back_at_once_after_one_second() {
+    fn unharmed_bystanders_recover_immediately() {
         let watch = watch(2, |_| Some(900));
         assert_eq!(watch.back_after_us(1_900_000), None);
         assert_eq!(watch.back_after_us(2_002_000), Some(0));
@@ -154,14 +151,14 @@ mod tests {
     }
 
     #[test]
-    fn messages_that_never_come_or_none_at_all_are_no_recovery() {
+    fn missing_messages_are_no_recovery() {
         assert_eq!(watch(5, |_| None).back_after_us(20_000_000), None);
         assert_eq!(RecoveryWatch::new(0, 10).back_after_us(20_000_000), None);
         assert_eq!(watch(5, |_| Some(2_001)).back_after_us(20_000_000), None);
     }
 
     #[test]
-    fn a_due_time_that_the_broker_made_up_takes_no_memory_and_counts_for_nothing() {
+    fn an_invented_due_time_is_ignored() {
         let mut watch = watch(2, |_| None);
         for due_us in [u64::MAX, u64::MAX / 2, 3_100_000, 0] {
             watch.delivered(due_us, 0);

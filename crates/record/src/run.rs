@@ -1,7 +1,5 @@
-//! The record: everything a run saw, in `run.json`. Checks and reports read this and nothing else, so a run can
-//! be judged and shown again without a broker.
-//!
-//! Instants and durations are integer µs, with the unit in the name.
+//! The record of a run, `run.json`. Checks and reports read nothing else, so a run can be judged and reported again without a
+//! broker. Instants and durations are integer µs, with the unit in the name.
 
 use std::collections::BTreeMap;
 
@@ -18,14 +16,14 @@ use crate::phase::Phase;
 use crate::reaction::Outcome;
 use crate::verdict::Verdict;
 
-/// Version of the record's format; grows with every change that a reader must know of.
+/// Version of the record's format; grows with every change that affects readers.
 pub const FORMAT_VERSION: u32 = 2;
 
 /// How complete a record is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Completeness {
-    /// The run was begun; a record that still says so was cut short (crash, full disk, power).
+    /// The run has started; a final record with this value was cut short (crash, full disk, power).
     #[default]
     Partial,
     /// The plan was carried out.
@@ -34,9 +32,9 @@ pub enum Completeness {
     Interrupted,
     /// The broker went down.
     BrokerDown,
-    /// The run reached the longest time that it may take.
+    /// The run reached its time limit.
     OutOfTime,
-    /// The record could not be written to its end.
+    /// The record could not be written completely.
     RecordFailed,
 }
 
@@ -50,19 +48,19 @@ pub enum SettingSource {
     Environment,
     /// The file given by `--config`.
     File,
-    /// Nobody set it.
+    /// The built-in default.
     Default,
 }
 
-/// What stands for the value of a setting that is a secret, or may hold one.
+/// Placeholder for a value that is or may contain a secret.
 pub const WITHHELD: &str = "***";
 
 /// One setting of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Setting {
-    /// The value as text; `***` for a secret, or what may hold one.
+    /// The value as text; `***` for one that is or may contain a secret.
     pub value: String,
-    /// Who set it.
+    /// Where it came from.
     pub source: SettingSource,
 }
 
@@ -71,19 +69,19 @@ pub struct Setting {
 pub struct ToolRecord {
     /// The binary's name, such as `ungraceful-double-connect`.
     pub name: String,
-    /// The mode it ran in, such as `storm`; absent for a binary that has one alone.
+    /// The mode, such as `storm`; absent for a binary without modes.
     #[serde(default)]
     pub mode: Option<String>,
     /// Its version.
     pub version: String,
-    /// The commit it was built from; absent when it was built outside a checkout.
+    /// The commit of the build; absent for a build outside a checkout.
     pub commit: Option<String>,
-    /// Whether its cases are chosen by `--variant`; otherwise other flags set their number or their times.
+    /// Whether `--variant` chooses its cases; otherwise other flags set their number or times.
     #[serde(default)]
     pub chooses_variants: bool,
 }
 
-/// The machine that the generator ran on.
+/// The generator's machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HostRecord {
     /// Kernel name and release.
@@ -92,67 +90,67 @@ pub struct HostRecord {
     pub cores: u64,
     /// Soft limit of open file descriptors, after it was raised.
     pub descriptor_limit: u64,
-    /// First and last local port that the kernel gives out; absent where it can't be told.
+    /// First and last local port that the kernel assigns; absent when unknown.
     pub port_range: Option<(u16, u16)>,
-    /// The kernel's clock source; absent where it can't be told.
+    /// The kernel's clock source; absent when unknown.
     pub clock_source: Option<String>,
-    /// Generator threads for faults; one more carries the honest clients.
+    /// Generator threads for faults; one more runs the honest clients.
     pub worker_threads: u64,
 }
 
-/// What is known of one protocol version on the broker.
+/// Support for one protocol version.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct VersionRecord {
     /// MQTT version.
     pub version: String,
     /// Whether the broker accepted a CONNECT of this version.
     pub spoken: bool,
-    /// Why it is not spoken; absent when it is.
+    /// Why it is not supported; absent when it is.
     pub why_not: Option<String>,
-    /// The CONNACK's properties by the standard's name (MQTT 5.0).
+    /// The CONNACK's properties by their standard names (MQTT 5.0).
     pub connack_properties: BTreeMap<String, String>,
-    /// CONNECT handed to the kernel, until the CONNACK was complete; one sample.
+    /// From the CONNECT handed to the kernel to the complete CONNACK; one sample.
     pub connack_time_us: Option<u64>,
 }
 
-/// How the broker was come by.
+/// The origin of the broker.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum BrokerOrigin {
     /// The embedded broker, as our child process.
     Embedded,
-    /// An installed broker that we started.
+    /// An installed broker, started for the run.
     Spawned,
-    /// It ran already.
+    /// A broker that was already running.
     #[default]
     External,
 }
 
-/// A number that the broker published about itself. Its unit is the broker's; brokers publish every few seconds, so
-/// either value may be as old as that.
+/// A number that the broker published about itself, in the broker's unit. Brokers publish every few seconds, so a value may be
+/// that old.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SysRecord {
-    /// The last value before the fault phase; absent when there was none yet.
+    /// The last value before the fault phase; absent without one.
     pub before: Option<i64>,
     /// The last value of the run.
     pub after: Option<i64>,
 }
 
-/// The QoS that the broker was seen to serve before the run, where that is less than its CONNACK says.
+/// The QoS that the broker served before the run, where it is lower than its CONNACK says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct QosLimitRecord {
-    /// The highest QoS at which a message was acknowledged and came back.
+    /// The highest QoS at which a message was acknowledged and delivered.
     pub maximum_qos: u8,
     /// What happened at the next one.
     pub because: String,
 }
 
 impl QosLimitRecord {
-    /// What is served, what not and why, and who keeps to it.
+    /// The limit, its reason and its consequence as text.
     #[must_use]
     pub fn in_words(&self) -> String {
         format!(
-            "the broker serves QoS {} at the most (at QoS {}: {}); bystanders, Wills and faults keep to it",
+            "the broker serves at most QoS {} (at QoS {}: {}); bystanders, Wills and faults stay within it",
             self.maximum_qos,
             self.maximum_qos + 1,
             self.because
@@ -163,48 +161,46 @@ impl QosLimitRecord {
 /// The broker under test.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BrokerRecord {
-    /// How it was come by.
+    /// Its origin.
     pub origin: BrokerOrigin,
-    /// What it is, as far as it is known: its own words, or the name under which we started it.
+    /// Its name or version, as far as known: as it reports, or as it was started.
     pub name: Option<String>,
-    /// `host:port` as the user named it.
+    /// `host:port` as given by the user.
     pub target: String,
-    /// The address that connections went to.
+    /// The address of the connections.
     pub address: String,
-    /// Process id, when it is known.
+    /// Process id; absent when unknown.
     pub pid: Option<u32>,
-    /// What the system calls this process, at most 15 bytes; absent when the id is not known or the process could not be
-    /// read.
+    /// The system's name of the process, at most 15 bytes; absent when unknown or unreadable.
     #[serde(default)]
     pub process_name: Option<String>,
-    /// What it answered to each version.
+    /// The supported and unsupported versions.
     pub versions: Vec<VersionRecord>,
-    /// What QoS it was seen to serve before the run, where that is less than it says; absent when it serves what it says.
-    /// Honest clients, Wills and faults keep to it.
+    /// The QoS that it served before the run, where it is lower than its CONNACK says; absent otherwise. Honest clients, Wills
+    /// and faults stay within it.
     #[serde(default)]
     pub qos_limit: Option<QosLimitRecord>,
-    /// What it published on `$SYS/broker/version`; absent when it published nothing there.
+    /// The value of `$SYS/broker/version`; absent when not published.
     pub sys_version: Option<String>,
-    /// What it published below `$SYS/broker` as a whole number, by Topic Name, at most 64 topics; empty when it publishes
-    /// nothing there or lets nobody subscribe.
+    /// Whole numbers published below `$SYS/broker`, by Topic Name, at most 64 topics; empty when none are published or the
+    /// subscription is refused.
     #[serde(default)]
     pub sys: BTreeMap<String, SysRecord>,
-    /// When it last published anything below `$SYS/broker`, numbers or not, in µs since the run's start: as old are the values of
-    /// `sys` at the most. Absent when it never did, and in records of earlier versions.
+    /// When it last published anything below `$SYS/broker`, in µs since the run's start; the values of `sys` are no older.
+    /// Absent when it never did, and in records of earlier versions.
     #[serde(default)]
     pub sys_last_heard_us: Option<u64>,
-    /// Connections of honest clients that ended while no restart was planned: those of the bystanders, and of the witness, which
-    /// is there in a run without bystanders, too.
+    /// Connections of honest clients (bystanders and witness) that ended while no restart was planned.
     #[serde(default)]
     pub honest_connections_lost: u64,
-    /// How its process ended during the run; absent when it did not or is not ours.
+    /// How its process ended during the run; absent when it did not, or for an external broker.
     pub exit: Option<String>,
 }
 
-/// One phase as it was.
+/// One phase.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PhaseRecord {
-    /// Which.
+    /// The phase.
     pub phase: Phase,
     /// When it began, in µs since the run's start.
     pub began_us: u64,
@@ -212,150 +208,147 @@ pub struct PhaseRecord {
     pub ended_us: u64,
 }
 
-/// What became of the Wills of one case.
+/// The fate of the Wills of one case.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct WillRecord {
-    /// Attempts that set a Will and waited for it; without those that the end of the run cut short.
+    /// Attempts that set a Will and waited for it; not those cut short by the end of the run.
     pub set: u64,
-    /// Attempts after which the standard wants it published.
+    /// Attempts after which the standard requires its publication.
     pub due: u64,
-    /// Of these, those for which the witness received the Will of the CONNECT that was accepted.
+    /// Of these, those for which the witness received the Will of the accepted CONNECT.
     pub due_and_seen: u64,
-    /// Attempts after which it was not due and came all the same.
+    /// Attempts with a received Will that was not due.
     pub not_due_and_seen: u64,
-    /// Attempts for which the Will of the CONNECT that was accepted came more than once.
+    /// Attempts for which the Will of the accepted CONNECT was received more than once.
     pub more_than_once: u64,
-    /// Attempts for which the Will of a later CONNECT came.
+    /// Attempts for which the Will of a later CONNECT was received.
     pub of_later_connect: u64,
-    /// Attempts for which a Will came before the attempt's own act, as that of a connection does which the broker ended
-    /// earlier. It counts nowhere else.
+    /// Attempts for which a Will was received before the attempt acted, for example when the broker ended the connection
+    /// earlier. Not counted elsewhere.
     #[serde(default)]
     pub seen_before: u64,
-    /// The shortest time that the witness waited for a Will that was due and did not come; absent when all
-    /// came.
+    /// The shortest time that the witness waited for a due Will in vain; absent when all were received.
     pub shortest_wait_of_unseen_us: Option<u64>,
-    /// Provoking byte handed to the kernel, until the witness received the Will of the CONNECT that was accepted.
+    /// From the provoking byte handed to the kernel until the witness received the Will of the accepted CONNECT.
     pub will_time: Percentiles,
 }
 
-/// When the attempts of a case reached what each of them is to reach, in µs from their due time on.
+/// When the attempts of a case reached a milestone, in µs from their due time on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MilestoneRecord {
-    /// Attempts that acted: all of these are to reach it.
+    /// Attempts that acted, all of which should reach it.
     pub of: u64,
     /// How many did.
     pub reached: u64,
-    /// When half of all had; absent when fewer did.
+    /// When half had; absent when fewer did.
     pub half_us: Option<u64>,
-    /// When 95 of a hundred had; absent when fewer did.
+    /// When 95 % had; absent when fewer did.
     pub percent_95_us: Option<u64>,
     /// When all had; absent when one did not.
     pub all_us: Option<u64>,
-    /// When the last of those that did had; absent when none did.
+    /// When the last one did; absent when none did.
     pub last_us: Option<u64>,
 }
 
-/// A planned outage: the run had the broker restarted.
+/// A planned restart of the broker.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OutageRecord {
-    /// When the restart was begun, in µs since the run's start.
+    /// When the restart began, in µs since the run's start.
     pub began_us: u64,
     /// When the broker accepted connections again; absent when it did not.
     pub ended_us: Option<u64>,
-    /// By which means, in words.
+    /// The means, as text.
     pub by: String,
 }
 
-/// A wave: all attempts of a case, which acted at one instant, when nothing was left of the wave before.
+/// A wave: all attempts of a case, acting at one instant after the previous wave was over.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct WaveRecord {
-    /// Which fault, variant and version.
+    /// The case.
     #[serde(flatten)]
     pub case: Case,
     /// When it acted, in µs since the run's start.
     pub began_us: u64,
-    /// When its last attempt had ended; absent when the run stopped before.
+    /// When its last attempt ended; absent when the run stopped before.
     pub ended_us: Option<u64>,
-    /// The outage that it began with; absent when none was planned.
+    /// The outage at its begin; absent when none was planned.
     pub outage: Option<OutageRecord>,
-    /// Messages of the bystanders that fell due in it.
+    /// Bystander messages due in it.
     pub bystander_messages_due: u64,
-    /// Due, until delivered, of those of them that were.
+    /// From due to delivered, for the delivered ones.
     pub bystander_response_time: Percentiles,
-    /// The broker's resident memory when it acted; absent when its process is not known.
+    /// The broker's resident memory when the wave acted; absent when its process is unknown.
     pub rss_bytes_before: Option<u64>,
-    /// The largest value seen in it, by samples once a second and at its end.
+    /// The largest sample, taken once a second and at its end.
     pub rss_bytes_max: Option<u64>,
 }
 
-/// What planned outages did to the bystanders.
+/// The effect of planned outages on the bystanders.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BystanderOutagesRecord {
     /// Planned outages.
     pub outages: u64,
     /// Connections that the bystanders lost in them; these are not among `connections_lost`.
     pub connections_lost: u64,
-    /// Connections that were there again (accepted, and for a subscriber subscribed).
+    /// Connections that were restored (accepted and, for a subscriber, subscribed).
     pub came_back: u64,
-    /// The longest that one was away, in µs; absent when none came back.
+    /// The longest absence, in µs; absent when none was restored.
     pub longest_away_us: Option<u64>,
 }
 
 /// Everything about one case.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CaseRecord {
-    /// Which fault, variant and version.
+    /// The case.
     #[serde(flatten)]
     pub case: Case,
     /// Attempts in the plan.
     pub planned: u64,
-    /// Attempts that were never begun: they could not be begun in time, or the run was stopped. Of a stopped run also those
-    /// that were under way and cut.
+    /// Attempts that never started: too late, or the run was stopped. In a stopped run also unfinished attempts.
     pub dropped: u64,
-    /// Attempts that were begun and ended.
+    /// Attempts that started and ended.
     pub finished: u64,
     /// Attempts by outcome.
     pub outcomes: BTreeMap<String, u64>,
-    /// Reactions by label, each one counted.
+    /// Reactions by label.
     pub reactions: BTreeMap<String, u64>,
-    /// Attempts by their whole sequence of reactions.
+    /// Attempts by their sequence of reactions.
     pub sequences: BTreeMap<String, u64>,
-    /// Attempts that received a DISCONNECT, by Reason Code; one that received two codes counts for each.
+    /// Attempts that received a DISCONNECT, by Reason Code; an attempt with two codes counts for each.
     pub disconnect_codes: BTreeMap<u8, u64>,
-    /// Attempts that received a CONNACK beyond the one that was due.
+    /// Attempts that received an extra CONNACK.
     pub attempts_with_second_connack: u64,
-    /// The attempts with the lowest numbers of each sequence, to be looked up in `attempts.ndjson`.
+    /// The first attempts with each sequence, to look up in `attempts.ndjson`.
     pub examples: BTreeMap<String, Vec<u64>>,
-    /// What only this fault knows about: counts by name and value.
+    /// Facts of this fault: counts by name and value.
     pub facts: BTreeMap<String, BTreeMap<String, u64>>,
-    /// What only this fault measures, over its attempts. A name ends in its unit (`_us`, `_bytes`, `_permille`); without
-    /// one it is a count.
+    /// Measures of this fault. A name ends in the unit (`_us`, `_bytes`, `_permille`); without one it is a count.
     pub measures: BTreeMap<String, Distribution>,
-    /// When the attempts reached what each of them is to reach, by name; empty when the fault has no such thing.
+    /// The milestones of this fault, by name; may be empty.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub milestones: BTreeMap<String, MilestoneRecord>,
-    /// What became of the attempts' own Application Messages, by QoS; empty when the fault sends none.
+    /// The fate of the attempts' own Application Messages, by QoS; empty when the fault sends none.
     pub messages: BTreeMap<u8, LedgerCounts>,
-    /// Why attempts did not act, with counts.
+    /// Reasons why attempts did not act, with counts.
     pub troubles: BTreeMap<String, u64>,
-    /// Provoking byte handed to the kernel, until the first reaction.
+    /// From the provoking byte handed to the kernel to the first reaction.
     pub reaction_time: Percentiles,
-    /// Provoking byte handed to the kernel, until the end of stream.
+    /// From the provoking byte handed to the kernel to the end of stream.
     pub time_to_close: Percentiles,
-    /// TCP handshake complete, until the CONNACK was complete.
+    /// From the complete TCP handshake to the complete CONNACK.
     pub connack_time: Percentiles,
     /// The Wills; absent when the case sets none.
     pub will: Option<WillRecord>,
 }
 
 impl CaseRecord {
-    /// How many attempts ended in `outcome`.
+    /// Number of attempts with this outcome.
     #[must_use]
     pub fn outcome(&self, outcome: Outcome) -> u64 {
         self.outcomes.get(outcome.name()).copied().unwrap_or(0)
     }
 
-    /// How many attempts had their connection ended by the broker.
+    /// Number of attempts whose connection the broker ended.
     #[must_use]
     pub fn ended(&self) -> u64 {
         self.outcome(Outcome::Closed) + self.outcome(Outcome::Reset)
@@ -365,34 +358,33 @@ impl CaseRecord {
 /// The bystanders in one phase.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BystanderPhaseRecord {
-    /// Which phase; a message belongs to the one in which it was due.
+    /// The phase; a message belongs to the one in which it was due.
     pub phase: Phase,
-    /// Due, until delivered: all QoS together.
+    /// From due to delivered: all QoS together.
     pub response_time: Percentiles,
-    /// Given to the publisher's client library, until delivered: all QoS together. Of the same messages as the response time,
-    /// and of none longer.
+    /// From given to the publisher's client library to delivered: all QoS together. For the same messages as the response time,
+    /// and never longer.
     pub service_time: Percentiles,
-    /// Written, until acknowledged: QoS 1 and 2 together.
+    /// From written to acknowledged: QoS 1 and 2 together.
     #[serde(default)]
     pub acknowledge_time: Percentiles,
-    /// What became of the messages, by QoS.
+    /// The fate of the messages, by QoS.
     pub by_qos: BTreeMap<u8, LedgerCounts>,
 }
 
-/// How the wait for messages that were still under way at the run's end came out.
+/// How the wait for messages in flight at the run's end finished.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Drain {
-    /// What became of every message was known before the time was up.
+    /// The fate of every message was known in time.
     Settled,
-    /// The time was up, and nothing had arrived any more for the last seconds of it.
+    /// The wait timed out, and nothing arrived in its last seconds.
     Quiet,
-    /// The time was up, and messages were still arriving: the broker is slow, and what had not arrived may have been on
-    /// its way.
+    /// The wait timed out while messages were still arriving: the broker is slow, and the missing ones may have been in flight.
     StillArriving,
 }
 
-/// Which message of the bystanders was not in order, or which ones.
+/// One or several irregular messages of the bystanders.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct IrregularityRecord {
     /// Number of the publisher-subscriber pair, from 0.
@@ -403,7 +395,7 @@ pub struct IrregularityRecord {
     pub phase: Phase,
     /// When it was due, in µs since the run's start.
     pub due_us: u64,
-    /// What was not in order.
+    /// The irregularity.
     #[serde(flatten)]
     pub irregularity: Irregularity,
 }
@@ -415,52 +407,50 @@ pub struct BystandersRecord {
     pub pairs: u64,
     /// Messages per second and pair.
     pub rate_per_pair: u64,
-    /// The version they speak.
+    /// Their MQTT version.
     pub version: String,
     /// Per measured phase.
     pub phases: Vec<BystanderPhaseRecord>,
-    /// Connections that they lost, with the reasons the client library gave.
+    /// Lost connections, by the reasons of the client library.
     pub connections_lost: BTreeMap<String, u64>,
-    /// What planned outages did to them; absent when none was planned.
+    /// The effect of planned outages; absent when none was planned.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub outages: Option<BystanderOutagesRecord>,
-    /// Which messages of the measured phases were not in order: at most 100 entries of each kind, of these the ones that
-    /// were due first.
+    /// Irregular messages of the measured phases: the first 100 entries of each kind, by due time.
     #[serde(default)]
     pub irregularities: Vec<IrregularityRecord>,
-    /// Messages (or, for what came more than once, copies) that were not in order and are not among these, by kind.
+    /// Unlisted irregular messages (or copies, for duplicates), by kind.
     #[serde(default)]
     pub irregularities_left_out: BTreeMap<IrregularityKind, u64>,
-    /// Pairs whose subscriber was granted, or served at, a lower QoS than it asked for.
+    /// Pairs whose subscriber was granted or served at a lower QoS than requested.
     #[serde(default)]
     pub pairs_below_qos: u64,
-    /// How the wait for what was still under way at the end came out; absent where it was not noted.
+    /// How the wait for messages in flight at the end finished; absent when not recorded.
     #[serde(default)]
     pub drain: Option<Drain>,
-    /// The limit that a response had to keep to count as recovered: three times the baseline's p99 (its maximum when there
-    /// are too few samples), and five milliseconds more than it at the least.
+    /// The response limit for recovery: three times the baseline's p99 (its maximum with too few samples), and at least five
+    /// milliseconds more.
     pub recovery_limit_us: Option<u64>,
-    /// End of the fault phase, until the first second in which 99 % of the messages kept that limit; absent
-    /// when they did not within the phase.
+    /// From the end of the fault phase to the first second in which 99 % of the messages kept that limit; absent without such a
+    /// second.
     pub recovery_time_us: Option<u64>,
 }
 
-/// A case that was left out.
+/// A skipped case.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LeftOutRecord {
     /// The case.
     pub case: Case,
-    /// Why, in words.
+    /// The reason, as text.
     pub why: String,
 }
 
 /// The witness.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct WitnessRecord {
-    /// Whether it received the proof messages sent to its topics before the fault phase and after it. Without,
-    /// its silence says nothing.
+    /// Whether it received the proof messages before and after the fault phase. Without, its silence proves nothing.
     pub proved: bool,
-    /// Messages that came when nobody waited for them any more.
+    /// Messages that arrived after the wait for them had ended.
     pub unexpected: u64,
 }
 
@@ -473,33 +463,32 @@ pub struct SlopeRecord {
     pub low: f64,
     /// Upper end of the interval.
     pub high: f64,
-    /// Samples that it rests on, at least 5.
+    /// Number of samples, at least 5.
     pub samples: u64,
 }
 
-/// A quantity of the broker's process over the run. The unit is in the name of the field that holds it; a value is
-/// absent when the process could not be read then, or the run did not get that far.
+/// A quantity of the broker's process over the run, with the unit in the name of its field. A value is absent when the process
+/// could not be read, or the run ended before.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct QuantityRecord {
     /// When the baseline ended and the fault phase began; for a load, before its first client connected.
     pub before_fault: Option<u64>,
-    /// The largest value seen in the fault phase, by samples once a second and at its begin and end; for a load, also before
-    /// its first client connected.
+    /// The largest sample in the fault phase, taken once a second and at its begin and end; for a load, also before its first
+    /// client connected.
     pub max: Option<u64>,
     /// When the fault phase ended.
     pub after_fault: Option<u64>,
     /// When the recovery ended, with the bystanders still connected.
     pub after_recovery: Option<u64>,
-    /// `after_recovery` less `before_fault`: what the fault left behind.
+    /// `after_recovery` minus `before_fault`.
     pub change: Option<i64>,
-    /// How it grew over the fault phase: once-a-second samples against the number of attempts that had ended by
-    /// then. Absent with fewer than 5 samples, or when no attempt ended between them. Samples that follow one
-    /// another are not independent (memory is taken and given back in steps, and keeps for a while what it has), so
-    /// the interval is optimistic: the true one is wider.
+    /// The growth over the fault phase: once-a-second samples against the number of finished attempts. Absent with fewer than 5
+    /// samples, or when no attempt ended between them. Successive samples are not independent (memory is allocated and freed
+    /// in steps), so the interval is optimistic: the true one is wider.
     pub per_1000_attempts: Option<SlopeRecord>,
 }
 
-/// What the run cost the broker's process. Of that process alone: what its child processes use does not count.
+/// Resources of the broker's process, excluding child processes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct BrokerResourcesRecord {
     /// Samples taken in the fault phase, one a second.
@@ -508,7 +497,7 @@ pub struct BrokerResourcesRecord {
     pub rss_bytes: QuantityRecord,
     /// Open file descriptors; all absent where `/proc/PID/fd` can't be read, as with another user's process.
     pub descriptors: QuantityRecord,
-    /// CPU time used while the clients of a load connected (and in its warm-up, beside bystanders); absent without a load.
+    /// CPU time used while a load's clients connected (and in its warm-up, with bystanders); absent without a load.
     #[serde(default)]
     pub cpu_us_connecting: Option<u64>,
     /// CPU time used in the baseline phase, in steps of the kernel's tick (mostly 10 ms).
@@ -517,111 +506,106 @@ pub struct BrokerResourcesRecord {
     pub cpu_us_fault_phase: Option<u64>,
 }
 
-/// A cause that the broker's log tells of attempts.
+/// A cause in the broker's log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LogCauseRecord {
     /// The cause, as `ungraceful explain --list` names it, such as `double-connect`.
     pub cause: String,
-    /// Attempts of which a line tells it. Where several lines tell of one attempt, the one that says most counts.
+    /// Attempts with this cause, by their most precise line.
     pub attempts: u64,
-    /// The first of them; `attempts.ndjson` tells the cause of each.
+    /// The first of them; `attempts.ndjson` has the cause of each.
     pub example_attempt: u64,
 }
 
-/// A phrase of the broker's log: lines that differ in nothing but numbers, ids, addresses and ClientIDs.
+/// A phrase of the broker's log: lines that differ only in numbers, ids, addresses and ClientIDs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LogPhraseRecord {
-    /// The line, with a placeholder such as `<client>` or `<n>` for what differs, and without its time. Text of the
-    /// broker: escape it before showing it.
+    /// The line without its time, with placeholders such as `<client>` or `<n>`. Text of the broker: escape it before showing
+    /// it.
     pub phrase: String,
-    /// Lines of this phrase.
+    /// Number of lines.
     pub lines: u64,
-    /// The first attempt that such a line named; absent when none did.
+    /// The first attempt named in such a line; absent without one.
     pub example_attempt: Option<u64>,
 }
 
 /// A line of `broker-log.ndjson`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BrokerLogLine {
-    /// When we read it, in µs since the run's start: at the most a tenth of a second after the broker wrote it.
+    /// When it was read, in µs since the run's start: at most a tenth of a second after the broker wrote it.
     pub at_us: u64,
-    /// What the broker wrote, at most 1,024 bytes of it. What is no UTF-8 is replaced; control characters are as they
-    /// came, so escape it before showing it.
+    /// The line, at most 1,024 bytes. Invalid UTF-8 is replaced; control characters are kept, so escape it before showing it.
     pub line: String,
-    /// The attempts whose ClientID, or that of a helper of theirs, is in the line as a word of its own; where none is, the
-    /// attempt of the connection that the line names, as an earlier line told it.
+    /// The attempts whose ClientID (or that of their helper) is a separate word in the line; otherwise the attempt of the
+    /// connection in the line, as known from an earlier line.
     pub attempts: Vec<u64>,
-    /// The cause that the line tells, as `ungraceful explain --list` names it; absent when it tells none that is known.
+    /// The cause in the line, as `ungraceful explain --list` names it; absent without a known one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<String>,
 }
 
-/// What the broker wrote into its log during the run. The lines are in `broker-log.ndjson`.
+/// The broker's log during the run. The lines are in `broker-log.ndjson`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BrokerLogRecord {
     /// The file.
     pub path: String,
     /// Lines in `broker-log.ndjson`.
     pub lines_kept: u64,
-    /// Lines read, and left out of it because of `--broker-log-max`, of which lines that name no attempt may take half.
-    /// They count in everything below.
+    /// Lines omitted from it because of `--broker-log-max`, of which lines without attempts may use half. They count below.
     pub lines_left_out: u64,
-    /// Lines that were longer than the 1,024 bytes that are kept of each.
+    /// Lines truncated to 1,024 bytes.
     pub lines_cut: u64,
     /// Lines that name the ClientID of an attempt, or its connection.
     pub lines_that_name_an_attempt: u64,
-    /// Attempts that were named by a line.
+    /// Attempts named in a line.
     pub attempts_named: u64,
-    /// What was appended and never read, because the broker wrote faster than we read.
+    /// Bytes that were never read, because the broker wrote too fast.
     pub bytes_unread: u64,
-    /// Times that the file was truncated, or that another took its place.
+    /// How often the file was truncated or replaced.
     pub begun_anew: u64,
-    /// Why it could not be read to its end; absent when it could.
+    /// Why it could not be read completely; absent when it could.
     pub trouble: Option<String>,
-    /// The most frequent phrases, at most 20, the most frequent first. Those that name no attempt are at most 10 of
-    /// them, unless there are fewer others.
+    /// The 20 most frequent phrases, most frequent first; at most 10 without attempts, unless there are fewer others.
     pub phrases: Vec<LogPhraseRecord>,
-    /// What the lines that name attempts say of their connections, as `ungraceful explain` reads them: the most frequent
-    /// first. Empty when no such line is of a known kind.
+    /// The causes in lines that name attempts, as found by `ungraceful explain`, most frequent first; may be empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub causes: Vec<LogCauseRecord>,
 }
 
-/// Whether the generator itself can be trusted.
+/// The reliability of the generator.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GeneratorRecord {
-    /// Due, until the generator got to it, over all measured phases.
+    /// From due until the generator handled it, over all measured phases.
     pub schedule_slip: Percentiles,
     /// How late the generator threads' own tick ran.
     pub loop_lag: Percentiles,
-    /// Whose clock the instants of attempts come from. All zero in a run without attempts.
+    /// The clocks of attempts' instants. All zero in a run without attempts.
     #[serde(default)]
     pub clock: ClockRecord,
-    /// CPU time that this process used from the baseline's begin to the recovery's end, in µs.
+    /// CPU time of this process from the baseline's begin to the recovery's end, in µs.
     pub cpu_us: Option<u64>,
-    /// Attempts that were begun late because all `--count` clients were busy.
+    /// Attempts that started late because all `--count` clients were busy.
     pub attempts_waited_for_a_client: u64,
-    /// What the broker sent and was dropped, so that memory stays bounded.
+    /// Received data that was discarded to limit memory.
     #[serde(default)]
     pub discarded: Discarded,
-    /// Why figures of this run are not to be relied on; empty when the generator kept up.
+    /// Why figures of this run are unreliable; empty when the generator kept up.
     pub bottlenecks: Vec<String>,
 }
 
-/// Whose clock the instants of attempts come from: the kernel stamps a segment as it leaves or arrives; where it does not,
-/// this program reads its clock, just before it writes and as it sees what arrived.
+/// The clocks of attempts' instants: the kernel stamps segments as they leave or arrive; otherwise this program reads its clock
+/// just before a write and after a read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ClockRecord {
     /// Sends and reads that the kernel stamped.
     pub kernel_stamped: u64,
     /// Sends and reads that this program stamped.
     pub program_stamped: u64,
-    /// Ends of connections (FIN, RST) that the kernel stamped. It takes the right to open packet sockets (CAP_NET_RAW).
+    /// Ends of connections (FIN, RST) that the kernel stamped, which needs packet sockets (CAP_NET_RAW).
     pub kernel_stamped_ends: u64,
     /// Ends of connections that this program stamped.
     pub program_stamped_ends: u64,
-    /// By how much this program saw what arrived later than the kernel stamped it: how late the instants are that this
-    /// program stamped.
+    /// How much later than the kernel's stamp this program saw data: the lateness of instants that it stamped itself.
     pub seen_late: Percentiles,
 }
 
@@ -630,36 +614,36 @@ pub struct ClockRecord {
 pub struct AttemptsRecord {
     /// In the plan.
     pub planned: u64,
-    /// Begun and ended.
+    /// Started and ended.
     pub finished: u64,
-    /// Never begun.
+    /// Never started.
     pub dropped: u64,
     /// Lines in `attempts.ndjson`.
     pub written: u64,
-    /// Ended, and left out of the file because of `--attempts-max`.
+    /// Ended, and omitted from the file because of `--attempts-max`.
     pub left_out: u64,
 }
 
 /// Counts and percentiles of one metric in one phase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MetricRecord {
-    /// What was timed.
+    /// The metric.
     pub metric: Metric,
-    /// In which phase.
+    /// The phase.
     pub phase: Phase,
     /// The distribution.
     #[serde(flatten)]
     pub percentiles: Percentiles,
 }
 
-/// Everything a run saw.
+/// The record of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Record {
     /// See [`FORMAT_VERSION`].
     pub format_version: u32,
     /// How complete it is.
     pub completeness: Completeness,
-    /// Why it is not complete, in words; absent when it is.
+    /// Why it is not complete; absent when it is.
     pub incomplete_because: Option<String>,
     /// The program that made it.
     pub tool: ToolRecord,
@@ -671,40 +655,39 @@ pub struct Record {
     pub seed: u64,
     /// The run's start in UTC (RFC 3339).
     pub started_utc: String,
-    /// From the run's start to its end.
+    /// The duration of the run.
     pub duration_us: u64,
     /// The machine.
     pub host: HostRecord,
     /// The broker.
     pub broker: BrokerRecord,
-    /// The phases as they were.
+    /// The phases.
     pub phases: Vec<PhaseRecord>,
     /// Attempts in numbers.
     pub attempts: AttemptsRecord,
     /// Every case.
     pub cases: Vec<CaseRecord>,
-    /// The cases that were left out, because the broker says that it does not do what they need; empty for most.
+    /// Cases skipped because the broker does not support what they need.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub cases_left_out: Vec<LeftOutRecord>,
-    /// The waves in which the cases acted, in order; empty when all cases took turns.
+    /// The waves of the cases, in order; empty when all cases took turns.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub waves: Vec<WaveRecord>,
     /// Reaction times of all cases together.
     pub reaction_time: Percentiles,
-    /// What faults measured, all cases together; by name as in each case.
+    /// The measures of all cases together, by name.
     #[serde(default)]
     pub measures: BTreeMap<String, Distribution>,
     /// The bystanders; absent when there were none.
     pub bystanders: Option<BystandersRecord>,
-    /// The witness; absent in a record that was cut short. One that could not subscribe is not proved.
+    /// The witness; absent in a record that was cut short.
     pub witness: Option<WitnessRecord>,
     /// The load; absent in a run that makes none.
     #[serde(default)]
     pub load: Option<LoadRecord>,
-    /// What the run cost the broker's process; absent when that is not known (`--broker-pid`).
+    /// Resources of the broker's process; absent when it is unknown (`--broker-pid`).
     pub broker_resources: Option<BrokerResourcesRecord>,
-    /// What the broker wrote into its log; absent when its log is not known (`--broker-log`), and in a record that was
-    /// cut short.
+    /// The broker's log; absent when it is unknown (`--broker-log`), and in a record that was cut short.
     pub broker_log: Option<BrokerLogRecord>,
     /// The generator.
     pub generator: GeneratorRecord,
@@ -714,7 +697,7 @@ pub struct Record {
     pub verdicts: Vec<Verdict>,
 }
 
-/// The JSON Schema of `run.json`, as it is published in `docs/reference`.
+/// The JSON Schema of `run.json`, published in `docs/reference`.
 #[must_use]
 pub fn json_schema() -> Value {
     schemars::schema_for!(Record).to_value()

@@ -1,11 +1,9 @@
-//! Numbers as people read them: times scaled with their unit, counts with thousands separators, ratios.
-//!
-//! Used wherever a person reads: evidence, messages, text, Markdown and the progress. JSON and CSV carry integer µs and
-//! don't come here.
+//! Numbers for people: times scaled with their unit, counts with thousands separators, ratios. JSON and CSV have integer µs
+//! instead.
 
 use std::time::Duration;
 
-/// A count with a comma between thousands: `1,234,567`.
+/// A count with thousands separators: `1,234,567`.
 #[must_use]
 pub fn count(number: u64) -> String {
     let digits = number.to_string();
@@ -19,7 +17,7 @@ pub fn count(number: u64) -> String {
     shown
 }
 
-/// A rate per second, as exact as it was given: `12,500/s`, `0.5/s`.
+/// A rate per second, exact to a thousandth: `12,500/s`, `0.5/s`.
 #[must_use]
 pub fn rate(per_second: f64) -> String {
     let whole = per_second.trunc();
@@ -35,8 +33,7 @@ pub fn rate(per_second: f64) -> String {
     shown + "/s"
 }
 
-/// A time given in µs, with three significant digits and its unit: `210 µs`, `1.23 ms`, `45.6 s`. From 1,000 s on to
-/// the second.
+/// A time in µs, with three significant digits and its unit: `210 µs`, `1.23 ms`, `45.6 s`. From 1,000 s on in whole seconds.
 #[must_use]
 pub fn time(us: u64) -> String {
     if us < 1_000 {
@@ -55,7 +52,7 @@ pub fn time(us: u64) -> String {
     }
 }
 
-/// A time that somebody set, as exact as it was set, to the µs: `0 s`, `700 ms`, `1.5 s`, `3,600 s`.
+/// A configured time, exact to the µs: `0 s`, `700 ms`, `1.5 s`, `3,600 s`.
 #[must_use]
 pub fn span(time: Duration) -> String {
     let us = micros(time);
@@ -69,8 +66,7 @@ pub fn span(time: Duration) -> String {
     format!("{}{fraction} {unit}", count(us / unit_us))
 }
 
-/// How many times `base_us` a time is, such as `×1.3`; absent when they are within 10 % of each other, or when there
-/// is nothing to compare with.
+/// The ratio of a time to `base_us`, such as `×1.3`; absent when they are within 10 % of each other, or for a zero base.
 #[must_use]
 pub fn ratio(us: u64, base_us: u64) -> Option<String> {
     let tenths = us.saturating_mul(10).saturating_add(base_us / 2).checked_div(base_us)?;
@@ -88,7 +84,7 @@ pub fn bytes(bytes: u64) -> String {
     if bytes < 1_024 {
         return format!("{bytes} B");
     }
-    // The largest unit of which there is at least one.
+    // The largest unit that fits at least once.
     let power = usize::try_from(bytes.ilog2() / 10).unwrap_or(1).min(UNITS.len());
     let unit_bytes = 1_u64 << (10 * power);
     let hundredths = u128::from(bytes) * 100 / u128::from(unit_bytes);
@@ -101,7 +97,7 @@ pub fn bytes(bytes: u64) -> String {
     format!("{number} {}", UNITS[power - 1])
 }
 
-/// `1 case`, `2 cases`: a count with its noun, which forms its plural by an `s`.
+/// `1 case`, `2 cases`: a count with its noun, whose plural ends in `s`.
 #[must_use]
 pub fn counted(number: u64, noun: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
@@ -118,7 +114,7 @@ pub fn listed(items: &[String]) -> String {
     }
 }
 
-/// A duration in whole microseconds; what does not fit (584,000 years) is cut to the maximum.
+/// A duration in whole microseconds; saturates at 584,000 years.
 #[must_use]
 pub fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
@@ -138,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_has_three_significant_digits_and_the_unit_that_fits() {
+    fn a_time_has_three_digits_and_a_fitting_unit() {
         let shown = [0, 1, 999, 1_000, 1_234, 12_345, 123_456].map(time);
         assert_eq!(shown, ["0 µs", "1 µs", "999 µs", "1.00 ms", "1.23 ms", "12.3 ms", "123 ms"]);
         let shown = [1_000_000, 1_234_567, 12_345_678, 123_456_789, 3_599_600_000].map(time);
@@ -146,14 +142,14 @@ mod tests {
     }
 
     #[test]
-    fn a_time_that_rounds_up_to_the_next_unit_is_shown_in_that_unit() {
+    fn a_time_that_rounds_up_changes_its_unit() {
         let shown = [999_499, 999_500, 999_999, 9_999, 99_950].map(time);
         assert_eq!(shown, ["999 ms", "1.00 s", "1.00 s", "10.0 ms", "100 ms"]);
         assert!(time(u64::MAX).ends_with(" s"));
     }
 
     #[test]
-    fn a_time_that_was_set_is_told_as_it_was_set() {
+    fn a_configured_time_is_shown_exactly() {
         let shown = [0, 1, 999, 1_000, 1_500, 700_000, 999_999].map(|us| span(Duration::from_micros(us)));
         assert_eq!(shown, ["0 s", "1 µs", "999 µs", "1 ms", "1.5 ms", "700 ms", "999.999 ms"]);
         let shown =
@@ -162,13 +158,13 @@ mod tests {
     }
 
     #[test]
-    fn bytes_have_three_significant_digits_and_the_unit_that_fits() {
+    fn bytes_have_three_digits_and_a_fitting_unit() {
         let shown = [0, 1_023, 1_024, 4_299_161, 55_555_555, 1_048_575, u64::MAX].map(bytes);
         assert_eq!(shown, ["0 B", "1023 B", "1.00 KiB", "4.09 MiB", "52.9 MiB", "1,023 KiB", "16,383 PiB"]);
     }
 
     #[test]
-    fn a_ratio_is_told_when_it_differs_by_more_than_a_tenth() {
+    fn a_ratio_is_shown_when_it_differs_by_more_than_a_tenth() {
         assert_eq!(ratio(130, 100).as_deref(), Some("×1.3"));
         assert_eq!(ratio(50, 100).as_deref(), Some("×0.5"));
         assert_eq!(ratio(123_456, 100).as_deref(), Some("×1,234"));

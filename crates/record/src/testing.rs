@@ -1,5 +1,5 @@
-//! What the tests of several crates share: records to judge, to which a test adds the one thing it is about, and assertions
-//! about verdicts. Only for tests, which switch it on with the feature `testing`.
+//! Shared by the tests of several crates: records to which a test adds the one thing it is about, and assertions about
+//! verdicts, which panic when they fail. Only for tests, which enable the feature `testing`.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -14,7 +14,7 @@ use crate::run::{
 };
 use crate::verdict::{Conclusion, Force, Verdict};
 
-/// A run that was complete and saw nothing at all.
+/// A complete run without any observation.
 #[must_use]
 pub fn empty_record() -> Record {
     let broker = BrokerRecord {
@@ -38,7 +38,7 @@ pub fn empty_record() -> Record {
     }
 }
 
-/// A case of which these many attempts ended in each outcome, and nothing more is known.
+/// A case with these numbers of attempts per outcome and nothing else.
 #[must_use]
 pub fn case(fault: &str, variant: &str, version: &str, outcomes: &[(Outcome, u64)]) -> CaseRecord {
     let finished = outcomes.iter().map(|(_, count)| count).sum();
@@ -51,11 +51,7 @@ pub fn case(fault: &str, variant: &str, version: &str, outcomes: &[(Outcome, u64
     }
 }
 
-/// Has so many attempts of the case have this value for the fact.
-///
-/// # Panics
-///
-/// Panics when the fact has no such value.
+/// Sets the number of attempts with this value for the fact. Panics on an invalid value.
 #[track_caller]
 pub fn with_fact<V: FromStr>(case: &mut CaseRecord, fact: FactOf<V>, value: impl Display, attempts: u64) {
     let value = value.to_string();
@@ -63,21 +59,21 @@ pub fn with_fact<V: FromStr>(case: &mut CaseRecord, fact: FactOf<V>, value: impl
     case.facts.entry(fact.name().to_owned()).or_default().insert(value, attempts);
 }
 
-/// The value that the attempt has for the fact; absent when it has none that is one of its values.
+/// The attempt's value for the fact; absent without a valid one.
 #[must_use]
 pub fn fact_of<V: FromStr>(attempt: &Attempt, fact: FactOf<V>) -> Option<V> {
     attempt.facts.get(fact.name())?.to_string().parse().ok()
 }
 
-/// What the attempt measured.
+/// The attempt's value for the measure.
 #[must_use]
 pub fn measure_of(attempt: &Attempt, measure: Measure) -> Option<u64> {
     attempt.measures.get(&measure.to_string()).copied()
 }
 
-/// Facts by the text that stands in files, as their readers know them.
+/// Facts by their text in files.
 pub trait FactsByText {
-    /// How many attempts had `value` for the fact `name`.
+    /// Number of attempts with `value` for the fact `name`.
     fn fact(&self, name: &str, value: &str) -> u64;
 }
 
@@ -87,7 +83,7 @@ impl FactsByText for CaseRecord {
     }
 }
 
-/// One pair of bystanders that speaks `version` and lost so many connections, each by FIN.
+/// One pair of bystanders on `version` that lost this many connections by FIN.
 #[must_use]
 pub fn bystanders_that_lost_connections(version: &str, count: u64) -> BystandersRecord {
     BystandersRecord {
@@ -99,51 +95,32 @@ pub fn bystanders_that_lost_connections(version: &str, count: u64) -> Bystanders
     }
 }
 
-/// Whether every item is so. Unlike [`Iterator::all`], nothing is never so.
-///
-/// # Panics
-///
-/// Panics when there are no items: an assertion about none of them would pass whatever was seen.
+/// Like [`Iterator::all`], but panics without items: the assertion would pass whatever was observed.
 #[track_caller]
-pub fn every<I: IntoIterator>(items: I, is_so: impl FnMut(I::Item) -> bool) -> bool {
+pub fn every<I: IntoIterator>(items: I, condition: impl FnMut(I::Item) -> bool) -> bool {
     let mut items = items.into_iter().peekable();
     assert!(items.peek().is_some(), "there is nothing to assert anything about");
-    items.all(is_so)
+    items.all(condition)
 }
 
-/// Waits until something is so.
-///
-/// # Panics
-///
-/// Panics after a minute, far above what any test takes, and names what it waited for.
+/// Waits until the condition holds. Panics after a minute, far longer than any test takes.
 #[track_caller]
-pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
     const BETWEEN: Duration = Duration::from_millis(5);
-    let is_so_in_time = (0..12_000).any(|_| {
-        let is_so = is_so();
-        if !is_so {
-            std::thread::sleep(BETWEEN);
-        }
-        is_so
-    });
-    assert!(is_so_in_time, "waited a minute in vain until {what}");
+    let pause = || {
+        std::thread::sleep(BETWEEN);
+        false
+    };
+    assert!((0..12_000).any(|_| condition() || pause()), "waited a minute in vain until {what}");
 }
 
 /// The claim holds, without a note.
-///
-/// # Panics
-///
-/// Panics when the verdict is another one.
 #[track_caller]
 pub fn assert_holds(verdict: &Verdict) {
     assert_eq!((verdict.conclusion, &verdict.differs), (Conclusion::Holds, &None), "{verdict:?}");
 }
 
 /// The claim holds without a note, by a rule of this force and with this citation.
-///
-/// # Panics
-///
-/// Panics when the verdict is another one.
 #[track_caller]
 pub fn assert_holds_by(verdict: &Verdict, force: Force, citation: Option<&str>) {
     assert_holds(verdict);
@@ -151,10 +128,6 @@ pub fn assert_holds_by(verdict: &Verdict, force: Force, citation: Option<&str>) 
 }
 
 /// The claim holds, with exactly this note.
-///
-/// # Panics
-///
-/// Panics when the verdict is another one.
 #[track_caller]
 pub fn assert_differs(verdict: &Verdict, note: &str) {
     assert_eq!(
@@ -165,10 +138,6 @@ pub fn assert_differs(verdict: &Verdict, note: &str) {
 }
 
 /// The claim holds, with a note that contains these words.
-///
-/// # Panics
-///
-/// Panics when the verdict is another one.
 #[track_caller]
 pub fn assert_note_contains(verdict: &Verdict, words: &str) {
     assert_eq!(verdict.conclusion, Conclusion::Holds, "{verdict:?}");
@@ -176,21 +145,13 @@ pub fn assert_note_contains(verdict: &Verdict, words: &str) {
 }
 
 /// Nothing is concluded, and the evidence contains the reason.
-///
-/// # Panics
-///
-/// Panics when the verdict is another one.
 #[track_caller]
 pub fn assert_inconclusive(verdict: &Verdict, why: &str) {
     assert_eq!((verdict.conclusion, &verdict.differs), (Conclusion::Inconclusive, &None), "{verdict:?}");
     assert!(verdict.evidence.contains(why), "{verdict:?}");
 }
 
-/// What this citation demands is violated: a numbered statement, or else prose that no statement has a number for.
-///
-/// # Panics
-///
-/// Panics when the verdict is another one.
+/// The rule of this citation is violated: a numbered statement, or else prose.
 #[track_caller]
 pub fn assert_violated(verdict: &Verdict, citation: &str) {
     let force = if citation.contains('[') { Force::Must } else { Force::Prose };
@@ -201,7 +162,7 @@ pub fn assert_violated(verdict: &Verdict, citation: &str) {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn every_one_of_some_may_be_so_and_every_one_of_none_is_refused() {
+    fn every_rejects_an_empty_list() {
         assert!(super::every([1, 2], |number| number > 0));
         assert!(!super::every([1, 0], |number| number > 0));
         assert!(std::panic::catch_unwind(|| super::every([0; 0], |_| true)).is_err());

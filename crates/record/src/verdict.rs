@@ -1,33 +1,33 @@
-//! Verdicts: what a check concludes from a record, on which statement of the standard it rests, and the
-//! evidence. A claim holds only by samples that could have failed it: over none it is inconclusive, whatever the caller says.
+//! Verdicts: the conclusion of a check, its statement of the standard, and the evidence. Without samples that could have
+//! failed it, a claim is always inconclusive.
 
 use std::num::NonZeroU64;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::attempt::Case;
 use crate::check::Check;
 use crate::exit::Exit;
 use crate::run::{Completeness, Record};
 
-/// What a check concludes.
+/// The conclusion of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Conclusion {
     /// The claim holds.
     Holds,
-    /// A numbered MUST or a threshold of the user's is broken.
+    /// A numbered MUST or a threshold of the user is violated.
     Violated,
     /// Nothing can be concluded.
     Inconclusive,
 }
 
-/// How strongly the standard, or the user, demands what a check claims.
+/// How strongly the standard or the user demands a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Force {
-    /// A numbered MUST: the only force that can be violated by a broker.
+    /// A numbered MUST: the only force that a broker can violate.
     Must,
     /// A SHOULD.
     Should,
@@ -41,34 +41,45 @@ pub enum Force {
     Threshold,
 }
 
-/// One verdict. Made of a [`Finding`](crate::check::Finding), so that none holds over nothing.
+/// Reads the name of a check, also in older records.
+fn current_check<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    Ok(match name.strip_prefix("tells_") {
+        Some("session_present_truly") => "reports_session_present_correctly".to_owned(),
+        Some(what) => format!("reports_{what}"),
+        None => name,
+    })
+}
+
+/// One verdict, made from a [`Finding`](crate::check::Finding), so that none holds without samples.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct Verdict {
     /// The check, a claim in snake case such as `closes_on_second_connect`.
+    #[serde(deserialize_with = "current_check")]
     pub check: String,
-    /// The case that was judged; absent for the run as a whole.
+    /// The judged case; absent for the run as a whole.
     pub case: Option<Case>,
-    /// What is concluded.
+    /// The conclusion.
     pub conclusion: Conclusion,
-    /// A deviation from what the standard merely allows or tells: a note beside `holds`.
+    /// A deviation from what the standard only allows or describes: a note beside `holds`.
     pub differs: Option<String>,
-    /// Version and statement, such as `MQTT 5.0 [MQTT-3.1.0-2]`; absent where no numbered statement carries it.
+    /// Version and statement, such as `MQTT 5.0 [MQTT-3.1.0-2]`; absent without a numbered statement.
     pub citation: Option<String>,
-    /// How strongly it is demanded.
+    /// The force of the claim.
     pub force: Force,
-    /// How many samples (attempts, messages, connections) the claim was judged by, each of which could have failed it;
-    /// absent unless it holds, and in older records.
+    /// Number of samples (attempts, messages, connections) that could have failed the claim; absent unless it holds, and in
+    /// older records.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub samples: Option<NonZeroU64>,
-    /// What was seen, in one sentence with its numbers.
+    /// The evidence in one sentence with its numbers.
     pub evidence: String,
     /// Attempts to look up in `attempts.ndjson`.
     pub examples: Vec<u64>,
 }
 
 impl Verdict {
-    /// Names the case that was judged.
+    /// Sets the judged case.
     #[must_use]
     pub fn on(mut self, case: &Case) -> Self {
         self.case = Some(case.clone());
@@ -76,12 +87,12 @@ impl Verdict {
     }
 }
 
-/// Judges a record by the checks of its tool and those of every run. Replaces the verdicts it had.
+/// Judges a record by these checks. Replaces its verdicts.
 pub fn judge(record: &mut Record, checks: &[Check]) {
     record.verdicts = checks.iter().flat_map(|check| check.verdicts(record)).collect();
 }
 
-/// The exit code that a judged record comes to.
+/// The exit code of a judged record.
 #[must_use]
 pub fn exit_of(record: &Record) -> Exit {
     let has = |conclusion| record.verdicts.iter().any(|verdict| verdict.conclusion == conclusion);
@@ -95,5 +106,28 @@ pub fn exit_of(record: &Record) -> Exit {
             Exit::Inconclusive
         }
         Completeness::Complete => Exit::Holds,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Verdict;
+
+    #[test]
+    fn an_older_record_has_the_current_names_of_faults_and_checks() {
+        for (check, current) in [
+            ("tells_session_present_truly", "reports_session_present_correctly"),
+            ("tells_the_reason", "reports_the_reason"),
+            ("publishes_the_will", "publishes_the_will"),
+        ] {
+            let verdict = serde_json::json!({
+                "check": check,
+                "case": { "fault": "takeover-storm", "variant": "clean", "version": "5.0" },
+                "conclusion": "holds", "differs": null, "citation": null, "force": "prose",
+                "evidence": "", "examples": [],
+            });
+            let read: Verdict = serde_json::from_value(verdict).unwrap();
+            assert_eq!((&*read.check, &*read.case.unwrap().fault), (current, "storm"));
+        }
     }
 }

@@ -1,12 +1,12 @@
-//! Enums that are written as words: variants of a fault, values of its facts, and other choices of a few names.
+//! Enums with names: variants of a fault, values of facts, and other choices.
 
-/// Declares an enum of which each value has a name, used on the command line, in files and in reports. It brings `ALL`, in the
-/// order of declaration, `name`, `Display`, `FromStr` (which lists the names when it refuses), a `Default`, which is the first
-/// one, and can be the value of a [`Fact`](crate::attempt::Fact).
+/// Declares an enum with a name for each value, used on the command line, in files and in reports. Provides `ALL` in the order
+/// of declaration, `name`, `Display`, `FromStr` (whose error lists the names), `Default` (the first value), and a conversion
+/// to [`Fact`](crate::attempt::Fact).
 ///
 /// ```
 /// ungraceful_record::words! {
-///     /// What becomes of a Will.
+///     /// The fate of a Will.
 ///     pub enum Fate: "fate" {
 ///         /// It is published.
 ///         Published = "published",
@@ -19,12 +19,11 @@
 /// assert_eq!("lost".parse::<Fate>().unwrap_err(), r#"unknown fate "lost"; choose from published, withheld"#);
 /// ```
 ///
-/// Of some facts not every value has a name. The values after `else` hold the rest of the text behind what they begin with,
-/// which may be nothing. Of such an enum there is no list, and no name.
+/// The values after `else` hold free text behind a prefix. Such an enum has no `ALL` and no `name`.
 ///
 /// ```
 /// ungraceful_record::words! {
-///     /// What became of a client.
+///     /// The fate of a client.
 ///     pub enum Became {
 ///         /// It was served.
 ///         Served = "served",

@@ -1,29 +1,28 @@
-//! The list of faults, for people and for programs.
+//! The list of faults, for people and programs.
 
 use serde::Serialize;
 use ungraceful_mqtt::statement::Statement;
 
 use crate::document::{Block, Column, Document, Table, cell};
-use crate::{Context, Format, escape, markdown, text};
+use crate::{Context, Format, escape, markdown, per_case, text};
 
 /// One fault that a tool can provoke.
 #[derive(Clone, Debug)]
 pub struct Entry {
-    /// Its id, as records have it.
+    /// Its id in records.
     pub fault: String,
-    /// What it finds out, in one line.
+    /// The question that it answers, in one line.
     pub about: &'static str,
     /// The command that provokes it.
     pub command: String,
-    /// Its variants, in the order in which they are run.
+    /// Its variants, in the order of the run.
     pub variants: Vec<String>,
-    /// The versions that its clients speak.
+    /// The MQTT versions of its clients.
     pub versions: Vec<String>,
-    /// The numbered statements by which it can accuse a broker, beside those that every run judges by; empty when whatever
-    /// a broker does here is no breach of one.
+    /// The numbered statements that it checks, in addition to those of every run; empty when it can't violate any.
     pub statements: Vec<Statement>,
-    /// Version and section of a rule that has no number, by which it can accuse a broker that does not serve a client who
-    /// keeps it; absent for most.
+    /// Version and section of an unnumbered rule: a broker that does not serve a client that keeps it is a violation. Absent
+    /// for most.
     pub without_number: Option<String>,
 }
 
@@ -52,16 +51,16 @@ fn compose(entries: &[Entry]) -> Document {
     });
     let table = Table { columns: columns.map(Column::words).into(), rows: rows.collect(), keys: 1 };
     let mut document = Document::default();
-    document.push(Block::Title("Faults, and the commands that provoke them".to_owned()));
+    document.push(Block::Title("Faults and the commands that provoke them".to_owned()));
     document.push(Block::Table(table));
     document.line(
-        "Beside these, every run judges what became of the bystanders' messages, and itself. What the standard only tells or \
-         allows is told as a difference and accuses nobody.",
+        "In addition, every run checks the delivery of the bystanders' messages, and itself. Deviations from what the \
+         standard only describes or allows are reported as differences, never as violations.",
     );
     document
 }
 
-/// The statements, a line for each version.
+/// The statements, one line per version.
 fn cited(entry: &Entry) -> Vec<String> {
     let mut lines: Vec<(String, Vec<&str>)> = Vec::new();
     for statement in &entry.statements {
@@ -73,9 +72,10 @@ fn cited(entry: &Entry) -> Vec<String> {
     }
     let mut cell_lines: Vec<String> =
         lines.into_iter().map(|(version, ids)| format!("{version}: [{}]", ids.join("] ["))).collect();
-    cell_lines.extend(entry.without_number.as_ref().map(|section| format!("{section}, which has no number")));
+    cell_lines
+        .extend(entry.without_number.as_ref().map(|section| format!("{section} (no numbered statement)")));
     if cell_lines.is_empty() {
-        return cell("nothing: it is told what the broker did");
+        return cell("none (informational)");
     }
     cell_lines
 }
@@ -119,29 +119,20 @@ fn json(entries: &[Entry]) -> String {
             section: entry.without_number.as_deref(),
         })
         .collect();
-    let written = serde_json::to_string_pretty(&entries).expect("a list of texts is JSON");
-    escape::json(&written) + "\n"
+    escape::to_json(&entries)
 }
 
 fn csv(entries: &[Entry]) -> String {
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    let mut write =
-        |cells: [&str; 6]| writer.write_record(cells).expect("memory takes every write of equal length");
-    write(["fault", "about", "command", "mqtt_versions", "variants", "statements"]);
-    for entry in entries {
+    let header = ["fault", "about", "command", "mqtt_versions", "variants", "statements"];
+    let rows = entries.iter().map(|entry| {
         let numbered = entry.statements.iter().map(ToString::to_string);
         let statements: Vec<String> = numbered.chain(entry.without_number.clone()).collect();
-        write([
-            &entry.fault,
-            entry.about,
-            &entry.command,
-            &entry.versions.join(" "),
-            &entry.variants.join(" "),
-            &statements.join(", "),
-        ]);
-    }
-    let written = writer.into_inner().expect("memory takes every write");
-    String::from_utf8(written).expect("every cell was a string")
+        let (versions, variants) = (entry.versions.join(" "), entry.variants.join(" "));
+        [&entry.fault, entry.about, &entry.command, &versions, &variants, &statements.join(", ")]
+            .map(str::to_owned)
+    });
+    let rows: Vec<[String; 6]> = std::iter::once(header.map(str::to_owned)).chain(rows).collect();
+    per_case::write_rows(rows.iter().map(|row| row.iter().map(String::as_str).collect()))
 }
 
 #[cfg(test)]
@@ -171,16 +162,16 @@ mod tests {
     }
 
     #[test]
-    fn statements_stand_with_their_version_and_a_fault_without_any_says_so() {
+    fn statements_have_their_version_and_may_be_none() {
         let text = render_catalogue(&entries(), Format::Text, &Context::default());
         assert!(text.contains("5.0: [MQTT-3.1.0-2] [MQTT-3.2.0-2]"), "{text}");
         assert!(text.contains("3.1.1: [MQTT-3.1.0-2]"), "{text}");
-        assert!(text.contains("MQTT 5.0 §4.9, which has no number"), "{text}");
-        assert!(text.contains("nothing: it is told what the broker did"), "{text}");
+        assert!(text.contains("MQTT 5.0 §4.9 (no numbered statement)"), "{text}");
+        assert!(text.contains("none (informational)"), "{text}");
     }
 
     #[test]
-    fn programs_get_the_same() {
+    fn json_and_csv_have_the_same_content() {
         let json = render_catalogue(&entries(), Format::Json, &Context::default());
         let json: serde_json::Value = serde_json::from_str(&json).unwrap();
         assert_eq!(json[0]["statements"][2]["version"], "3.1.1");

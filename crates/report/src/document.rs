@@ -1,7 +1,8 @@
-//! What a report says, before it is written as text or as Markdown: one content, so that both say the same.
+//! The content of a report, shared by the text and the Markdown writer.
 //!
-//! Texts here are not escaped yet; each writer escapes every text that it writes.
+//! Texts are not escaped here; each writer escapes every text that it writes.
 
+use ungraceful_record::exit::Exit;
 use ungraceful_record::verdict::{Conclusion, Verdict};
 
 /// A report, block by block.
@@ -10,24 +11,28 @@ pub(crate) struct Document {
     pub(crate) blocks: Vec<Block>,
 }
 
-/// A piece of a report.
+/// A block of a report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Block {
     /// The first line.
     Title(String),
-    /// Something that nobody may overlook.
-    Alarm { word: String, text: String },
+    /// Something that must not be overlooked.
+    Alarm {
+        word: String,
+        text: String,
+    },
     /// A plain line.
     Line(String),
     /// A line with a label before it.
-    Labelled { label: &'static str, text: String },
-    /// Begins a part of the report.
+    Labelled {
+        label: &'static str,
+        text: String,
+    },
+    /// A section heading.
     Heading(String),
-    /// A table.
     Table(Table),
-    /// A finding.
     Finding(Finding),
-    /// The line that the report ends with.
+    /// The last line.
     Ending(String),
 }
 
@@ -36,25 +41,25 @@ pub(crate) enum Block {
 pub(crate) struct Table {
     pub(crate) columns: Vec<Column>,
     pub(crate) rows: Vec<Vec<Cell>>,
-    /// How many of the first columns say what a row is about.
+    /// How many of the first columns identify a row.
     pub(crate) keys: usize,
 }
 
 /// A column of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Column {
-    /// What this column and its neighbours of the same group show a part of; empty for a column by itself.
+    /// The heading above neighbouring columns of the same group; empty for a single column.
     pub(crate) group: &'static str,
     pub(crate) name: String,
     pub(crate) kind: ColumnKind,
 }
 
-/// What a column holds.
+/// The content of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ColumnKind {
-    /// Words, which may be wrapped.
+    /// May be wrapped.
     Words,
-    /// Numbers, which are never broken, and stand to the right.
+    /// Never wrapped, and aligned to the right.
     Numbers,
 }
 
@@ -85,7 +90,7 @@ pub(crate) fn cell(text: impl Into<String>) -> Cell {
     vec![text.into()]
 }
 
-/// A finding: one claim, and what was seen of it in one or several cases.
+/// A finding: one claim, and what one or several cases showed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Finding {
     pub(crate) class: Class,
@@ -94,42 +99,32 @@ pub(crate) struct Finding {
     pub(crate) points: Vec<Point>,
 }
 
-/// What was seen in one case, or in several alike.
+/// The evidence of one case, or of several alike.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Point {
     pub(crate) text: String,
-    /// The command that shows it again, already quoted for a shell.
+    /// The command that reproduces it, quoted for a shell.
     pub(crate) command: Option<String>,
 }
 
-/// The classes of findings, the worst first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Class {
-    Violated,
-    Differs,
-    Inconclusive,
-    Holds,
+ungraceful_record::words! {
+    /// The classes of findings, worst first.
+    pub(crate) enum Class: "class" {
+        Violated = "VIOLATED",
+        Differs = "differs",
+        Inconclusive = "inconclusive",
+        Holds = "holds",
+    }
 }
 
 impl Class {
-    pub(crate) const ALL: [Self; 4] = [Self::Violated, Self::Differs, Self::Inconclusive, Self::Holds];
-
-    /// The class that a verdict is shown in: a deviation from what is merely allowed holds, and is told all the same.
+    /// The class of a verdict; one that holds with a note differs.
     pub(crate) const fn of(verdict: &Verdict) -> Self {
         match verdict.conclusion {
             Conclusion::Violated => Self::Violated,
             Conclusion::Inconclusive => Self::Inconclusive,
             Conclusion::Holds if verdict.differs.is_some() => Self::Differs,
             Conclusion::Holds => Self::Holds,
-        }
-    }
-
-    pub(crate) const fn word(self) -> &'static str {
-        match self {
-            Self::Violated => "VIOLATED",
-            Self::Differs => "differs",
-            Self::Inconclusive => "inconclusive",
-            Self::Holds => "holds",
         }
     }
 }
@@ -149,6 +144,10 @@ impl Document {
 
     pub(crate) fn alarm(&mut self, word: impl Into<String>, text: impl Into<String>) {
         self.push(Block::Alarm { word: word.into(), text: text.into() });
+    }
+
+    pub(crate) fn ending(&mut self, exit: Exit) {
+        self.push(Block::Ending(format!("Exit {}: {}", exit.code(), exit.meaning())));
     }
 
     pub(crate) fn heading(&mut self, text: impl Into<String>) {

@@ -1,13 +1,11 @@
-//! Hostile text made harmless: Reason Strings, ClientIDs, names and error messages come from a broker or a user,
-//! and may hold what steers a terminal, a Markdown page or the reader's eye.
-//!
-//! Used by every writer of this crate, and by the progress. Quoting for a shell is in `shell`.
+//! Makes hostile text harmless: Reason Strings, ClientIDs, names and error messages come from a broker or a user and may
+//! contain control sequences, Markdown or deceptive characters. Quoting for a shell is in `shell`.
 
-/// `text` with every character that does not show as itself written as an escape, such as `\n` or `\u{1b}`: control
-/// characters, line ends, text direction marks, invisible and combining characters.
-///
-/// A backslash stays as it is, so that a shell command within `text` still works; an escape can therefore be
-/// imitated, which harms nobody.
+use serde::Serialize;
+
+/// `text` with unprintable characters escaped, such as `\n` or `\u{1b}`: control characters, line ends, text direction
+/// marks, invisible and combining characters. A backslash stays, so that a shell command in `text` still works; imitated
+/// escapes are harmless.
 #[must_use]
 pub fn plain(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
@@ -21,8 +19,7 @@ pub fn plain(text: &str) -> String {
     shown
 }
 
-/// `text` as [`plain`], and harmless within a Markdown line or table cell: neither HTML nor a link, an emphasis or
-/// the end of a cell.
+/// Like [`plain`], and harmless within a Markdown line or table cell: no HTML, link, emphasis or end of a cell.
 #[must_use]
 pub fn markdown(text: &str) -> String {
     let text = plain(text);
@@ -35,10 +32,10 @@ pub fn markdown(text: &str) -> String {
             '<' => shown.push_str("&lt;"),
             '>' => shown.push_str("&gt;"),
             '&' => shown.push_str("&amp;"),
-            // An underscore within a word, as in the name of a check, is no emphasis.
+            // An underscore within a word is no emphasis.
             '_' if before.is_alphanumeric() && after.is_alphanumeric() => shown.push('_'),
             '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '~' | '#' | '$' => shown.extend(['\\', character]),
-            // No address becomes a link, and no word a mention of somebody.
+            // Prevents links and mentions.
             '@' => shown.push_str("@<!-- -->"),
             ':' if after == '/' => shown.push_str(":<!-- -->"),
             _ => shown.push(character),
@@ -48,14 +45,13 @@ pub fn markdown(text: &str) -> String {
     shown
 }
 
-/// JSON as it was written, with the characters that JSON itself would let through written as `\u` escapes: DEL, the
-/// C1 control characters (one of which begins escape sequences), text direction marks and the like. A reader of
-/// the JSON gets the same strings.
+/// JSON with `\u` escapes for unprintable characters that JSON allows: DEL, C1 control characters (one of which begins
+/// escape sequences), text direction marks and the like. Readers get the same strings.
 #[must_use]
 pub fn json(written: &str) -> String {
     let mut shown = String::with_capacity(written.len());
     for character in written.chars() {
-        // Outside its strings JSON is ASCII and line ends.
+        // Outside of strings JSON is ASCII and line ends.
         if character == '\n' || shows_as_itself(character) {
             shown.push(character);
         } else {
@@ -68,9 +64,15 @@ pub fn json(written: &str) -> String {
     shown
 }
 
-/// Whether a character takes up room of its own and steers nothing.
+/// `value` as indented, escaped JSON with a line end.
+pub(crate) fn to_json(value: &impl Serialize) -> String {
+    let written = serde_json::to_string_pretty(value).expect("values with text keys are JSON");
+    json(&written) + "\n"
+}
+
+/// Whether a character is printable and harmless.
 pub(crate) fn shows_as_itself(character: char) -> bool {
-    // What the standard library quotes for another reason than that it can't be seen.
+    // The standard library also escapes these printable characters.
     matches!(character, '\'' | '"' | '\\') || character.escape_debug().len() == 1
 }
 
@@ -81,24 +83,24 @@ mod tests {
     use super::{json, markdown, plain};
 
     #[test]
-    fn what_steers_a_terminal_is_shown_and_not_sent() {
+    fn terminal_control_sequences_are_escaped() {
         assert_eq!(plain("\u{1b}[2Jgone\r\n\0\u{7f}\u{9b}1m"), "\\u{1b}[2Jgone\\r\\n\\0\\u{7f}\\u{9b}1m");
     }
 
     #[test]
-    fn what_deceives_the_eye_is_shown() {
+    fn deceptive_characters_are_escaped() {
         assert_eq!(plain("a\u{202e}b\u{200b}c\u{2028}d\u{a0}e"), "a\\u{202e}b\\u{200b}c\\u{2028}d\\u{a0}e");
     }
 
     #[test]
-    fn ordinary_text_in_any_script_stays_as_it_is() {
+    fn ordinary_text_in_any_script_stays_unchanged() {
         for text in ["it's \"C:\\x\" ×2 – 21 °C", "Überwachung", "温度计", "датчик"] {
             assert_eq!(plain(text), text);
         }
     }
 
     #[test]
-    fn markdown_gets_no_html_no_cell_no_link_and_no_mention() {
+    fn markdown_has_no_html_cell_link_or_mention() {
         assert_eq!(
             markdown("<b>|a|</b> [x](http://y) `c` *d* @all"),
             "&lt;b&gt;\\|a\\|&lt;/b&gt; \\[x\\](http:<!-- -->//y) \\`c\\` \\*d\\* @<!-- -->all"
@@ -108,14 +110,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_control_character_gets_out(text in any::<String>()) {
+        fn control_characters_are_always_escaped(text in any::<String>()) {
             for shown in [plain(&text), markdown(&text)] {
                 prop_assert!(!shown.contains(char::is_control), "{shown:?}");
             }
         }
 
         #[test]
-        fn json_reads_back_as_the_same_string_and_holds_no_control_character(text in any::<String>()) {
+        fn json_keeps_the_string_without_control_characters(text in any::<String>()) {
             let written = json(&serde_json::to_string(&text).unwrap());
             prop_assert!(!written.contains(char::is_control), "{written:?}");
             prop_assert_eq!(serde_json::from_str::<String>(&written).unwrap(), text);

@@ -1,9 +1,8 @@
-//! What people look at: a run's record as text, JSON, CSV or Markdown, the command that reproduces a finding, and
-//! the progress of a run on a terminal.
+//! Reports: a run's record as text, JSON, CSV or Markdown, the command that reproduces a finding, and the progress of a
+//! run on a terminal.
 //!
-//! Everything here but [`progress`] reads a record and its verdicts alone: a run can be shown again without a
-//! broker, and nothing is judged here. Text from a broker or a user is hostile: it never reaches an output
-//! without [`escape`].
+//! Everything except [`progress`] reads only a record and its verdicts: a run can be reported again without a broker, and
+//! nothing is judged here. Text from a broker or a user is hostile: it never reaches an output without [`escape`].
 
 use std::path::PathBuf;
 
@@ -35,14 +34,14 @@ pub use shell::command as shell_command;
 pub use tour::{Cause, Shown, TOUR_VERSION, Tour, render_tour};
 pub use ungraceful_record::scale;
 
-/// Where and how a report is shown; the caller knows the terminal, this crate does not.
+/// How a report is shown; only the caller knows the terminal.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Context {
-    /// Directory of the record, to be named in the report; absent when nothing was written.
+    /// Directory of the record, named in the report; absent when nothing was written.
     pub record_dir: Option<PathBuf>,
-    /// Whether text is coloured. The caller decides by `NO_COLOR` and by whether the output is a terminal.
+    /// Whether text is coloured.
     pub colour: bool,
-    /// Columns of the terminal, for text; absent when there is no limit, as in a pipe.
+    /// Columns of the terminal, for text; absent when unlimited, as in a pipe.
     pub width: Option<u16>,
 }
 

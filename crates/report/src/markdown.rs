@@ -35,7 +35,7 @@ fn table_text(table: &Table) -> String {
 }
 
 fn finding_text(finding: &Finding) -> String {
-    let mut text = format!("- **{}** {}", finding.class.word(), markdown(&finding.claim));
+    let mut text = format!("- **{}** {}", finding.class.name(), markdown(&finding.claim));
     for point in &finding.points {
         text += &format!("\n  - {}", markdown(&point.text));
         if let Some(command) = &point.command {
@@ -47,7 +47,7 @@ fn finding_text(finding: &Finding) -> String {
     text.trim_end().to_owned()
 }
 
-/// A fence that `text` does not hold.
+/// A fence that `text` does not contain.
 fn fence(text: &str) -> String {
     let longest = text.split(|character| character != '`').map(str::len).max().unwrap_or(0);
     "`".repeat(longest.max(2) + 1)
@@ -58,7 +58,7 @@ mod tests {
     use super::fence;
 
     #[test]
-    fn a_command_with_backticks_does_not_end_its_block() {
+    fn a_command_with_backticks_stays_in_its_block() {
         assert_eq!(fence("a b"), "```");
         assert_eq!(fence("a ```` b"), "`````");
     }

@@ -1,7 +1,7 @@
-//! One row per case as CSV, for spreadsheets and plots: all counts, and all percentiles in µs.
+//! CSV with one row per case: all counts, and all percentiles in µs.
 //!
-//! The columns are the same for every tool. What differs from fault to fault (reactions, sequences, facts) is one
-//! JSON object in one cell. An absent percentile is an empty cell. A load has one row per QoS.
+//! All tools have the same columns. Reactions, sequences and facts, which differ between faults, are JSON objects in a
+//! cell. An absent percentile is an empty cell. A load has one row per QoS.
 
 use std::collections::BTreeMap;
 
@@ -13,30 +13,28 @@ use ungraceful_record::run::CaseRecord;
 
 use crate::escape;
 
-const OUTCOMES: [Outcome; 8] = [
-    Outcome::Closed,
-    Outcome::Reset,
-    Outcome::Tolerated,
-    Outcome::NoReaction,
-    Outcome::Left,
-    Outcome::BrokerDown,
-    Outcome::NotActed,
-    Outcome::Interrupted,
-];
-
-/// A cell under its column's name. Header and rows are made of the same list, so they can't come apart.
+/// A cell with its column's name, so that header and rows can't diverge.
 type Field = (String, String);
 
 /// Writes `cases`.
 pub(crate) fn write<'a, C: IntoIterator<Item = &'a CaseRecord>>(cases: C) -> String {
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    let mut write =
-        |cells: Vec<&str>| writer.write_record(cells).expect("memory takes every write of equal length");
     let rows: Vec<Vec<Field>> = cases.into_iter().map(fields).collect();
     let header = rows.first().cloned().unwrap_or_else(|| fields(&CaseRecord::default()));
-    write(header.iter().map(|(name, _)| &**name).collect());
-    for row in &rows {
-        write(row.iter().map(|(_, value)| &**value).collect());
+    write_fields(&header, &rows)
+}
+
+fn write_fields(header: &[Field], rows: &[Vec<Field>]) -> String {
+    let header = header.iter().map(|(name, _)| &**name).collect();
+    write_rows(
+        std::iter::once(header).chain(rows.iter().map(|row| row.iter().map(|(_, value)| &**value).collect())),
+    )
+}
+
+/// Rows of equal length as CSV.
+pub(crate) fn write_rows<'a, R: IntoIterator<Item = Vec<&'a str>>>(rows: R) -> String {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    for row in rows {
+        writer.write_record(row).expect("memory takes every write of equal length");
     }
     let written = writer.into_inner().expect("memory takes every write");
     String::from_utf8(written).expect("every cell was a string")
@@ -44,23 +42,13 @@ pub(crate) fn write<'a, C: IntoIterator<Item = &'a CaseRecord>>(cases: C) -> Str
 
 /// Writes a load: one row per QoS, and the load's times in each of them.
 pub(crate) fn write_loads<'a, L: IntoIterator<Item = &'a LoadRecord>>(loads: L) -> String {
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    let mut write =
-        |cells: Vec<&str>| writer.write_record(cells).expect("memory takes every write of equal length");
     let nothing = BTreeMap::from([(0, LoadCounts::default())]);
     let mut rows: Vec<Vec<Field>> = Vec::new();
     for load in loads {
         let by_qos = if load.by_qos.is_empty() { &nothing } else { &load.by_qos };
         rows.extend(by_qos.iter().map(|(qos, counts)| load_fields(load, *qos, counts)));
     }
-    if let Some(first) = rows.first() {
-        write(first.iter().map(|(name, _)| &**name).collect());
-    }
-    for row in &rows {
-        write(row.iter().map(|(_, value)| &**value).collect());
-    }
-    let written = writer.into_inner().expect("memory takes every write");
-    String::from_utf8(written).expect("every cell was a string")
+    rows.first().map_or_else(String::new, |first| write_fields(first, &rows))
 }
 
 fn load_fields(load: &LoadRecord, qos: u8, counts: &LoadCounts) -> Vec<Field> {
@@ -106,7 +94,7 @@ fn fields(case: &CaseRecord) -> Vec<Field> {
         number("attempts_finished", case.finished),
     ];
     let outcomes =
-        OUTCOMES.map(|outcome| number(&format!("attempts_{}", outcome.name()), case.outcome(outcome)));
+        Outcome::ALL.map(|outcome| number(&format!("attempts_{}", outcome.name()), case.outcome(outcome)));
     fields.extend(outcomes);
     fields.push(number("attempts_with_second_connack", case.attempts_with_second_connack));
     fields.extend(times("reaction_time", &case.reaction_time));

@@ -1,34 +1,24 @@
-//! A percentile as it is shown: its time, `too few` when there are not enough samples for it, or `–` when there are
-//! none at all. Never a number that nobody measured.
+//! A percentile as text: its time, `too few` without enough samples, or `–` without any. Never a made-up number.
 
 use ungraceful_record::metric::Percentiles;
 
 use crate::scale;
 
-/// Shown for a value of which there are no samples.
+/// Shown for a value without samples.
 pub(crate) const NONE: &str = "–";
 /// Shown for a percentile that needs more samples.
 pub(crate) const TOO_FEW: &str = "too few";
 
-/// A figure of a distribution that reports show.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Figure {
-    P50,
-    P99,
-    Max,
+ungraceful_record::words! {
+    /// A figure of a distribution in reports.
+    pub(crate) enum Figure: "figure" {
+        P50 = "p50",
+        P99 = "p99",
+        Max = "max",
+    }
 }
 
 impl Figure {
-    pub(crate) const ALL: [Self; 3] = [Self::P50, Self::P99, Self::Max];
-
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::P50 => "p50",
-            Self::P99 => "p99",
-            Self::Max => "max",
-        }
-    }
-
     /// The figure in µs; absent without enough samples.
     pub(crate) const fn us(self, of: &Percentiles) -> Option<u64> {
         match self {
@@ -40,11 +30,7 @@ impl Figure {
 
     /// The figure as text.
     pub(crate) fn shown(self, of: &Percentiles) -> String {
-        match self.us(of) {
-            _ if of.count == 0 => NONE.to_owned(),
-            Some(us) => scale::time(us),
-            None => TOO_FEW.to_owned(),
-        }
+        shown(of.count, self.us(of).map(scale::time))
     }
 
     /// The figure with its name, and the largest value beside a percentile that has too few samples:
@@ -58,6 +44,12 @@ impl Figure {
     }
 }
 
+/// A figure of `count` samples.
+pub(crate) fn shown(count: u64, figure: Option<String>) -> String {
+    let missing = if count == 0 { NONE } else { TOO_FEW };
+    figure.unwrap_or_else(|| missing.to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use ungraceful_record::metric::Percentiles;
@@ -65,14 +57,14 @@ mod tests {
     use super::Figure;
 
     #[test]
-    fn a_percentile_without_enough_samples_is_never_a_number() {
+    fn a_percentile_without_enough_samples_is_no_number() {
         let few = Percentiles { count: 19, min_us: Some(3), max_us: Some(1_500), ..Percentiles::default() };
         assert_eq!(Figure::ALL.map(|figure| figure.shown(&few)), ["too few", "too few", "1.50 ms"]);
         assert_eq!(Figure::P99.named(&few), "p99 too few (max 1.50 ms)");
     }
 
     #[test]
-    fn without_any_sample_there_is_a_dash() {
+    fn without_samples_there_is_a_dash() {
         let none = Percentiles::default();
         assert_eq!(Figure::ALL.map(|figure| figure.shown(&none)), ["–", "–", "–"]);
         assert_eq!(Figure::P50.named(&none), "p50 –");

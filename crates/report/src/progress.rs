@@ -1,6 +1,4 @@
-//! The progress of a run on stderr: a bar that is redrawn, or plain lines where nobody could see it redrawn.
-//!
-//! Used by every binary while a run goes on. The result itself goes to stdout and is none of this.
+//! The progress of a run on stderr: a redrawn bar on a terminal, plain lines otherwise. Results go to stdout.
 
 use std::io::{IsTerminal as _, Stderr, Write};
 use std::time::Duration;
@@ -12,7 +10,7 @@ use ungraceful_record::phase::Phase;
 use crate::escape::plain;
 use crate::scale::{count, time};
 
-/// Least time between two plain lines of the same phase.
+/// Minimum time between two plain lines of the same phase.
 const LINE_EVERY_US: u64 = 5_000_000;
 
 /// How progress is shown.
@@ -20,23 +18,21 @@ const LINE_EVERY_US: u64 = 5_000_000;
 pub enum ProgressStyle {
     /// A line that is redrawn, for a terminal.
     Bar,
-    /// A line at every change of phase, and every five seconds at most, for logs and pipes.
+    /// A line at every change of phase and at most every five seconds, for logs and pipes.
     Lines,
-    /// Notes alone.
+    /// Only notes.
     None,
 }
 
 impl ProgressStyle {
-    /// What fits stderr: a bar on a terminal, lines otherwise.
+    /// A bar if stderr is a terminal, lines otherwise.
     #[must_use]
     pub fn for_stderr() -> Self {
         if std::io::stderr().is_terminal() { Self::Bar } else { Self::Lines }
     }
 }
 
-/// Somebody at a terminal who watches a run.
-///
-/// Notes are shown in every style. What can't be written is left out: a closed stderr stops no run.
+/// Shows the progress of a run. Notes are shown in every style. Write errors are ignored: a closed stderr stops no run.
 #[derive(Debug)]
 pub struct Terminal<W = Stderr> {
     view: View,
@@ -70,7 +66,7 @@ impl<W: Write> Terminal<W> {
     }
 
     fn write_line(&mut self, line: &str) {
-        // A run goes on without those who watch it.
+        // A closed stderr must not stop the run.
         let _ = writeln!(self.notes, "{line}");
     }
 }
@@ -144,7 +140,7 @@ fn phase_name(live: &Live) -> &'static str {
     }
 }
 
-/// The run at this moment, in one line.
+/// The state of the run in one line.
 fn state(live: &Live) -> String {
     let whole_seconds = |us: u64| Duration::from_micros(us).as_secs();
     let mut parts = vec![match live.phase_expected_us {
@@ -177,7 +173,7 @@ fn state(live: &Live) -> String {
     parts.join(" · ")
 }
 
-/// A load at this moment: connections while they are made, rates and times afterwards.
+/// The state of a load: connections first, then rates and times.
 fn load_state(live: &Live, load: &LiveLoad) -> Vec<String> {
     let mut parts = Vec::new();
     if load.connections_ready + load.connections_failed < load.connections_planned
@@ -189,7 +185,7 @@ fn load_state(live: &Live, load: &LiveLoad) -> Vec<String> {
             count(load.connections_planned)
         ));
     }
-    // What tells most comes first: a narrow terminal cuts the end.
+    // The most important comes first: a narrow terminal cuts off the end.
     let rates = [("out", load.sent_per_second), ("in", load.delivered_per_second)];
     let rates: Vec<_> = rates
         .iter()
@@ -214,7 +210,7 @@ fn load_state(live: &Live, load: &LiveLoad) -> Vec<String> {
     parts
 }
 
-/// What the bystanders' median was before the fault, once it is over.
+/// The bystanders' median in the baseline, once that is over.
 fn baseline(live: &Live) -> String {
     match (live.phase, live.baseline_response_time.p50_us) {
         (Some(Phase::Fault | Phase::Load | Phase::Recovery), Some(us)) => {
@@ -252,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn the_line_tells_every_figure_of_the_view() {
+    fn the_line_has_every_figure_of_the_view() {
         let live = Live {
             phase: Some(Phase::Fault),
             phase_elapsed_us: 3_200_000,
@@ -272,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn a_load_is_told_by_its_connections_first_and_by_rates_and_times_then() {
+    fn a_load_shows_connections_first_then_rates_and_times() {
         let load = |ready, sent_per_second| LiveLoad {
             connections_planned: 200,
             connections_ready: ready,
@@ -291,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_absent_is_left_out() {
+    fn absent_figures_are_skipped() {
         assert_eq!(state(&Live { phase_elapsed_us: 2_900_000, ..Live::default() }), "2 s");
         assert_eq!(
             state(&Live { bystander_max_us: Some(7), ..Live::default() }),
@@ -301,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_lines_come_at_each_change_of_phase_and_every_five_seconds_at_most() {
+    fn plain_lines_come_at_phase_changes_and_at_most_every_five_seconds() {
         let written = shown(ProgressStyle::Lines, |terminal| {
             for second in 0..=11 {
                 terminal.view(&at(Phase::Baseline, second));
@@ -325,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bar_draws_nothing_among_the_notes() {
+    fn a_bar_draws_nothing_into_the_notes() {
         let written = shown(ProgressStyle::Bar, |terminal| {
             terminal.view(&at(Phase::Fault, 0));
             terminal.view(&Live::default());

@@ -1,15 +1,15 @@
-//! The command that reproduces a verdict alone: same broker, same case, same seed, same settings.
+//! The command that reproduces one verdict: same broker, case, seed and settings.
 
 use ungraceful_record::run::{BrokerOrigin, Record, Setting, SettingSource, WITHHELD};
 use ungraceful_record::verdict::Verdict;
 
 use crate::shell;
 
-/// Settings that choose the broker; the record's broker stands in for them.
+/// Settings that choose the broker; replaced by the record's broker.
 const OF_THE_BROKER: [&str; 4] = ["host", "port", "url", "spawn"];
-/// Settings that choose the case; the verdict's case stands in for them, if it has one.
+/// Settings that choose the case; replaced by the verdict's case, if it has one.
 const OF_THE_CASE: [&str; 2] = ["variant", "protocol-version"];
-/// Settings that are written in another way, or that change what is shown and not what is done.
+/// Settings that are written differently, or only affect the output.
 const OF_THE_REPORT: [&str; 12] = [
     "seed",
     "output",
@@ -20,23 +20,22 @@ const OF_THE_REPORT: [&str; 12] = [
     "no-progress",
     "no-color",
     "print-plan",
-    // Another day's broker is another process.
+    // A later run has another broker process.
     "broker-pid",
     "broker-log",
     "broker-log-max",
 ];
-/// Never written, even should a record hold them by mistake.
+/// Never written, even if a record contains them by mistake.
 const SECRET: [&str; 4] = ["pw", "pw-file", "password", "secret"];
 
-/// What stands in a command for a value that is a secret, or may hold one: whoever repeats it has to give it again.
+/// Placeholder in a command for a value that is or may contain a secret; the user has to supply it again.
 pub const NOT_RECORDED: &str = "<not recorded>";
 
-/// The command that repeats what `verdict` rests on, quoted for a shell.
+/// The command that reproduces `verdict`, quoted for a shell.
 ///
-/// The verdict's case is the only one that is run, as far as the mode's flags choose cases; a verdict on the run as a whole repeats the whole run. A setting
-/// whose value is `true` is written as a flag without value, one that is `false` not at all. No secret is
-/// written: in place of one that was given by a flag or a file stands [`NOT_RECORDED`]; one from the environment is needed
-/// from there, as before.
+/// It runs only the verdict's case, where the mode's flags can choose one, or the whole run for a verdict on the run. A
+/// setting `true` becomes a flag without value; `false` is skipped. Secrets from a flag or a file become [`NOT_RECORDED`];
+/// those from the environment are expected there again.
 #[must_use]
 pub fn reproduce_command(record: &Record, verdict: &Verdict) -> String {
     let mut words = vec![record.tool.name.clone()];
@@ -86,11 +85,11 @@ fn target_words(record: &Record) -> Vec<String> {
     }
 }
 
-/// What has to be given again.
+/// The flags that the user has to supply again.
 fn withheld_words(name: &str, setting: &Setting) -> Vec<String> {
     let flags: &[&str] = match (name, setting.source) {
         (_, SettingSource::Environment | SettingSource::Default) => &[],
-        // Host and port of a URL are known, and what else it may hold are these.
+        // Besides host and port, which are known, a URL may contain these.
         ("url", _) => &["username", "pw"],
         (name, _) => &[name],
     };
@@ -101,7 +100,7 @@ fn setting_words(name: &str, setting: &Setting) -> Vec<String> {
     match &*setting.value {
         "true" => vec![format!("--{name}")],
         "false" => Vec::new(),
-        // A value that looks like a flag has to be tied to its name.
+        // A value that looks like a flag needs an equals sign.
         value if value.starts_with('-') => vec![format!("--{name}={value}")],
         value => vec![format!("--{name}"), value.to_owned()],
     }

@@ -1,63 +1,60 @@
-//! The report of a search for a rate: its trials side by side, and the highest rate that keeps the promise.
-//!
-//! Each trial is a run that was judged; here the runs are brought together.
+//! The report of a search for a rate: its trials, which are judged runs, and the highest rate that keeps the promise.
 
 use std::path::PathBuf;
 
 use serde::Serialize;
 use ungraceful_record::exit::Exit;
-use ungraceful_record::rate_search::{Came, Promise, RateSearch, TRIALS_MAX};
+use ungraceful_record::rate_search::{Promise, RateSearch, TRIALS_MAX, TrialResult};
 use ungraceful_record::run::Record;
 
 use crate::summary::{ExitSummary, Summary};
 use crate::{Context, Format, escape, markdown, per_case, sections, text};
 
-/// Version of the search's format; grows with every change that a reader must know of.
+/// Version of the search's format; grows with every change that affects readers.
 pub const SEARCH_VERSION: u32 = 1;
 
-/// A search that was made, or as much of it as was.
+/// A search, complete or stopped early.
 #[derive(Clone, Debug)]
 pub struct Search {
     /// Version of the program.
     pub version: String,
     /// The tool with its mode.
     pub tool: String,
-    /// The seed that all trials share.
+    /// The seed of all trials.
     pub seed: u64,
-    /// When it began, in UTC (RFC 3339).
+    /// Start time, in UTC (RFC 3339).
     pub started_utc: String,
-    /// How long it took, in µs.
+    /// Duration, in µs.
     pub duration_us: u64,
-    /// What the broker is to keep.
+    /// The thresholds to keep.
     pub promise: Promise,
-    /// The trials, in the order in which they were made.
+    /// The trials, in order.
     pub trials: Vec<Trial>,
-    /// What the trials amount to.
+    /// The state of the search.
     pub rates: RateSearch,
-    /// What ended it before its end; absent when nothing did.
+    /// What stopped it early; absent when nothing did.
     pub ended_by: Option<Exit>,
 }
 
-/// One rate that was tried.
+/// One tried rate.
 #[derive(Clone, Debug)]
 pub struct Trial {
-    /// Messages per second that fell due.
+    /// Messages due per second.
     pub per_second: f64,
-    /// Whether the promise was kept.
-    pub came: Came,
-    /// What was seen.
+    /// The result.
+    pub came: TrialResult,
+    /// The evidence.
     pub why: String,
     /// The record of the run, judged.
     pub record: Box<Record>,
     /// The record's folder.
     pub directory: PathBuf,
-    /// The words of the command that makes this trial alone, without secrets.
+    /// The words of the command that repeats this trial, without secrets.
     pub command: Vec<String>,
 }
 
 impl Search {
-    /// The exit code that it comes to: what ended it before its end first; then whether the highest rate was found, no
-    /// rate kept the promise, or it can't be told.
+    /// The exit code: first what stopped it early, then whether a rate was found, none kept the promise, or it is unknown.
     #[must_use]
     pub fn exit(&self) -> Exit {
         if let Some(exit) = self.ended_by {
@@ -65,16 +62,17 @@ impl Search {
         }
         match (self.rates.kept(), self.rates.limit()) {
             _ if self.rates.next().is_some() || self.is_cut_short() => Exit::Inconclusive,
-            (_, Some((_, Came::GeneratorLate))) => Exit::Inconclusive,
+            (_, Some((_, TrialResult::GeneratorLate))) => Exit::Inconclusive,
             (Some(_), _) => Exit::Holds,
             (None, Some(_)) => Exit::Violated,
             (None, None) => Exit::Inconclusive,
         }
     }
 
-    /// Whether a trial that can't be told, or their number, ended it.
+    /// Whether an inconclusive trial or the number of trials ended it.
     fn is_cut_short(&self) -> bool {
-        self.trials.len() >= TRIALS_MAX || self.trials.last().is_none_or(|trial| trial.came == Came::Unknown)
+        self.trials.len() >= TRIALS_MAX
+            || self.trials.last().is_none_or(|trial| trial.came == TrialResult::Unknown)
     }
 
     /// The last trial at the highest rate that was kept.
@@ -83,7 +81,7 @@ impl Search {
         self.trials
             .iter()
             .rev()
-            .find(|trial| trial.came == Came::Kept && trial.per_second.total_cmp(&kept).is_eq())
+            .find(|trial| trial.came == TrialResult::Kept && trial.per_second.total_cmp(&kept).is_eq())
     }
 
     /// The last trial at the lowest rate that was not.
@@ -92,29 +90,29 @@ impl Search {
         self.trials.iter().rev().find(|trial| trial.per_second.total_cmp(&limit).is_eq())
     }
 
-    /// What was found, in one sentence.
+    /// The result in one sentence.
     pub(crate) fn found(&self) -> String {
         let kept = self.rates.kept().map(crate::scale::rate);
         let limit = self.rates.limit().map(|(rate, came)| (crate::scale::rate(rate), came));
         match (kept, limit) {
-            (Some(kept), Some((limit, Came::GeneratorLate))) => {
+            (Some(kept), Some((limit, TrialResult::GeneratorLate))) => {
                 format!(
-                    "at least {kept}; at {limit} the generator itself was late, so that nothing is known of the broker"
+                    "at least {kept}; at {limit} the generator itself was late, so the broker's limit is unknown"
                 )
             }
-            (Some(kept), None) if self.rates.is_at_the_top() => {
-                format!("at least {kept}, the highest rate that there is")
+            (Some(kept), None) if self.rates.is_at_maximum() => {
+                format!("at least {kept}, the highest rate supported")
             }
-            (Some(kept), None) => format!("at least {kept}; the search could not go on"),
+            (Some(kept), None) => format!("at least {kept}; the search could not continue"),
             (Some(kept), Some((limit, _))) => format!("{kept}; at {limit} the promise was broken"),
-            (None, Some((limit, Came::GeneratorLate))) => {
+            (None, Some((limit, TrialResult::GeneratorLate))) => {
                 format!(
-                    "unknown: the limit is the generator, which was late itself down to {limit}, so that nothing is known of \
-                     the broker; use a machine with less to do, --spin, or a longer --slip-limit"
+                    "unknown: the generator itself was late at every rate down to {limit}; use a less busy machine, --spin, or \
+                     a longer --slip-limit"
                 )
             }
-            (None, Some((limit, _))) => format!("none: at {limit} the promise was broken already"),
-            (None, None) => "unknown: no trial told it".to_owned(),
+            (None, Some((limit, _))) => format!("none: the promise was already broken at {limit}"),
+            (None, None) => "unknown: no trial was conclusive".to_owned(),
         }
     }
 }
@@ -141,9 +139,7 @@ struct SearchSummary<'a> {
     started_utc: &'a str,
     duration_us: u64,
     promise: Vec<String>,
-    /// Absent when no rate kept it.
     highest_kept_per_second: Option<f64>,
-    /// Absent when every rate kept it.
     lowest_not_kept_per_second: Option<f64>,
     found: String,
     exit: ExitSummary,
@@ -160,7 +156,7 @@ struct TrialSummary<'a> {
     run: Summary<'a>,
 }
 
-/// The search as JSON; each run in it as `--format json` of its tool has it.
+/// The search as JSON; each run has the format of `--format json` of its tool.
 fn json(search: &Search, context: &Context) -> String {
     let trials = search.trials.iter().map(|trial| TrialSummary {
         per_second: trial.per_second,
@@ -187,7 +183,5 @@ fn json(search: &Search, context: &Context) -> String {
         trials: trials.collect(),
         record_dir: context.record_dir.as_ref().map(|dir| dir.to_string_lossy().into_owned()),
     };
-    let written = serde_json::to_string_pretty(&summary)
-        .expect("a summary holds text, numbers and maps with text keys, all of which JSON can hold");
-    escape::json(&written) + "\n"
+    escape::to_json(&summary)
 }

@@ -1,6 +1,5 @@
-//! The sections of a report for people, in the order in which a tired operator needs them: what was run, what must
-//! not be overlooked, what the broker did, what others felt of it, what it cost the broker and what its log
-//! said, what follows, and whether to believe it.
+//! The sections of a report, in the order in which a tired operator needs them: the run, alarms, the broker's reactions,
+//! the impact on others, broker resources and log, findings, and reliability.
 
 mod broker_log;
 mod bystanders;

@@ -1,11 +1,11 @@
-//! A shell command, its words quoted so that a shell takes them as they are.
+//! Quotes the words of a shell command.
 
 use std::fmt::Write as _;
 
 use crate::escape;
 
-/// `word` as a POSIX shell reads it back. A word with characters that don't show as themselves is written in the
-/// `$'…'` form of bash, zsh and ksh, so that the command can be shown and copied.
+/// `word` quoted for a POSIX shell. A word with unprintable characters uses the `$'…'` form of bash, zsh and ksh, so that
+/// the command can be shown and copied.
 pub(crate) fn quote(word: &str) -> String {
     let is_safe = |character: char| character.is_ascii_alphanumeric() || "_@%+=:,./-".contains(character);
     if !word.is_empty() && word.chars().all(is_safe) {
@@ -20,7 +20,7 @@ pub(crate) fn quote(word: &str) -> String {
             '\'' | '\\' => quoted.extend(['\\', character]),
             _ if escape::shows_as_itself(character) => quoted.push(character),
             _ => {
-                // Octal has a fixed width, so that no digit that follows is taken for a part of it.
+                // Octal has a fixed width, so a following digit is not read as part of it.
                 for byte in character.to_string().bytes() {
                     write!(quoted, "\\{byte:03o}").expect("writing to a string does not fail");
                 }
@@ -31,7 +31,7 @@ pub(crate) fn quote(word: &str) -> String {
     quoted
 }
 
-/// `words` as one line that a POSIX shell takes for a command.
+/// `words` as a command line for a POSIX shell.
 #[must_use]
 pub fn command(words: &[String]) -> String {
     words.iter().map(|word| quote(word)).collect::<Vec<_>>().join(" ")
@@ -46,7 +46,7 @@ mod tests {
     use super::quote;
 
     #[test]
-    fn only_what_needs_quotes_is_quoted() {
+    fn only_words_that_need_quotes_are_quoted() {
         assert_eq!(quote("mqtt://broker.example:1883/a-b_c"), "mqtt://broker.example:1883/a-b_c");
         assert_eq!(quote(""), "''");
         assert_eq!(quote("p99 < 5ms"), "'p99 < 5ms'");
@@ -57,8 +57,8 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
-        fn bash_reads_a_quoted_word_back_as_it_was(word in "[^\0]{0,12}") {
-            // Where there is no bash, there is nothing to ask.
+        fn bash_reads_a_quoted_word_back_unchanged(word in "[^\0]{0,12}") {
+            // Skipped without bash.
             let Ok(answer) = Command::new("bash").args(["-c", &format!("printf %s {}", quote(&word))]).output() else {
                 return Ok(());
             };

@@ -1,6 +1,5 @@
-//! The summary of a record as JSON, for programs: what the text says, with stable field names and integer µs.
-//!
-//! Everything a run saw is in the record's `run.json`; this is what a pipeline decides by.
+//! The summary of a record as JSON, for programs: the content of the text with stable field names and integer µs. The
+//! full record is `run.json`.
 
 use std::collections::BTreeMap;
 
@@ -22,14 +21,12 @@ use ungraceful_record::verdict::{Conclusion, Force, Verdict, exit_of};
 use crate::document::Class;
 use crate::{Context, escape, reproduce_command, totals};
 
-/// Version of the summary's format; grows with every change that a reader must know of.
+/// Version of the summary's format; grows with every change that affects readers.
 const SUMMARY_VERSION: u32 = 1;
 
 /// Writes the summary of `record`.
 pub(crate) fn write(record: &Record, context: &Context) -> String {
-    let written = serde_json::to_string_pretty(&Summary::of(record, context))
-        .expect("a summary holds text, numbers and maps with text keys, all of which JSON can hold");
-    escape::json(&written) + "\n"
+    escape::to_json(&Summary::of(record, context))
 }
 
 #[derive(Serialize)]
@@ -118,7 +115,7 @@ struct CaseSummary<'a> {
     will: Option<&'a WillRecord>,
 }
 
-/// A Reason Code with its name; the name is absent when the standard knows none for a DISCONNECT.
+/// A Reason Code with its name; absent when it is not a DISCONNECT Reason Code.
 #[derive(Serialize)]
 struct CodeSummary {
     code: u8,

@@ -1,4 +1,4 @@
-//! A report as text for a terminal or a pipe, as wide as there is room.
+//! A report as text for a terminal or a pipe.
 
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Width, presets};
 
@@ -8,13 +8,13 @@ use crate::escape::plain;
 
 /// Spaces between columns of a table.
 const GAP: usize = 2;
-/// Before the columns of a row for which there is no room side by side.
+/// Indent of the columns of a row that does not fit side by side.
 const INDENT: usize = 4;
-/// Room for the names of such columns; a longer one pushes its value to the right.
+/// Maximum width of the names of such columns; a longer one shifts its value.
 const LABEL_AT_MOST: usize = 24;
-/// Where the text after a label or a finding's class begins.
+/// Column of the text after a label or a finding's class.
 const HANG: usize = 14;
-/// Where the text after an alarm's mark goes on.
+/// Indent of the further lines of an alarm.
 const ALARM_HANG: usize = 3;
 
 /// Writes `document` for `context`.
@@ -51,7 +51,7 @@ impl Page {
         }
     }
 
-    /// A text after `first`, its further lines indented by `hang`. The text is escaped, `first` is ours.
+    /// A text after `first`, with further lines indented by `hang`. Escapes the text but not `first`.
     fn prose(&mut self, first: &str, hang: usize, text: &str) {
         let first_width = first.chars().count();
         self.out.push_str(first);
@@ -70,19 +70,19 @@ impl Page {
     }
 
     fn finding(&mut self, finding: &Finding) {
-        let word = format!("{:<HANG$}", finding.class.word());
-        // The escape sequences take no room, so they are put around what was laid out without them.
+        let word = format!("{:<HANG$}", finding.class.name());
+        // Escape sequences take no room, so they are added after the layout.
         let begin = self.out.len();
         self.prose(&word, HANG, &finding.claim);
         if self.colour {
             let (on, off) = (colour(finding.class), "\u{1b}[0m");
-            self.out.insert_str(begin + finding.class.word().len(), off);
+            self.out.insert_str(begin + finding.class.name().len(), off);
             self.out.insert_str(begin, on);
         }
         for point in &finding.points {
             self.prose(&" ".repeat(HANG), HANG + 2, &point.text);
             if let Some(command) = &point.command {
-                // In one line, however long, so that it can be copied.
+                // On one line, so that it can be copied.
                 self.out.push_str(&format!("{:HANG$}  reproduce: {}\n", "", plain(command)));
             }
         }
@@ -91,9 +91,9 @@ impl Page {
     fn table(&mut self, table: &Table) {
         let layout = Layout::of(table);
         match self.width {
-            Some(width) if layout.least() > width => self.rows_one_by_one(table),
+            Some(width) if total(&layout.least) > width => self.rows_one_by_one(table),
             width => {
-                for line in layout.drawn(table, width.filter(|width| layout.natural() > *width)) {
+                for line in layout.drawn(table, width.filter(|width| total(&layout.natural) > *width)) {
                     self.out.push_str(&line);
                     self.end_line();
                 }
@@ -101,8 +101,7 @@ impl Page {
         }
     }
 
-    /// A table for which there is no room: for each row what it is about, and a line for every column, or for
-    /// the columns of a group together.
+    /// A table that does not fit: for each row its keys, then a line for every column or group of columns.
     fn rows_one_by_one(&mut self, table: &Table) {
         let (key_columns, columns) = table.columns.split_at(table.keys);
         let label_width =
@@ -132,12 +131,12 @@ fn is_empty(cell: &Cell) -> bool {
     cell.iter().all(String::is_empty)
 }
 
-/// The name of a column's group, or of a column by itself.
+/// The name of a column's group, or of a single column.
 fn label(column: &Column) -> &str {
     if column.group.is_empty() { &column.name } else { column.group }
 }
 
-/// The lines of a cell, or one line for the cells of a group with the names of their columns.
+/// The lines of a cell, or one line for a group of cells with their column names.
 fn grouped_lines(group: &[(&Column, &Cell)]) -> Vec<String> {
     match group {
         [(column, cell)] if column.group.is_empty() => (*cell).clone(),
@@ -156,8 +155,7 @@ const fn colour(class: Class) -> &'static str {
     }
 }
 
-/// The lines of `text`, of which the first has `first` and the others `hang` columns taken. A longer word than
-/// there is room stays whole.
+/// The lines of `text`. `first` columns are taken on the first line and `hang` on the others. Long words stay whole.
 fn wrapped(text: &str, width: Option<usize>, first: usize, hang: usize) -> Vec<String> {
     let Some(width) = width else { return vec![text.to_owned()] };
     let mut lines = vec![String::new()];
@@ -180,7 +178,7 @@ fn wrapped(text: &str, width: Option<usize>, first: usize, hang: usize) -> Vec<S
     lines
 }
 
-/// How wide the columns of a table are.
+/// The widths of a table's columns.
 struct Layout {
     natural: Vec<usize>,
     least: Vec<usize>,
@@ -208,15 +206,7 @@ impl Layout {
         Self { natural: columns.clone().map(natural).collect(), least: columns.map(least).collect() }
     }
 
-    fn natural(&self) -> usize {
-        self.natural.iter().map(|width| width + GAP).sum::<usize>().saturating_sub(GAP)
-    }
-
-    fn least(&self) -> usize {
-        self.least.iter().map(|width| width + GAP).sum::<usize>().saturating_sub(GAP)
-    }
-
-    /// The lines of the table, in `width` columns if it is given.
+    /// The lines of the table, within `width` if given.
     fn drawn(&self, table: &Table, width: Option<usize>) -> Vec<String> {
         let has_groups = has_groups(table);
         let mut drawing = comfy_table::Table::new();
@@ -243,6 +233,11 @@ impl Layout {
     }
 }
 
+/// The width of columns side by side.
+fn total(widths: &[usize]) -> usize {
+    widths.iter().sum::<usize>() + GAP * widths.len().saturating_sub(1)
+}
+
 fn columns(width: usize) -> u16 {
     u16::try_from(width).unwrap_or(u16::MAX)
 }
@@ -251,7 +246,7 @@ fn has_groups(table: &Table) -> bool {
     table.columns.iter().any(|column| !column.group.is_empty())
 }
 
-/// The lines over a column: its group over the first column of that group, and its name.
+/// The header of a column: its group above the first column of the group, and its name.
 fn header(table: &Table, index: usize, has_groups: bool) -> Vec<String> {
     let column = &table.columns[index];
     let begins_group = index == 0 || table.columns[index - 1].group != column.group;
@@ -265,7 +260,7 @@ mod tests {
     use super::wrapped;
 
     #[test]
-    fn a_line_is_wrapped_between_words_and_a_longer_word_stays_whole() {
+    fn lines_wrap_between_words_and_long_words_stay_whole() {
         assert_eq!(wrapped("aaa bbb ccc", Some(7), 0, 2), ["aaa bbb", "ccc"]);
         assert_eq!(wrapped("aaa bbb ccc", Some(7), 1, 2), ["aaa", "bbb", "ccc"]);
         assert_eq!(wrapped("a bbbbbbbbbb c", Some(5), 0, 0), ["a", "bbbbbbbbbb", "c"]);

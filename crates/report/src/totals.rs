@@ -1,4 +1,4 @@
-//! Sums over cases, and over the QoS of the bystanders' messages: what more than one writer shows.
+//! Sums over cases and over the QoS of the bystanders' messages, shared by the writers.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use ungraceful_record::ledger::LedgerCounts;
 use ungraceful_record::phase::Phase;
 use ungraceful_record::run::{BystanderPhaseRecord, BystandersRecord, CaseRecord};
 
-/// What became of the messages of a phase, all QoS together.
+/// The fate of a phase's messages, all QoS together.
 pub(crate) fn ledger(phase: &BystanderPhaseRecord) -> LedgerCounts {
     let mut sum = LedgerCounts::default();
     for counts in phase.by_qos.values() {
@@ -15,8 +15,7 @@ pub(crate) fn ledger(phase: &BystanderPhaseRecord) -> LedgerCounts {
     sum
 }
 
-/// Messages of QoS 1 and 2 that the broker acknowledged and never delivered. A lost message of QoS 0 was not
-/// acknowledged by anybody and is not among them.
+/// Messages of QoS 1 and 2 that the broker acknowledged and never delivered.
 pub(crate) fn acknowledged_but_lost(phase: &BystanderPhaseRecord) -> u64 {
     phase.by_qos.iter().filter(|(qos, _)| **qos > 0).map(|(_, counts)| counts.lost).sum()
 }
@@ -31,7 +30,7 @@ pub(crate) fn of_phase(bystanders: &BystandersRecord, phase: Phase) -> Option<&B
     bystanders.phases.iter().find(|record| record.phase == phase)
 }
 
-/// Attempts that ended, over all cases.
+/// Finished attempts, over all cases.
 pub(crate) fn finished(cases: &[CaseRecord]) -> u64 {
     cases.iter().map(|case| case.finished).sum()
 }

@@ -1,6 +1,6 @@
-//! The report of a tour: several short runs, one for each cause of ungraceful disconnects, side by side.
+//! The report of a tour: several short runs side by side, one for each cause of ungraceful disconnects.
 //!
-//! Reads the records of these runs. What was judged was judged run by run; here it is brought together.
+//! Combines the judged records of these runs.
 
 use std::path::PathBuf;
 
@@ -12,42 +12,42 @@ use ungraceful_record::verdict::exit_of;
 use crate::summary::{ExitSummary, Summary};
 use crate::{Context, Format, escape, markdown, per_case, sections, text};
 
-/// Version of the tour's format; grows with every change that a reader must know of.
+/// Version of the tour's format; grows with every change that affects readers.
 pub const TOUR_VERSION: u32 = 1;
 
-/// A tour that was made, or as much of it as was.
+/// A tour, complete or stopped early.
 #[derive(Clone, Debug)]
 pub struct Tour {
     /// Version of the program.
     pub version: String,
-    /// The seed that all of its runs share.
+    /// The seed of all runs.
     pub seed: u64,
-    /// When it began, in UTC (RFC 3339).
+    /// Start time, in UTC (RFC 3339).
     pub started_utc: String,
-    /// How long it took, in µs.
+    /// Duration, in µs.
     pub duration_us: u64,
-    /// What became of each cause, in the order in which they were shown.
+    /// The causes, in order.
     pub causes: Vec<Cause>,
 }
 
 /// One cause of ungraceful disconnects.
 #[derive(Clone, Debug)]
 pub struct Cause {
-    /// Its name, as `--only` takes it.
+    /// Its name for `--only`.
     pub name: &'static str,
-    /// What it is called in the table, in a few words.
+    /// Its title in the table.
     pub title: &'static str,
-    /// What each client did, in a few words.
+    /// What each client did.
     pub done: &'static str,
-    /// The facts that tell of Will and session, by the name that the fault gives them.
+    /// The names of the facts about Will and session.
     pub facts: &'static [&'static str],
-    /// The command that shows this cause alone.
+    /// The command that runs only this cause.
     pub command: String,
-    /// What came of it.
+    /// Its result.
     pub shown: Shown,
 }
 
-/// What came of a cause.
+/// The result of a cause.
 #[derive(Clone, Debug)]
 pub enum Shown {
     /// It was run.
@@ -57,18 +57,18 @@ pub enum Shown {
         /// The record's folder.
         directory: PathBuf,
     },
-    /// This target can't show it, so it was not planned and nothing is judged.
+    /// The target does not support it, so it was not planned and nothing is judged.
     CannotBeShown {
         /// Why.
         why: String,
-        /// What would let it be shown.
+        /// How to include it.
         cure: String,
     },
-    /// It was planned, and its run could not be made.
+    /// It was planned, but the run failed.
     Failed {
-        /// Why, in words.
+        /// Why.
         why: String,
-        /// The exit code that tells it.
+        /// The exit code of the failure.
         exit: Exit,
     },
 }
@@ -83,7 +83,7 @@ impl Cause {
         }
     }
 
-    /// The exit code that it alone comes to; absent when it was not planned.
+    /// Its own exit code; absent when it was not planned.
     #[must_use]
     pub fn exit(&self) -> Option<Exit> {
         match &self.shown {
@@ -95,13 +95,12 @@ impl Cause {
 }
 
 impl Tour {
-    /// The exit code that the tour comes to, by the worst of its runs: an interruption and a defect of ours go first; then a
-    /// violation, which stands in a record and is not taken back by a run that could not be made; then why that one could not;
-    /// then what is inconclusive. A cause that the target can't show was not planned and does not count, but a tour without
-    /// any run shows nothing.
+    /// The exit code of the worst run: an interruption or a bug first; then a violation, which a failed run does not take
+    /// back; then the reason of a failed run; then inconclusive. Causes that were not planned don't count, but a tour without
+    /// any run is inconclusive.
     #[must_use]
     pub fn exit(&self) -> Exit {
-        const THE_WORST_FIRST: [Exit; 6] = [
+        const WORST_FIRST: [Exit; 6] = [
             Exit::Interrupted,
             Exit::Bug,
             Exit::Violated,
@@ -113,7 +112,7 @@ impl Tour {
         if exits.is_empty() {
             return Exit::Inconclusive;
         }
-        THE_WORST_FIRST.into_iter().find(|exit| exits.contains(exit)).unwrap_or(Exit::Holds)
+        WORST_FIRST.into_iter().find(|exit| exits.contains(exit)).unwrap_or(Exit::Holds)
     }
 
     /// The records, in the order of the causes.
@@ -162,7 +161,7 @@ struct NotShown<'a> {
     cure: Option<&'a str>,
 }
 
-/// The tour as JSON; each run in it as `--format json` of its own tool has it.
+/// The tour as JSON; each run has the format of `--format json` of its tool.
 fn json(tour: &Tour, context: &Context) -> String {
     let causes = tour.causes.iter().map(|cause| CauseSummary {
         name: cause.name,
@@ -192,7 +191,5 @@ fn json(tour: &Tour, context: &Context) -> String {
         causes: causes.collect(),
         record_dir: context.record_dir.as_ref().map(|dir| dir.to_string_lossy().into_owned()),
     };
-    let written = serde_json::to_string_pretty(&summary)
-        .expect("a summary holds text, numbers and maps with text keys, all of which JSON can hold");
-    escape::json(&written) + "\n"
+    escape::to_json(&summary)
 }

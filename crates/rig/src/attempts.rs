@@ -1,5 +1,5 @@
-//! Attempts: what a fault is, who carries it out, and what is watched of the broker meanwhile. A worker thread takes each
-//! attempt off the plan as it falls due, lends it a client, and hands on what came of it.
+//! Attempts: what a fault is, how it is carried out, and what the broker does meanwhile. A worker thread takes each
+//! attempt off the plan when it is due, lends it a client, and reports the result.
 
 pub mod backoff;
 pub mod client;

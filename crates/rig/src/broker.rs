@@ -1,6 +1,7 @@
-//! The broker under test: where it is, how it is started and stopped where it is ours, what it grants, what its process and
-//! its log show.
+//! The broker under test: its address, how the run starts and stops it, what it permits, and what its process and log
+//! show.
 
+pub mod command_output;
 pub(crate) mod dynamic_security;
 pub(crate) mod found;
 pub(crate) mod log;
@@ -12,7 +13,6 @@ pub(crate) mod preflight;
 pub(crate) mod process;
 pub(crate) mod resources;
 pub(crate) mod rights;
-pub mod said;
 pub mod target;
 pub mod watch;
 pub(crate) mod watched;

@@ -1,8 +1,8 @@
-//! The honest side of a run, on a thread of its own: pairs that publish and receive, the witness of the Wills, the pulse that
-//! tells whether the broker is responsive, and what the broker publishes of itself.
+//! The honest side of a run, on its own thread: publisher-subscriber pairs, the witness for Wills, the pulse, which
+//! shows whether the broker is responsive, and the broker's own counters.
 
 pub(crate) mod context;
-pub mod honest;
+pub(crate) mod honest;
 pub(crate) mod honest_thread;
 pub(crate) mod lost_connections;
 pub(crate) mod message_meter;

@@ -1,5 +1,5 @@
-//! Why a run could not be made, told apart by who must act. What a broker does is never in here: that is a
-//! finding, and findings are in the record.
+//! Why a run could not be made, by who must act. What a broker does is never in here: that is a finding in the
+//! record.
 
 use ungraceful_flags::Mistake;
 use ungraceful_record::exit::Exit;
@@ -7,23 +7,23 @@ use ungraceful_record::exit::Exit;
 /// Why a run could not be made or finished.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// The person at the keyboard must act; all mistakes are told together and nothing was sent.
+    /// The user must act; all mistakes are reported together, and nothing was sent.
     #[error("{}", join(.0))]
     Usage(Vec<Mistake>),
-    /// Something outside must change: the broker can't be reached, a limit, a disk.
+    /// Something outside must change: an unreachable broker, a limit, a disk.
     #[error("{0}")]
     Environment(String),
-    /// As [`Self::Environment`]: there is no broker at the address that was given, or not any more.
+    /// As [`Self::Environment`]: there is no broker at the address, or no longer.
     #[error("{0}")]
     Unreachable(String),
-    /// The run reached the longest time that it may take, or was given, before it attempted anything.
+    /// The run reached its time limit before it attempted anything.
     #[error("{0}")]
     OutOfTime(String),
     /// The user interrupted it before anything was measured.
     #[error("interrupted before the run began; nothing was measured")]
     Interrupted,
-    /// We must act.
-    #[error("a defect of this program: {0}")]
+    /// A bug in this program.
+    #[error("a bug in this program: {0}")]
     Bug(String),
 }
 
@@ -32,7 +32,7 @@ fn join(mistakes: &[Mistake]) -> String {
 }
 
 impl RunError {
-    /// The exit code that tells this error.
+    /// The exit code of this error.
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {

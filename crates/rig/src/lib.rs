@@ -1,7 +1,7 @@
 //! One run: a broker, a plan, attempts of faults or a load, bystanders beside them, and the record of what was seen.
 //!
-//! This crate knows what a fault *is* ([`attempts::fault::Fault`]) and not any one fault. Every tool is the same
-//! [`run::run`] with another plan, other faults and other checks. What a record is, and what is concluded from it, stands in
+//! This crate knows what a fault *is* ([`attempts::fault::Fault`]), but no particular fault. Every tool is the same
+//! [`run::run`] with another plan, other faults and other checks. The record and its verdicts are in
 //! `ungraceful_record`.
 
 pub mod attempts;

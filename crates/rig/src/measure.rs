@@ -1,4 +1,4 @@
-//! Measuring: one clock, a meter for each thread, and the collector that puts their reports together and writes them down.
+//! Measuring: one clock, a meter for each thread, and the collector that merges and writes their reports.
 
 pub mod clock;
 pub(crate) mod collector;

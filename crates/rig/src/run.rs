@@ -1,8 +1,6 @@
 //! A run, from its settings to its judged record. Every tool is this with another plan, other faults and other
-//! checks; a load takes the place of the faults in a run that makes one. How it goes on once it has begun is the
-//! `Conductor`'s.
+//! checks; a load takes the place of the faults. The `Conductor` carries it out.
 
-pub(crate) mod begun_record;
 pub mod bound;
 pub(crate) mod conductor;
 pub(crate) mod host;
@@ -34,8 +32,8 @@ use crate::run::stop::{Stop, StopReason};
 /// Makes a run.
 ///
 /// # Errors
-/// [`RunError`] when it could not be begun, or when we are at fault. What the broker does is never an error: it
-/// is in the record.
+/// [`RunError`] when it could not start, or for a defect of ours. What the broker does is never an error: it is in
+/// the record.
 pub fn run(experiment: &Experiment, observer: &mut dyn Observer) -> Result<Finished, RunError> {
     let began = now();
     let supply = Supply { descriptors: raise_descriptor_limit(), ports: host::port_range() };
@@ -50,7 +48,7 @@ pub fn run(experiment: &Experiment, observer: &mut dyn Observer) -> Result<Finis
         .map_err(|error| RunError::Environment(format!("cannot start a runtime: {error}")))?;
     runtime.block_on(async {
         let stop = Stop::default();
-        // Caught from here on, and not from when the task first runs: the run may have sent something by then.
+        // Caught from here on: the run may send something before the task first runs.
         let interrupt = signals().map(|signals| tokio::spawn(raise_on_interrupt(stop.clone(), signals)));
         let out_of_time = tokio::spawn(raise_in_time(stop.clone(), experiment.common.bound, began));
         let finished = conduct(experiment, observer, stop, supply.descriptors).await;
@@ -65,7 +63,7 @@ pub fn run(experiment: &Experiment, observer: &mut dyn Observer) -> Result<Finis
 
 fn demand(experiment: &Experiment) -> Demand {
     let Experiment { common, work } = experiment;
-    // Of the versions that are asked for: the broker may speak fewer.
+    // For the requested versions; the broker may speak fewer.
     let cases = work.attempts().map_or(0, |attempts| (attempts.faults)(&common.target.versions).len());
     let connections = experiment.connections_at_once(cases);
     Demand {
@@ -104,7 +102,7 @@ async fn raise_on_interrupt(stop: Stop, [mut interrupt, mut terminate, mut hangu
     }
 }
 
-/// Stops the run in time for it to have ended at its bound.
+/// Stops the run early enough for it to end within its bound.
 async fn raise_in_time(stop: Stop, bound: Bound, began: Instant) {
     tokio::time::sleep_until((began + bound.stopped_after()).into()).await;
     stop.raise(StopReason::OutOfTime(bound.why_stopped()));
@@ -130,7 +128,7 @@ async fn conduct(
     match conducted {
         Ok(conductor) => conductor.conduct().await,
         Err(error) => {
-            // Nothing was sent but what tries the broker: an empty record would only be in the way.
+            // Only the broker was tried: an empty record would be in the way.
             let _best_effort = remove_empty_record(&experiment.common.output);
             Err(error)
         }

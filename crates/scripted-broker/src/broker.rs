@@ -92,7 +92,7 @@ impl ScriptedBroker {
     fn stop(&self, how: Stop) {
         let running = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(running) = running {
-            // Nobody receives it when the broker went down by itself.
+            // There is no receiver when the broker went down by itself.
             let _ = running.stop.send(how);
             // A panic of the broker has been printed, and a drop must not add another.
             let _ = running.thread.join();

@@ -95,7 +95,7 @@ enum Written {
 
 /// Registers a connection before it returns, and serves it to its end in the future. Two steps, so that a reset of all
 /// connections includes those that have not been served yet.
-pub(crate) fn attend(stream: TcpStream, server: Rc<RefCell<Server>>) -> impl Future<Output = ()> {
+pub(crate) fn serve(stream: TcpStream, server: Rc<RefCell<Server>>) -> impl Future<Output = ()> {
     let (orders, taken_up) = mpsc::channel(ORDERS_MAX);
     let link = Link {
         orders,
@@ -112,14 +112,14 @@ pub(crate) fn attend(stream: TcpStream, server: Rc<RefCell<Server>>) -> impl Fut
             // A reset comes first: a connection that ends by itself at the same moment would be closed by FIN.
             biased;
             () = link.reset.notified() => reset(&stream),
-            () = converse(&stream, id, &server, &link, taken_up) => {}
+            () = exchange(&stream, id, &server, &link, taken_up) => {}
         }
         server.borrow_mut().forget(id);
     }
 }
 
 /// Moves bytes both ways until both are done.
-async fn converse(
+async fn exchange(
     stream: &TcpStream,
     id: ConnectionId,
     server: &RefCell<Server>,

@@ -28,7 +28,7 @@ pub(crate) enum Stop {
 /// How long to wait when a connection cannot be accepted, mostly for lack of descriptors.
 const ACCEPT_RETRY: Duration = Duration::from_millis(20);
 
-/// Runs a broker until it is told to stop or goes down by itself.
+/// Runs a broker until it is stopped or goes down by itself.
 pub(crate) fn run(
     runtime: &Runtime,
     listener: TcpListener,
@@ -50,7 +50,7 @@ async fn serve(listener: TcpListener, server: Rc<RefCell<Server>>, mut stop: one
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    let _ = connections.spawn_local(link::attend(stream, Rc::clone(&server)));
+                    let _ = connections.spawn_local(link::serve(stream, Rc::clone(&server)));
                 }
                 Err(_) => tokio::time::sleep(ACCEPT_RETRY).await,
             },

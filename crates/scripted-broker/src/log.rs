@@ -10,8 +10,8 @@ use tokio::time::Instant;
 
 /// How many events a log keeps; later ones are counted in [`Log::left_out`].
 pub const EVENTS_MAX: usize = 100_000;
-/// How often a waiting reader reads the log at most.
-const LOOK_EVERY: Duration = Duration::from_millis(1);
+/// The shortest pause between two reads of a waiting reader.
+const POLL_INTERVAL: Duration = Duration::from_millis(1);
 
 /// One thing the broker saw or did. Connections are numbered from 0 in the order of their acceptance.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -186,7 +186,7 @@ impl SharedLog {
                 return false;
             }
             // The broker needs the log more than the reader does.
-            std::thread::sleep((looked.elapsed() * 4).max(LOOK_EVERY));
+            std::thread::sleep((looked.elapsed() * 4).max(POLL_INTERVAL));
         }
     }
 

@@ -7,9 +7,9 @@ use ungraceful_mqtt::{
     EncodeError, PacketIdentifier, Properties, Property, ProtocolVersion, Publish, QoS, Will,
 };
 
-/// Whether a message on this topic tests the rights of its sender before anything else happens. `Rights` applies to those, and
+/// Whether a message on this topic only tests the rights of its sender. `Rights` applies to those, and
 /// no policy for deliveries or acknowledgements does.
-pub(crate) fn tries_rights(topic: &str) -> bool {
+pub(crate) fn is_rights_probe(topic: &str) -> bool {
     topic.ends_with("/probe")
 }
 

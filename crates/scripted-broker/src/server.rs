@@ -343,7 +343,7 @@ impl Server {
             Packet::Unsubscribe(unsubscribe) => self.unsubscribe(id, &unsubscribe),
             Packet::PingReq if self.is_starving(id) => {}
             Packet::PingReq => self.reply(id, &Packet::PingResp),
-            Packet::Disconnect(disconnect) => self.say_goodbye(id, &disconnect),
+            Packet::Disconnect(disconnect) => self.receive_disconnect(id, &disconnect),
             Packet::Unreadable { .. } => self.disconnect(id, ReasonCode::MALFORMED_PACKET),
             Packet::Auth(auth) => self.authenticate_again(id, &auth),
             // CONNECT is handled above; only Servers send the rest.

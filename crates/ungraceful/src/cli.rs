@@ -1,4 +1,4 @@
-//! The command line: flags that mean the same in every tool, also given in a file or in the environment, and
+//! The command line: flags that mean the same in every tool, also read from a file or the environment, and
 //! checked together before the first packet.
 
 pub mod common;

@@ -1,6 +1,6 @@
-//! `ungraceful-explain`: from a line of a broker's log to the cause, the reproduction and the cure.
+//! `ungraceful-explain`: from a line of a broker's log to the cause, a reproduction and the fix.
 //!
-//! No run: it reads logs, connects nowhere and writes no record.
+//! It reads logs, connects nowhere and writes no record.
 
 mod document;
 mod flags;
@@ -8,8 +8,8 @@ mod follow;
 mod json;
 mod over_time;
 mod reference;
+mod render;
 mod signs;
-mod telling;
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Command, FromArgMatches};
-use flags::{ExplainArgs, Look, Wanted};
+use flags::{ExplainArgs, Options, Wanted};
 use ungraceful_flags::{collecting, with_environment};
 use ungraceful_log_causes::Broker;
 use ungraceful_log_causes::scan::{Line, Scanned, Scanner};
@@ -34,7 +34,7 @@ use crate::launch;
 pub const NAME: &str = "ungraceful-explain";
 /// The question it answers.
 pub const QUESTION: &str =
-    "Why was the client disconnected? From a broker's log to the cause, a reproduction and a cure";
+    "Why was the client disconnected? From a broker's log to the cause, a reproduction and a fix";
 
 /// The command line.
 #[must_use]
@@ -42,22 +42,22 @@ pub fn command() -> Command {
     let command = Command::new(NAME).version(env!("CARGO_PKG_VERSION")).disable_help_flag(true);
     let command = command.arg(clap::arg!(--help "Print help").action(clap::ArgAction::Help));
     with_environment(ExplainArgs::augment_args(command)).about(QUESTION).long_about(format!(
-        "{QUESTION}.\n\nReads the logs of {}: plain text or JSON, with or without what journald and containers put \
-         before each line. Lines that belong together are one incident. For each cause it tells who closed, what the \
-         standard says, what usually lies behind it, how to tell the candidates apart, which command provokes it, and \
-         what cures it. Sends nothing and needs no broker.",
+        "{QUESTION}.\n\nReads the logs of {}: plain text or JSON, with or without the prefixes of journald and containers. \
+         Lines that belong together are one incident. For each cause it reports who closed the connection, what the \
+         standard says, the usual reasons, how to distinguish them, a command that reproduces it, and the fix. Sends \
+         nothing and needs no broker.",
         names()
     ))
     .after_help(exit_codes())
 }
 
-/// The exit codes of all tools, with what each means here.
+/// The exit codes of all tools, with their meaning here.
 fn exit_codes() -> String {
     let when = |exit: Exit| match exit {
         Exit::Holds => "the logs were read to their end, with or without incidents",
-        Exit::Violated => "never: nothing is judged here",
+        Exit::Violated => "never: logs are not judged",
         Exit::Usage => "invalid usage; nothing was read",
-        Exit::Inconclusive => "no line was recognised: another broker's log, or none",
+        Exit::Inconclusive => "no line was recognised: the log of an unknown broker, or no log",
         Exit::Environment => "a log can't be read",
         Exit::Bug => "a defect of this program",
         Exit::Interrupted => "interrupted",
@@ -71,7 +71,7 @@ fn names() -> String {
     names.join(", ")
 }
 
-/// Explains what the arguments name.
+/// Runs the tool.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     launch::begin(NAME);
     let (matches, mistakes) = collecting(|| command().try_get_matches_from(arguments));
@@ -83,26 +83,26 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let done = args.wanted(mistakes).map_err(RunError::Usage).and_then(|wanted| match wanted {
         Wanted::Code(codes, format) => Ok(launch::print(&reference::codes(&codes, format))),
         Wanted::List(format) => Ok(launch::print(&reference::list(format))),
-        Wanted::Follow(path, look) => follow::follow(&path, &look),
-        Wanted::Read(paths, look) => read(&paths, &look),
+        Wanted::Follow(path, options) => follow::follow(&path, &options),
+        Wanted::Read(paths, options) => read(&paths, &options),
     });
     match done {
         Ok(exit) => exit.into(),
         Err(RunError::Usage(mistakes)) => {
             for mistake in mistakes {
-                launch::complain(&format!("{NAME}: {mistake}"));
+                launch::print_error(&format!("{NAME}: {mistake}"));
             }
-            launch::complain(&format!("nothing was read; see {NAME} --help"));
+            launch::print_error(&format!("nothing was read; see {NAME} --help"));
             Exit::Usage.into()
         }
         Err(error) => {
-            launch::complain(&format!("{NAME}: {error}"));
+            launch::print_error(&format!("{NAME}: {error}"));
             error.exit().into()
         }
     }
 }
 
-/// A log, and what was read of it.
+/// A log that was read.
 #[derive(Clone, Debug)]
 struct Log {
     name: String,
@@ -110,7 +110,7 @@ struct Log {
     scanned: Scanned,
 }
 
-/// Everything that is told.
+/// The result for all logs.
 struct Explained {
     logs: Vec<Log>,
     story: Story,
@@ -118,12 +118,12 @@ struct Explained {
 }
 
 impl Explained {
-    /// Incidents that are in the sums and not in the list.
+    /// Incidents that are counted but not listed.
     fn left_out(&self) -> u64 {
         self.story.picture().incidents - self.incidents.len() as u64
     }
 
-    /// The log's name, where there are several and it has to be said which.
+    /// The log's name, where there are several logs.
     fn log_name(&self, log: usize) -> Option<&str> {
         self.logs.get(log).filter(|_| self.logs.len() > 1).map(|log| log.name.as_str())
     }
@@ -134,31 +134,32 @@ impl Explained {
     }
 }
 
-fn read(paths: &[PathBuf], look: &Look) -> Result<Exit, RunError> {
-    let mut told =
-        Explained { logs: Vec::new(), story: Story::new(look.limits.clone()), incidents: Vec::new() };
+fn read(paths: &[PathBuf], options: &Options) -> Result<Exit, RunError> {
+    let mut explained =
+        Explained { logs: Vec::new(), story: Story::new(options.limits.clone()), incidents: Vec::new() };
     if paths.is_empty() {
-        let log = read_one("standard input", &mut io::stdin().lock(), current_year(), look, &mut told)?;
-        told.logs.push(log);
+        let log =
+            read_one("standard input", &mut io::stdin().lock(), current_year(), options, &mut explained)?;
+        explained.logs.push(log);
     }
     for (number, path) in paths.iter().enumerate() {
         let (mut file, year) = open(path)?;
         if number > 0 {
-            let Explained { story, incidents, .. } = &mut told;
-            story.end_log(&mut |incident| keep(incidents, incident, look));
+            let Explained { story, incidents, .. } = &mut explained;
+            story.end_log(&mut |incident| keep(incidents, incident, options));
         }
-        let log = read_one(&path.to_string_lossy(), &mut file, year, look, &mut told)?;
-        told.logs.push(log);
+        let log = read_one(&path.to_string_lossy(), &mut file, year, options, &mut explained)?;
+        explained.logs.push(log);
     }
-    let Explained { story, incidents, .. } = &mut told;
-    story.finish(&mut |incident| keep(incidents, incident, look));
+    let Explained { story, incidents, .. } = &mut explained;
+    story.finish(&mut |incident| keep(incidents, incident, options));
     incidents.sort_by_key(|incident| (incident.time, incident.log, incident.line));
-    let printed = launch::print(&telling::render(&told, look));
-    Ok(if printed == Exit::Holds { told.exit() } else { printed })
+    let printed = launch::print(&render::render(&explained, options));
+    Ok(if printed == Exit::Holds { explained.exit() } else { printed })
 }
 
-fn keep(incidents: &mut Vec<Incident>, incident: Incident, look: &Look) {
-    if incidents.len() < look.incidents_max {
+fn keep(incidents: &mut Vec<Incident>, incident: Incident, options: &Options) {
+    if incidents.len() < options.incidents_max {
         incidents.push(incident);
     }
 }
@@ -167,15 +168,16 @@ fn read_one(
     name: &str,
     reader: &mut dyn Read,
     year: i64,
-    look: &Look,
-    told: &mut Explained,
+    options: &Options,
+    explained: &mut Explained,
 ) -> Result<Log, RunError> {
-    let mut scanner = Scanner::new(look.broker);
-    let Explained { story, incidents, .. } = told;
+    let mut scanner = Scanner::new(options.broker);
+    let Explained { story, incidents, .. } = explained;
     let mut take = |line: Line<'_>| {
         let time = LogTime::of_line(line.bytes, &line.found, year);
-        story
-            .take(line.number, line.bytes, time, line.found, &mut |incident| keep(incidents, incident, look));
+        story.take(line.number, line.bytes, time, line.found, &mut |incident| {
+            keep(incidents, incident, options);
+        });
     };
     let mut reader = reader;
     loop {
@@ -189,14 +191,14 @@ fn read_one(
     Ok(Log { name: name.to_owned(), broker: scanner.broker(), scanned: scanner.scanned() })
 }
 
-/// Opens a log; its year is that of its last change, for times that have none.
+/// Opens a log. For times without a year, returns the year of the file's last change.
 fn open(path: &Path) -> Result<(File, i64), RunError> {
     let cannot = |error: io::Error| RunError::Environment(format!("cannot read {}: {error}", path.display()));
     let file = File::open(path).map_err(cannot)?;
     let metadata = file.metadata().map_err(cannot)?;
     if metadata.is_dir() {
         return Err(RunError::Environment(format!(
-            "{} is a folder; name the log files in it",
+            "{} is a folder; give the log files in it",
             path.display()
         )));
     }

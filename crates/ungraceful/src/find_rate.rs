@@ -1,5 +1,5 @@
-//! `--find-rate`: the highest rate of a load at which the broker keeps a promise, found by trials, each a run of its own
-//! with a record of its own.
+//! `--find-rate`: searches for the highest rate of a load at which the broker keeps a promise. Each trial is a run with its own
+//! record.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -20,33 +20,33 @@ use ungraceful_rig::run::settings::Finished;
 
 use crate::cli::load::RATE_MAX;
 use crate::cli::parse::{NotParsed, parse, without_secrets};
-use crate::launch::{Call, LoadMode, ReadyLoad, prepare_load, print, progress_style, shown_here};
+use crate::launch::{Call, LoadMode, ReadyLoad, prepare_load, print, progress_style, stdout_context};
 
-/// The search's own file in the folder of its records.
+/// The file of the search, beside the records of its trials.
 const SEARCH_JSON: &str = "search.json";
-/// Flags with a value that each trial has its own of; `-oFOLDER` and `-z5s` are among them too.
-const ITS_OWN: [&str; 7] = ["--find-rate", "--rate", "--seed", "--output", "-o", "--duration", "-z"];
-/// Messages that are to fall due in a trial, at the least: fewer say nothing.
+/// Flags that each trial sets itself, also as `-oFOLDER` and `-z5s`.
+const OF_TRIAL: [&str; 7] = ["--find-rate", "--rate", "--seed", "--output", "-o", "--duration", "-z"];
+/// Minimum number of messages due in a trial: fewer are no evidence.
 const MESSAGES_MIN: f64 = 20.0;
 
-/// Searches, and prints what was found. `base` is the run at the first rate.
+/// Searches and prints the result. `base` is the run at the first rate.
 pub(crate) fn find(
     call: &Call<'_>,
-    mode: &dyn LoadMode,
+    mode: &LoadMode,
     base: &ReadyLoad,
     promise: &Promise,
     format: Format,
 ) -> Result<Exit, RunError> {
     let folder = &base.experiment.common.output;
     let mut mistakes = Vec::new();
-    // Told here and not where flags are read: each trial has the promise as its thresholds, and may have it in the
-    // environment as well.
+    // Not checked where flags are read: each trial has the promise as its thresholds, and possibly in the environment too.
     if !base.experiment.common.thresholds.is_empty() {
-        let what = "a search goes by its promise alone; put it into --find-rate, with a comma";
+        let what = "a rate search uses only its promise; add the threshold to --find-rate, after a comma";
         mistakes.push(Mistake::new("--threshold", what));
     }
     if std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some()) {
-        let what = format!("{} is not empty, and nothing is overwritten; choose another", folder.display());
+        let what =
+            format!("{} is not empty, and nothing is overwritten; choose another folder", folder.display());
         mistakes.push(Mistake::new("--output", what));
     }
     if !mistakes.is_empty() {
@@ -76,7 +76,7 @@ pub(crate) fn find(
         let mut observer = Terminal::new(progress_style(&base.output));
         let finished = match run(&ready.experiment, &mut observer) {
             Ok(finished) => finished,
-            // What was learned before is not lost with a broker that goes away.
+            // Earlier trials are kept when the broker goes away.
             Err(error) if !search.trials.is_empty() => {
                 observer.note(&format!("the search ends here: {error}"));
                 search.ended_by = Some(error.exit());
@@ -90,23 +90,23 @@ pub(crate) fn find(
         if !base.output.quiet {
             observer.note(&format!("trial {number}: {}: {}: {why}", rate(per_second), came.name()));
         }
-        search.rates.tell(per_second, came);
+        search.rates.record(per_second, came);
         search.ended_by = (record.completeness == Completeness::Interrupted).then_some(Exit::Interrupted);
         let command = command(call, &arguments);
         search.trials.push(Trial { per_second, came, why, record: Box::new(record), directory, command });
         search.duration_us = clock.now_us();
-        // After each trial, so that what was seen is kept however the search ends.
+        // After each trial, so that the results are kept however the search ends.
         write(folder, &search)?;
         if search.ended_by.is_some() {
             break;
         }
     }
-    let context = Context { record_dir: Some(folder.clone()), ..shown_here() };
+    let context = Context { record_dir: Some(folder.clone()), ..stdout_context() };
     let printed = print(&render_search(&search, format, &context));
     Ok(if printed == Exit::Environment { printed } else { search.exit() })
 }
 
-/// The call that makes one trial alone: the user's, with the rate in place of the search.
+/// The arguments of one trial: the user's, with a rate in place of the search.
 fn arguments(
     call: &Call<'_>,
     promise: &Promise,
@@ -122,7 +122,7 @@ fn arguments(
         }
         let text = word.to_string_lossy();
         let (flag, value) = text.split_once('=').map_or((&*text, None), |(flag, value)| (flag, Some(value)));
-        if ITS_OWN.contains(&flag) {
+        if OF_TRIAL.contains(&flag) {
             is_value = value.is_none();
         } else if text.starts_with("--") || !(text.starts_with("-o") || text.starts_with("-z")) {
             words.push(word.clone());
@@ -137,13 +137,13 @@ fn arguments(
     words
 }
 
-/// The words of a trial's command, without secrets, and without the folder, which a repeated call would find taken.
+/// The command of a trial, without secrets, and without the folder, which already exists when the command is repeated.
 fn command(call: &Call<'_>, arguments: &[OsString]) -> Vec<String> {
     let flags = without_secrets(&arguments[1..arguments.len() - 2]);
     std::iter::once(call.tool.name.to_owned()).chain(flags).collect()
 }
 
-fn prepared(call: &Call<'_>, mode: &dyn LoadMode, arguments: &[OsString]) -> Result<ReadyLoad, RunError> {
+fn prepared(call: &Call<'_>, mode: &LoadMode, arguments: &[OsString]) -> Result<ReadyLoad, RunError> {
     let call = Call { arguments, ..*call };
     let parsed = match parse(&call.tool.mode_command(call.mode), &call.flags()) {
         Ok(parsed) => parsed,

@@ -1,5 +1,5 @@
-//! `ungraceful`: the tour when no tool is named, `ungraceful TOOL …` for each of them, and what there is to look up. Under
-//! the name of a tool (`ungraceful-takeover`) it is that tool.
+//! `ungraceful`: the tour without a tool, `ungraceful TOOL …`, and commands that print reference material. Called by the name of a
+//! tool (`ungraceful-takeover`), it is that tool.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -18,9 +18,9 @@ use crate::{list, reference, tools, tour};
 
 /// The binary's name.
 pub(crate) const NAME: &str = "ungraceful";
-/// What the names of tools begin with, where they are programs.
+/// The prefix of tools that are programs.
 const PREFIX: &str = "ungraceful-";
-/// The command beside the tools that needs no broker.
+/// The command that reads logs.
 const EXPLAIN: &str = "explain";
 
 /// The front's own command line.
@@ -31,7 +31,7 @@ pub fn command() -> Command {
         .long_about(
             "Provokes the faults that make brokers disconnect clients, and measures how the broker reacts, how fast, \
              and how well-behaved clients are affected.\n\nWithout a tool: a tour of the most common causes, \
-             each as a short run, in less than a minute. Without --host, --url and --spawn, against an embedded broker.",
+             each as a short run, in less than a minute. Without --host, --url and --spawn, an embedded broker is started.",
         )
         .subcommand_value_name("TOOL")
         .subcommand_help_heading("Tools")
@@ -49,7 +49,7 @@ pub fn command() -> Command {
         .subcommands(printers().map(with_help_flag))
 }
 
-/// The commands that print what is known of the binaries.
+/// The commands that print information about the binaries.
 fn printers() -> [Command; 3] {
     let optional = |id, default| Arg::new(id).default_value(default).action(ArgAction::Set);
     let shell = Arg::new("shell")
@@ -60,9 +60,9 @@ fn printers() -> [Command; 3] {
         Command::new("completions")
             .about("Prints a completion script for a shell, for `ungraceful` and every tool")
             .args([shell, optional("binary", NAME).help("Name of the binary to complete")]),
-        Command::new("man")
-            .about("Prints the man page of a binary or of a mode")
-            .arg(optional("binary", NAME).help("Name of a binary, or of a mode as ungraceful-takeover-duel")),
+        Command::new("man").about("Prints the man page of a binary or of a mode").arg(
+            optional("binary", NAME).help("Name of a binary, or of a mode, such as ungraceful-takeover-duel"),
+        ),
         Command::new("reference").about("Prints a page of the reference as Markdown").arg(
             optional("page", reference::INDEX)
                 .help("Name of a binary; flags for the common flags; README for the index"),
@@ -70,12 +70,12 @@ fn printers() -> [Command; 3] {
     ]
 }
 
-/// The command with the flag that the front has disabled for all of its commands, because the tools have their own.
+/// Adds --help, which the front disables for its subcommands because the tools have their own.
 fn with_help_flag(command: Command) -> Command {
     command.arg(clap::arg!(--help "Print help").action(ArgAction::Help))
 }
 
-/// Runs the tool under whose name this program is called, or else the one that the first argument names, or else the tour.
+/// Runs the tool by whose name this program was called, else the tool or command in the first argument, else the tour.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     if let Some(exit) = hidden::command(&arguments) {
@@ -93,7 +93,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     launch::begin(NAME);
     match parse(&command(), &arguments) {
         Ok(Parsed { matches, mistakes, .. }) if matches.subcommand().is_some() && !mistakes.is_empty() => {
-            tour::refuse(&NotParsed::Config(mistakes))
+            tour::reject(&NotParsed::Config(mistakes))
         }
         Ok(parsed) => match parsed.matches.subcommand() {
             None => tour::main(&arguments, &parsed),
@@ -108,11 +108,11 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             }
             _ => Exit::Bug.into(),
         },
-        Err(error) => tour::refuse(&error),
+        Err(error) => tour::reject(&error),
     }
 }
 
-/// Runs the tool with this name, as if it was called by it; absent when there is none.
+/// Runs the tool with this name; absent when there is none.
 fn run_tool(name: &str, arguments: &[OsString]) -> Option<ExitCode> {
     let arguments = std::iter::once(OsString::from(name)).chain(arguments.iter().cloned());
     if name == explain::NAME {
@@ -154,7 +154,7 @@ pub fn command_of(binary: &str) -> Option<Command> {
 }
 
 fn print_completions(shell: Shell, binary: &str) -> ExitCode {
-    let Some(mut command) = command_of(binary) else { return no_such_binary(binary) };
+    let Some(mut command) = command_of(binary) else { return unknown_binary(binary) };
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut command, binary.to_owned(), &mut script);
     launch::print(&String::from_utf8_lossy(&script)).into()
@@ -171,14 +171,14 @@ pub fn man_page(command: Command) -> std::io::Result<String> {
 }
 
 fn print_man(binary: &str) -> ExitCode {
-    let Some(command) = command_of(binary) else { return no_such_binary(binary) };
+    let Some(command) = command_of(binary) else { return unknown_binary(binary) };
     match man_page(command) {
         Ok(page) => launch::print(&page).into(),
         Err(_) => Exit::Bug.into(),
     }
 }
 
-fn no_such_binary(binary: &str) -> ExitCode {
-    launch::complain(&format!("{binary:?} is no binary of ours; there are {}", binaries().join(", ")));
+fn unknown_binary(binary: &str) -> ExitCode {
+    launch::print_error(&format!("unknown binary {binary:?}; the binaries are {}", binaries().join(", ")));
     Exit::Usage.into()
 }

@@ -1,4 +1,4 @@
-//! The hidden commands of `ungraceful`, by which it becomes a broker of its own.
+//! The hidden commands of `ungraceful`, which serve a broker in a child process.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use ungraceful_record::exit::Exit;
 use ungraceful_rig::broker::owned::{become_tied, hidden, take_care_of};
 
-/// Carries out a hidden command, if the arguments are one.
+/// Runs a hidden command; absent when the arguments are none.
 pub(crate) fn command(arguments: &[OsString]) -> Option<ExitCode> {
     let name = arguments.get(1)?.to_str()?;
     let parent = || arguments.get(2)?.to_str()?.parse::<u32>().ok();
@@ -18,18 +18,18 @@ pub(crate) fn command(arguments: &[OsString]) -> Option<ExitCode> {
         }
         hidden::TIED => {
             let failed = become_tied(parent()?, arguments.get(3)?, &arguments[4..]);
-            Some(complain(&format!("cannot start {}: {failed}", arguments[3].display())))
+            Some(fail(&format!("cannot start {}: {failed}", arguments[3].display())))
         }
         hidden::CARETAKER => Some(match take_care_of(Path::new(arguments.get(2)?)) {
             Ok(()) => Exit::Holds.into(),
-            Err(error) => complain(&format!("cannot remove {}: {error}", arguments[2].display())),
+            Err(error) => fail(&format!("cannot remove {}: {error}", arguments[2].display())),
         }),
         _ => None,
     }
 }
 
-#[expect(clippy::print_stderr, reason = "the parent reads a child's last words from its standard error")]
-fn complain(what: &str) -> ExitCode {
+#[expect(clippy::print_stderr, reason = "the parent reads the error from its child's standard error")]
+fn fail(what: &str) -> ExitCode {
     eprintln!("{what}");
     Exit::Environment.into()
 }
@@ -42,14 +42,14 @@ fn serve(parent: u32, port: u16) -> ExitCode {
     let settings = Settings { parent_process: Some(parent), port, ..Settings::default() };
     match serve(&settings, |address| println!("{}", ready_line(address, LIBRARY))) {
         Ok(()) => Exit::Holds.into(),
-        Err(error) => complain(&error.to_string()),
+        Err(error) => fail(&error.to_string()),
     }
 }
 
 #[cfg(not(feature = "embedded"))]
 fn serve(_parent: u32, _port: u16) -> ExitCode {
-    complain(
-        "this program was built without the embedded broker (cargo feature `embedded`); name a broker with --host or \
+    fail(
+        "this program was built without the embedded broker (cargo feature `embedded`); give a broker with --host or \
          use --spawn mosquitto",
     )
 }

@@ -1,7 +1,6 @@
-//! The binaries' common part: the command line, the launch of a run, the tools.
+//! The binaries: the command line, the launch of a run, the tools.
 //!
-//! Every tool is a [`launch::Tool`]: its flags, its faults, its checks. The rest is the same for all. [`explain`] alone
-//! is no run: it reads logs.
+//! Every tool is a [`launch::Tool`] with its flags, faults and checks, except [`explain`], which reads logs.
 
 pub mod cli;
 pub mod explain;

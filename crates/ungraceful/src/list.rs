@@ -12,7 +12,7 @@ use ungraceful_record::check::{section, statements};
 use ungraceful_report::{Entry, Format, render_catalogue, shell_command};
 use ungraceful_rig::broker::target::BrokerChoice;
 
-use crate::launch::{Mode, Tool, print, shown_here};
+use crate::launch::{Mode, Tool, print, stdout_context};
 use crate::tools;
 
 /// The command line of the list.
@@ -31,19 +31,19 @@ pub(crate) fn command() -> Command {
 
 /// Prints the list.
 pub(crate) fn main(format: Format) -> ExitCode {
-    print(&render_catalogue(&entries(), format, &shown_here())).into()
+    print(&render_catalogue(&entries(), format, &stdout_context())).into()
 }
 
-/// Every fault of every tool, in the order of the tools and their modes. A load is no fault.
+/// Every fault, in the order of the tools and their modes. A load is no fault.
 pub(crate) fn entries() -> Vec<Entry> {
     let modes = tools::ALL.iter().flat_map(|tool| tool.modes().map(move |mode| (*tool, mode)));
     modes.filter_map(|(tool, mode)| entry_of(tool, mode.fault()?)).collect()
 }
 
-/// The fault of a mode, in the cases that its defaults have.
+/// The fault of a mode, with the cases of its defaults.
 fn entry_of(tool: &Tool, fault: &'static dyn FaultMode) -> Option<Entry> {
     let command = tool.mode_command(Mode::Fault(fault));
-    // Whatever the environment sets, the list is that of the defaults.
+    // The list shows the defaults, whatever the environment sets.
     let command = command.mut_args(|arg| arg.env(None::<&'static str>));
     let arguments = std::iter::once(&tool.name).chain(fault.required_flags()).map(OsString::from);
     let (matches, _) = collecting(|| command.try_get_matches_from(arguments));
@@ -69,10 +69,10 @@ fn entry_of(tool: &Tool, fault: &'static dyn FaultMode) -> Option<Entry> {
     entry
 }
 
-/// The command of a mode as a person types it, with the flags without which it can't be run.
+/// The command of a mode as a user types it, with its required flags.
 pub(crate) fn command_words(tool: &Tool, fault: &dyn FaultMode) -> String {
     let words = tool.name.replacen('-', " ", 1);
-    let words = if tool.names_modes() { format!("{words} {}", fault.name()) } else { words };
+    let words = if tool.has_several_modes() { format!("{words} {}", fault.name()) } else { words };
     let flags: Vec<String> = fault.required_flags().iter().map(|flag| (*flag).to_owned()).collect();
     if flags.is_empty() { words } else { format!("{words} {}", shell_command(&flags)) }
 }
@@ -83,7 +83,7 @@ mod tests {
     use crate::tools;
 
     #[test]
-    fn every_mode_of_every_tool_is_listed_but_those_of_load_which_are_no_faults() {
+    fn every_mode_except_those_of_load_is_listed() {
         let entries = entries();
         for tool in tools::ALL {
             for mode in tool.modes() {

@@ -1,4 +1,4 @@
-//! `--print-plan`: what would be sent and when, and every bound of the run. Sends nothing.
+//! `--print-plan`: prints what would be sent and when, and every bound of the run. Sends nothing.
 
 use std::fmt::Write;
 
@@ -14,8 +14,8 @@ use ungraceful_rig::run::settings::{Attempts, Common, Spread};
 
 use crate::cli::load::RATE_MAX;
 
-/// Lines of due times in the text; JSON has them all.
-const SHOWN: usize = 20;
+/// Maximum number of attempts in the text; JSON has all.
+const ATTEMPTS_SHOWN: usize = 20;
 
 #[derive(Serialize)]
 struct Printed {
@@ -36,7 +36,7 @@ struct PrintedCase {
 #[derive(Serialize)]
 struct Bounds {
     attempts_max: u64,
-    /// Absent when the attempts of a case are all due at one instant.
+    /// Absent when all attempts of a case are due at one instant.
     attempts_per_second_max: Option<f64>,
     misbehaving_clients_max: u64,
     bystander_connections_max: u64,
@@ -51,14 +51,28 @@ struct PrintedAttempt {
     case: String,
 }
 
-/// The plan in words, or all of it as JSON.
+/// The plan of attempts as text or JSON.
 pub(crate) fn render(common: &Common, attempts: &Attempts, format: Format) -> String {
-    let printed = printed(common, attempts);
+    rendered(&printed(common, attempts), format, text)
+}
+
+fn rendered<T: Serialize>(
+    plan: &T,
+    format: Format,
+    text: fn(&T) -> Result<String, std::fmt::Error>,
+) -> String {
     if format == Format::Json {
-        let json = serde_json::to_string_pretty(&printed).expect("plain data always serialises");
+        let json = serde_json::to_string_pretty(plan).expect("plain data always serialises");
         return format!("{json}\n");
     }
-    text(&printed).expect("writing into a string never fails")
+    text(plan).expect("writing into a string never fails")
+}
+
+/// The first lines of a plan.
+fn header(tool: &str, target: &str, seed: u64) -> String {
+    format!(
+        "{tool}: plan for a run against {target}; nothing is sent\nseed {seed} (--seed {seed} repeats this plan)\n\n"
+    )
 }
 
 fn printed(common: &Common, attempts: &Attempts) -> Printed {
@@ -110,10 +124,8 @@ fn target(broker: &BrokerChoice) -> String {
 }
 
 fn text(printed: &Printed) -> Result<String, std::fmt::Error> {
-    let mut out = String::new();
+    let mut out = header(&printed.tool, &printed.target, printed.seed);
     let bounds = &printed.bounds;
-    writeln!(out, "{} would run against the {}; nothing is sent now", printed.tool, printed.target)?;
-    writeln!(out, "seed {} (give --seed {} for this plan again)\n", printed.seed, printed.seed)?;
     writeln!(out, "Cases")?;
     for case in &printed.cases {
         writeln!(out, "  {:<44} {}", case.case, case.on_the_wire)?;
@@ -129,24 +141,16 @@ fn text(printed: &Printed) -> Result<String, std::fmt::Error> {
     writeln!(out, "  misbehaving clients    {} at the same time", bounds.misbehaving_clients_max)?;
     writeln!(
         out,
-        "  honest clients         {} connections, {} messages per second of {PAYLOAD_BYTES} bytes",
+        "  well-behaved clients   {} connections, {} messages per second of {PAYLOAD_BYTES} bytes",
         bounds.bystander_connections_max, bounds.bystander_messages_per_second_max
     )?;
-    writeln!(
-        out,
-        "  duration               {} s at the longest, then the run is stopped",
-        bounds.duration_s_max
-    )?;
-    let since = if bounds.attempts_per_second_max.is_some() {
-        "the fault phase's begin"
-    } else {
-        "their wave's begin"
-    };
-    writeln!(out, "\nAttempts, by the time they are due after {since}")?;
-    for attempt in printed.attempts.iter().take(SHOWN) {
+    writeln!(out, "  duration               at most {} s, then the run is stopped", bounds.duration_s_max)?;
+    let since = if bounds.attempts_per_second_max.is_some() { "the fault phase" } else { "their wave" };
+    writeln!(out, "\nAttempts, by the time they are due after the start of {since}")?;
+    for attempt in printed.attempts.iter().take(ATTEMPTS_SHOWN) {
         writeln!(out, "  {:>12} µs  #{:<6} {}", attempt.due_us, attempt.attempt, attempt.case)?;
     }
-    let more = printed.attempts.len().saturating_sub(SHOWN);
+    let more = printed.attempts.len().saturating_sub(ATTEMPTS_SHOWN);
     if more > 0 {
         writeln!(out, "  and {more} more; --format json prints them all")?;
     }
@@ -163,7 +167,7 @@ struct PrintedLoad {
     #[serde(skip)]
     publishes: bool,
     stages: Vec<PrintedStage>,
-    /// The promise that the highest rate is searched for by; absent for one run.
+    /// The promise of a rate search; absent for a single run.
     finds_rate: Option<String>,
     bounds: LoadBounds,
 }
@@ -178,29 +182,24 @@ struct PrintedStage {
 struct LoadBounds {
     connections_max: u32,
     connections_per_second_max: f64,
-    /// Absent for a closed loop, which is bounded by time alone.
+    /// Absent for a closed loop, which is bounded only by time.
     messages_per_second_max: Option<f64>,
-    /// Absent for a text with placeholders, and where nothing is published.
+    /// Absent for a text with placeholders, and when nothing is published.
     payload_bytes: Option<u64>,
-    /// The largest packet that a client takes in.
+    /// The largest packet that a client accepts.
     packet_bytes_max: usize,
     bystander_connections_max: u64,
     duration_s_max: u64,
 }
 
-/// The plan of a load in words, or as JSON.
+/// The plan of a load as text or JSON.
 pub(crate) fn render_load(
     common: &Common,
     engine: &Engine,
     promise: Option<&Promise>,
     format: Format,
 ) -> String {
-    let printed = printed_load(common, engine, promise);
-    if format == Format::Json {
-        let json = serde_json::to_string_pretty(&printed).expect("plain data always serialises");
-        return format!("{json}\n");
-    }
-    text_of_load(&printed).expect("writing into a string never fails")
+    rendered(&printed_load(common, engine, promise), format, text_of_load)
 }
 
 fn printed_load(common: &Common, engine: &Engine, promise: Option<&Promise>) -> PrintedLoad {
@@ -243,10 +242,8 @@ fn printed_load(common: &Common, engine: &Engine, promise: Option<&Promise>) -> 
 }
 
 fn text_of_load(printed: &PrintedLoad) -> Result<String, std::fmt::Error> {
-    let mut out = String::new();
+    let mut out = header(&printed.tool, &printed.target, printed.seed);
     let bounds = &printed.bounds;
-    writeln!(out, "{} would run against the {}; nothing is sent now", printed.tool, printed.target)?;
-    writeln!(out, "seed {} (give --seed {} for this plan again)\n", printed.seed, printed.seed)?;
     writeln!(out, "Load\n  {}\n  {}", printed.shape, printed.release)?;
     for stage in &printed.stages {
         writeln!(out, "  {} messages per second for {} ms", stage.messages_per_second, stage.duration_ms)?;
@@ -254,9 +251,8 @@ fn text_of_load(printed: &PrintedLoad) -> Result<String, std::fmt::Error> {
     if let Some(promise) = &printed.finds_rate {
         writeln!(
             out,
-            "  and at other rates, {TRIALS_MAX} trials at the most, in search of the highest that keeps:"
+            "  and other rates in at most {TRIALS_MAX} trials, to find the highest that keeps:\n  {promise}"
         )?;
-        writeln!(out, "  {promise}")?;
     }
     writeln!(out, "\nBounds")?;
     writeln!(
@@ -267,19 +263,15 @@ fn text_of_load(printed: &PrintedLoad) -> Result<String, std::fmt::Error> {
     if printed.publishes {
         match bounds.messages_per_second_max {
             Some(rate) => writeln!(out, "  messages per second    {rate}")?,
-            None => writeln!(out, "  messages per second    as many as the broker takes")?,
+            None => writeln!(out, "  messages per second    as many as the broker accepts")?,
         }
         match bounds.payload_bytes {
             Some(bytes) => writeln!(out, "  payload                {bytes} bytes")?,
             None => writeln!(out, "  payload                a text with placeholders")?,
         }
     }
-    writeln!(out, "  packets taken in       {} bytes each at the most", bounds.packet_bytes_max)?;
-    writeln!(out, "  honest clients beside  {} connections", bounds.bystander_connections_max)?;
-    writeln!(
-        out,
-        "  duration               {} s at the longest, then the run is stopped",
-        bounds.duration_s_max
-    )?;
+    writeln!(out, "  packets received       at most {} bytes each", bounds.packet_bytes_max)?;
+    writeln!(out, "  well-behaved clients   {} connections", bounds.bystander_connections_max)?;
+    writeln!(out, "  duration               at most {} s, then the run is stopped", bounds.duration_s_max)?;
     Ok(out)
 }

@@ -1,8 +1,8 @@
-//! `ungraceful reference`: every flag as Markdown, made of the command lines that parse them.
+//! `ungraceful reference`: every flag as Markdown, generated from the command lines that parse them.
 //!
-//! There is a page per binary, a page of the flags that runs have in common, and an index. A mode has only what it adds to the
-//! common flags, its other defaults, and the common flags that it does not take. `docs/reference` keeps the pages as they are
-//! printed, so that a test sees every change to a help text. Man pages and `--help` are clap's own.
+//! There is a page per binary, a page of common flags, and an index. A mode lists only the flags that it adds, its other defaults,
+//! and the common flags that it does not take. `docs/reference` keeps the printed pages, so that a test sees every change to a help
+//! text. clap prints man pages and `--help`.
 
 use std::process::ExitCode;
 
@@ -17,11 +17,11 @@ use crate::cli::target::TargetArgs;
 use crate::launch::{self, Mode, Tool};
 use crate::{explain, front, list, tools};
 
-/// The index, by the name under which a code host shows it with the folder.
+/// The index, by the name that code hosts show with the folder.
 pub(crate) const INDEX: &str = "README";
 /// The page of common flags.
 const COMMON: &str = "flags";
-/// The heading of flags that have none, as clap prints it.
+/// The heading that clap prints for flags without one.
 const OPTIONS: &str = "Options";
 
 /// The name of each page: that of its file, without `.md`.
@@ -51,11 +51,11 @@ pub(crate) fn main(name: &str) -> ExitCode {
     if let Some(page) = page(name) {
         return launch::print(&page).into();
     }
-    launch::complain(&format!("{name:?} is no page; there are {}", names().join(", ")));
+    launch::print_error(&format!("unknown page {name:?}; the pages are {}", names().join(", ")));
     Exit::Usage.into()
 }
 
-/// The flags that runs have in common, as a command.
+/// The common flags, as a command.
 fn common() -> Command {
     let command = TargetArgs::augment_args(help_alone());
     with_environment(OutputArgs::augment_args(RunArgs::augment_args(Versions::augment_args(command))))
@@ -65,7 +65,7 @@ fn help_alone() -> Command {
     launch::with_help(Command::new(COMMON))
 }
 
-/// The command with what clap adds to it.
+/// The command with clap's additions.
 fn built(mut command: Command) -> Command {
     command.build();
     command
@@ -73,8 +73,8 @@ fn built(mut command: Command) -> Command {
 
 fn index() -> Vec<String> {
     let rows = front::binaries().into_iter().map(|name| {
-        let command = front::command_of(name).expect("the binary is one of ours");
-        // A tool has a page, and is not named as a command of the front.
+        let command = front::command_of(name).expect("a known binary");
+        // A tool has its own page, so it is not listed as a command of the front.
         let modes = command.get_subcommands().map(Command::get_name).filter(|mode| page_of(mode).is_none());
         let modes: Vec<String> = modes.map(|mode| format!("[{mode}]({name}.md#{mode})")).collect();
         row([&format!("[{name}]({name}.md)"), &about(&command), &modes.join(", ")])
@@ -184,17 +184,17 @@ fn tool_page(tool: &Tool) -> Vec<String> {
     paragraphs
 }
 
-/// What the page of a tool or of the tour begins with.
+/// The first sentence on the page of a tool or of the tour.
 const TAKES_COMMON: &str =
     "The [common flags](flags.md) are accepted too, except where this page says otherwise.";
 
-/// The guide beside the reference.
+/// A link to the guide.
 fn guide(name: &str) -> String {
     let file = name.trim_start_matches("ungraceful-");
     format!("[{file}.md](../{file}.md) is the guide.")
 }
 
-/// A mode's command, and what it has of its own.
+/// A mode's command, and its items.
 fn of_mode(tool: &Tool, mode: Mode) -> (Command, Vec<Item>) {
     let command = built(tool.mode_command(mode));
     let mut items = own(&command);
@@ -204,25 +204,24 @@ fn of_mode(tool: &Tool, mode: Mode) -> (Command, Vec<Item>) {
     (command, items)
 }
 
-/// What is to be said of a command beside the common flags.
+/// A difference between a command and the common flags.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Item {
-    /// A flag of its own: its heading in the help text, and its row.
+    /// An additional flag: its heading in the help text, and its row.
     Flag { heading: String, row: String },
     /// A part of the line below the flags that begins with `line`, one of [`LINES`].
     Note { line: &'static str, text: String },
 }
 
-/// The shortest call, where a flag is required.
+/// The shortest call, if a flag is required.
 const CALL: &str = "Shortest call";
 const DEFAULTS: &str = "Other defaults of common flags";
 const NOT_ACCEPTED: &str = "Common flags that are not accepted";
 const NO_VARIABLE: &str = "Flags without an environment variable";
-/// What is noted of flags, in the order of the lines.
+/// The lines below the flags, in order.
 const LINES: [&str; 4] = [CALL, DEFAULTS, NOT_ACCEPTED, NO_VARIABLE];
 
-/// What `command` has of its own. What aims at no broker is no run, and
-/// common flags are no concern of it.
+/// How `command` differs from the common flags, or from no flags if it needs no broker.
 fn own(command: &Command) -> Vec<Item> {
     if command.get_arguments().any(|arg| arg.get_long() == Some("host")) {
         return compared(command, &built(common()));
@@ -232,11 +231,11 @@ fn own(command: &Command) -> Vec<Item> {
     items
 }
 
-/// What `command` has beside `common`.
+/// How `command` differs from `common`.
 fn compared(command: &Command, common: &Command) -> Vec<Item> {
-    // Hidden flags are parsed, and then refused.
-    let refused = command.get_arguments().filter(|arg| arg.is_hide_set());
-    let refused: Vec<&str> = refused.filter_map(Arg::get_long).collect();
+    // Hidden flags are parsed, and then rejected.
+    let rejected = command.get_arguments().filter(|arg| arg.is_hide_set());
+    let rejected: Vec<&str> = rejected.filter_map(Arg::get_long).collect();
     let (flags, common) = (Flag::all_of(command), Flag::all_of(common));
     let mut items = Vec::new();
     for flag in &flags {
@@ -246,14 +245,14 @@ fn compared(command: &Command, common: &Command) -> Vec<Item> {
                 items.push(Item::Flag { heading: flag.heading.clone(), row: flag.row() });
                 items.extend(flag.no_variable().map(|text| Item::Note { line: NO_VARIABLE, text }));
             }
-            Some(common) if common.default != flag.default && !flag.is_in(&refused) => {
+            Some(common) if common.default != flag.default && !flag.is_in(&rejected) => {
                 items.push(Item::Note { line: DEFAULTS, text: flag.with_default() });
             }
             Some(_) => {}
         }
     }
     for flag in common {
-        if flag.is_in(&refused) || flags.iter().all(|own| own.long != flag.long) {
+        if flag.is_in(&rejected) || flags.iter().all(|own| own.long != flag.long) {
             items.push(Item::Note { line: NOT_ACCEPTED, text: flag.code() });
         }
     }
@@ -279,7 +278,7 @@ fn written(items: &[Item]) -> Vec<String> {
     tables.map(|(heading, rows)| table([&heading, "default", "meaning"], rows)).chain(notes(items)).collect()
 }
 
-/// The rows of flags below each heading, in the order in which the headings come first; [`OPTIONS`] come last.
+/// The rows of flags below each heading, in order of appearance; [`OPTIONS`] come last.
 fn by_heading(items: &[Item]) -> Vec<(String, Vec<String>)> {
     let mut groups: Vec<(String, Vec<String>)> = Vec::new();
     for item in items {
@@ -293,7 +292,7 @@ fn by_heading(items: &[Item]) -> Vec<(String, Vec<String>)> {
     groups
 }
 
-/// What is noted of flags, as a list; absent when there is nothing to note.
+/// The notes about flags, as a list; absent when there are none.
 fn notes(items: &[Item]) -> Option<String> {
     let of_line = |line: &'static str| {
         let texts = items.iter().filter_map(|item| match item {
@@ -319,7 +318,7 @@ struct Flag {
     default: String,
     meaning: String,
     has_variable: bool,
-    /// Whether it prints a text and ends.
+    /// Whether it prints a text and exits.
     prints: bool,
 }
 
@@ -332,7 +331,7 @@ impl Flag {
         let help = arg.get_long_help().or(arg.get_help()).map(ToString::to_string).unwrap_or_default();
         let takes_value = arg.get_action().takes_values();
         let defaults: Vec<_> = arg.get_default_values().iter().map(|value| value.to_string_lossy()).collect();
-        // Where clap knows no default, the help text may end with it.
+        // Without a default in clap, the help text may end with one.
         let at_end = help.strip_suffix(']').and_then(|help| help.rsplit_once(" [default: "));
         let (text, default) = match at_end {
             _ if takes_value && !defaults.is_empty() => (help.as_str(), defaults.join(",")),
@@ -376,12 +375,12 @@ impl Flag {
         code(&format!("--{}", self.long.as_deref().unwrap_or_default()))
     }
 
-    /// Its name, where it is a flag that no environment variable sets and one could.
+    /// Its name, if no environment variable sets it and one could.
     fn no_variable(&self) -> Option<String> {
         (self.long.is_some() && !self.has_variable && !self.prints).then(|| self.code())
     }
 
-    /// As on a command line, where the default is a value and not a description.
+    /// As on a command line, if the default is a value and not a description.
     fn with_default(&self) -> String {
         if self.default.contains(' ') {
             return format!("{} ({})", self.code(), prose(&self.default));
@@ -407,7 +406,7 @@ fn row<const N: usize>(cells: [&str; N]) -> String {
     format!("| {} |", cells.join(" | ")).replace("|  |", "| |")
 }
 
-/// A help text as Markdown: none of its signs is markup, but what is in backticks, a flag or a variable is code.
+/// A help text as Markdown: escaped, with text in backticks, flags and variables as code.
 fn prose(text: &str) -> String {
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let parts = text.split('`').enumerate();
@@ -437,7 +436,7 @@ mod tests {
 
     type Change = fn(Arg) -> Arg;
 
-    /// What a help text says of a flag, each changed.
+    /// A change to each property of a flag.
     const CHANGES: [(&str, Change); 5] = [
         ("help", |arg| arg.help("Something else")),
         ("short name", |arg| arg.short('Y')),
@@ -464,7 +463,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_changes_in_the_flags_of_a_command_changes_its_page() {
+    fn every_change_to_a_flag_changes_its_page() {
         let mode = |tool: &crate::launch::Tool, name| tool.mode_command(tool.mode(name).unwrap());
         let commands = [
             front::command(),
@@ -479,16 +478,16 @@ mod tests {
     }
 
     #[test]
-    fn a_common_flag_that_a_mode_refuses_is_listed_without_a_default() {
+    fn a_rejected_common_flag_is_listed_without_a_default() {
         let duel = tools::TAKEOVER.mode("duel").unwrap();
         let command = tools::TAKEOVER.mode_command(duel).mut_arg("attempts", |arg| arg.hide(true));
         let page = section(&built(command.clone()), &own(&built(command))).join("\n");
         assert!(page.contains("- Common flags that are not accepted: `--attempts`"), "{page}");
-        assert!(!page.contains("--attempts 1"), "its default is of no use there: {page}");
+        assert!(!page.contains("--attempts 1"), "no default: {page}");
     }
 
     #[test]
-    fn text_is_no_markup_and_flags_are_code() {
+    fn text_is_escaped_and_flags_are_code() {
         for (text, shown) in [
             ("Command of (--kick-cmd), or\nUNGRACEFUL_PW.", "Command of (`--kick-cmd`), or `UNGRACEFUL_PW`."),
             ("e2e p(99)<50ms|x *y*", "e2e p(99)&lt;50ms\\|x \\*y\\*"),

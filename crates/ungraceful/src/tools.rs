@@ -1,4 +1,4 @@
-//! The tools: for each the question it answers, and its modes, the default one first. A fault's mode stands in the fault's own file.
+//! The tools, each with its question and its modes, the default one first. A fault's mode is defined in the fault's file.
 
 pub mod bench;
 
@@ -16,7 +16,7 @@ pub const VANISH: Tool = Tool {
 /// `ungraceful-takeover`.
 pub const TAKEOVER: Tool = Tool {
     name: "ungraceful-takeover",
-    question: "What happens when clients return before the broker noticed that they were gone (same ClientID)?",
+    question: "What happens when clients return before the broker has noticed that they are gone (same ClientID)?",
     modes: Modes::Faults(takeover::MODES),
 };
 

@@ -1,8 +1,7 @@
-//! The tour: `ungraceful` with no tool named shows the causes of ungraceful disconnects that operators meet first, one
-//! after another, each as a short run of its own tool.
+//! The tour: `ungraceful` without a tool shows the most common causes of ungraceful disconnects, each in a short run.
 //!
-//! Each run is the same as the tool's own, with shorter defaults; a broker of ours is started anew for each, so that none
-//! suffers from the one before.
+//! Each run is that of the cause's tool with shorter defaults. A broker that the tour starts is started anew for each run, so that
+//! runs do not affect each other.
 
 mod causes;
 
@@ -11,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{ArgMatches, Args, Command, FromArgMatches};
+use clap::{ArgMatches, Args, Command};
 use ungraceful_flags::{Mistake, PositiveTime, Versions, reader};
 use ungraceful_record::exit::Exit;
 use ungraceful_record::live::Observer;
@@ -25,17 +24,17 @@ use ungraceful_rig::run::run;
 use ungraceful_rig::run::seed::Seed;
 use ungraceful_rig::run::settings::{Attempts, Common, Experiment, Finished, Work};
 
-use self::causes::{CAUSES, Cause, CauseName, Reach};
+use self::causes::{CAUSES, Cause, CauseName, Showable};
 use crate::cli::common::{AttemptLinesArgs, OutputArgs};
-use crate::cli::parse::{NotParsed, Parsed, holds_a_secret, parse};
+use crate::cli::parse::{NotParsed, Parsed, is_secret, parse};
 use crate::cli::target::TargetArgs;
-use crate::launch::{Call, complain, fail_as, prepare, print, print_clap, progress_style, shown_here};
+use crate::launch::{Call, fail_as, prepare, print, print_clap, print_error, progress_style, stdout_context};
 use crate::print_plan;
 
-/// The tour's own file in the folder of its records.
+/// The file of the tour, beside the records of its runs.
 const TOUR_JSON: &str = "tour.json";
 
-/// What only the tour asks for.
+/// The flags that only the tour has.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Tour")]
 struct TourArgs {
@@ -51,7 +50,7 @@ struct TourArgs {
     /// Maximum duration of the tour; the run under way is stopped then, and the remaining causes are skipped
     #[arg(long, value_name = "TIME", default_value = "120s")]
     budget: PositiveTime,
-    /// Random seed, to repeat the tour; drawn and printed when absent
+    /// Random seed, to repeat the tour; without it, a seed is drawn and printed
     #[arg(long, value_name = "NUMBER", value_parser = reader::<Seed>())]
     seed: Option<Seed>,
 }
@@ -62,14 +61,14 @@ pub(crate) fn add_flags(command: Command) -> Command {
     OutputArgs::augment_args(AttemptLinesArgs::augment_args(TourArgs::augment_args(command)))
 }
 
-/// A cause that is ready to be shown, or why it can't be.
+/// A cause that is ready to run, or why it can't be shown.
 struct Stop {
     cause: &'static Cause,
     command: String,
     ready: Ready,
 }
 
-/// The tour as it is going to be made.
+/// The planned tour.
 struct Planned {
     seed: Seed,
     /// How long it may take.
@@ -77,7 +76,7 @@ struct Planned {
     stops: Vec<Stop>,
 }
 
-/// Makes the tour.
+/// Runs the tour.
 pub(crate) fn main(arguments: &[OsString], parsed: &Parsed) -> ExitCode {
     match tour(arguments, parsed) {
         Ok(exit) => exit.into(),
@@ -86,7 +85,7 @@ pub(crate) fn main(arguments: &[OsString], parsed: &Parsed) -> ExitCode {
 }
 
 fn tour(arguments: &[OsString], parsed: &Parsed) -> Result<Exit, RunError> {
-    let output = OutputArgs::from_arg_matches(&parsed.matches).expect(READ);
+    let output = parsed.read::<OutputArgs>();
     let format = output.format;
     let clock = RunClock::start();
     let Planned { seed, budget, stops } = plan(arguments, parsed, &clock)?;
@@ -103,8 +102,7 @@ fn tour(arguments: &[OsString], parsed: &Parsed) -> Result<Exit, RunError> {
     };
     let all = stops.len();
     if !output.quiet {
-        Terminal::new(progress_style(&output))
-            .note(&format!("{all} causes, {} at the longest", span(budget)));
+        Terminal::new(progress_style(&output)).note(&format!("{all} causes, at most {}", span(budget)));
     }
     for (number, stop) in (1..).zip(stops) {
         let mut observer = Terminal::new(progress_style(&output));
@@ -122,17 +120,15 @@ fn tour(arguments: &[OsString], parsed: &Parsed) -> Result<Exit, RunError> {
             shown,
         });
         tour.duration_us = clock.now_us();
-        // After each cause, so that what was seen is kept however the tour ends.
+        // After each cause, so that the results are kept however the tour ends.
         write_tour(&folder, &tour)?;
     }
-    let context = Context { record_dir: Some(folder), ..shown_here() };
+    let context = Context { record_dir: Some(folder), ..stdout_context() };
     let printed = print(&render_tour(&tour, format, &context));
     Ok(if printed == Exit::Environment { printed } else { tour.exit() })
 }
 
-const READ: &str = "the flags are those of the front's command";
-
-/// How long the tour may take, and what is left of that.
+/// How long the tour may take, and how much of that is left.
 #[derive(Clone, Copy)]
 struct Budget {
     all: Duration,
@@ -140,19 +136,19 @@ struct Budget {
 }
 
 impl Budget {
-    /// The run as it may be made in what is left; absent when that is too short for it to end in order.
+    /// The run, bounded by the time left; absent when that is too short for a complete run.
     fn of(self, common: Common) -> Option<Common> {
         let bound = common.bound.within(self.left);
         (!bound.stopped_after().is_zero()).then_some(Common { bound, ..common })
     }
 }
 
-/// Runs a cause, or tells why not. Before anything was seen, what is wrong with the call or with the broker ends the tour.
+/// Runs a cause, or says why it can't be shown. Before the first result, an error of the call or of the broker ends the tour.
 fn show(so_far: &Tour, ready: Ready, budget: Budget, observer: &mut Terminal) -> Result<Shown, RunError> {
     let was_interrupted = so_far.causes.iter().any(|seen| seen.exit() == Some(Exit::Interrupted));
     let (common, attempts) = match ready {
         Ok(_) if was_interrupted => {
-            let why = "the tour was interrupted before it".to_owned();
+            let why = "the tour was interrupted first".to_owned();
             return Ok(Shown::Failed { why, exit: Exit::Interrupted });
         }
         Ok(ready) => *ready,
@@ -160,7 +156,7 @@ fn show(so_far: &Tour, ready: Ready, budget: Budget, observer: &mut Terminal) ->
     };
     let Some(common) = budget.of(common) else {
         let why = format!(
-            "the tour may take {} and has too little of it left; raise --budget, or choose with --only",
+            "too little is left of the tour's {}; raise --budget, or choose causes with --only",
             span(budget.all)
         );
         return Ok(Shown::Failed { why, exit: Exit::Inconclusive });
@@ -168,31 +164,32 @@ fn show(so_far: &Tour, ready: Ready, budget: Budget, observer: &mut Terminal) ->
     let has_seen_some = so_far.causes.iter().any(|seen| seen.record().is_some());
     match run(&Experiment { common, work: Work::Attempts(attempts) }, observer) {
         Ok(Finished { record, directory }) => Ok(Shown::Run { record: Box::new(record), directory }),
-        // It was there a moment ago: whatever is wrong now is nothing that the user typed.
+        // The broker was up a moment ago, so this is no mistake of the user.
         Err(error @ RunError::Unreachable(_)) if has_seen_some => {
             let why = format!("the broker is down: it served the causes before this one, and now {error}");
             Ok(Shown::Failed { why, exit: Exit::Inconclusive })
         }
         Err(RunError::OutOfTime(why)) => Ok(Shown::Failed { why, exit: Exit::Inconclusive }),
-        // Whatever it is, what was seen before it is told.
+        // Earlier results are still reported.
         Err(error) if has_seen_some => Ok(Shown::Failed { why: error.to_string(), exit: error.exit() }),
         Err(error) => Err(error),
     }
 }
 
-/// Reads and checks everything about every cause; all mistakes are told together, each once.
+/// Reads and checks every cause; all mistakes are reported together, each once.
 fn plan(arguments: &[OsString], parsed: &Parsed, clock: &RunClock) -> Result<Planned, RunError> {
-    let args = TourArgs::from_arg_matches(&parsed.matches).expect(READ);
-    let target = TargetArgs::from_arg_matches(&parsed.matches).expect(READ);
-    let output = OutputArgs::from_arg_matches(&parsed.matches).expect(READ);
+    let (args, target, output) =
+        (parsed.read::<TourArgs>(), parsed.read::<TargetArgs>(), parsed.read::<OutputArgs>());
     let mut mistakes = parsed.mistakes.clone();
     let only = &args.only;
     let seed = args.seed.unwrap_or_else(Seed::draw);
     let budget = args.budget.0;
     let folder = folder(&output, clock, seed);
     if folder.join(TOUR_JSON).exists() && !output.print_plan {
-        let what =
-            format!("{} holds a record already, and none is overwritten; choose another", folder.display());
+        let what = format!(
+            "{} already contains a record, and records are not overwritten; choose another folder",
+            folder.display()
+        );
         mistakes.push(Mistake::new("--output", what));
     }
     let chosen =
@@ -200,7 +197,7 @@ fn plan(arguments: &[OsString], parsed: &Parsed, clock: &RunClock) -> Result<Pla
     let mut stops = Vec::new();
     for (number, cause) in (1..).zip(chosen) {
         let (call, ready) = match cause.needs.of(&target, args.kick_cmd.as_deref()) {
-            Reach::With(flags) => {
+            Showable::With(flags) => {
                 let mut words = passed_on(parsed);
                 words.extend(flags);
                 words.extend(["--seed".into(), seed.to_string()]);
@@ -208,36 +205,34 @@ fn plan(arguments: &[OsString], parsed: &Parsed, clock: &RunClock) -> Result<Pla
                 let record = folder.join(format!("{number}-{}", cause.name));
                 (words.clone(), prepared(cause, arguments, words, &record, &mut mistakes))
             }
-            Reach::None { why, cure } => (Vec::new(), Some(Err(Shown::CannotBeShown { why, cure }))),
+            Showable::No { why, cure } => (Vec::new(), Some(Err(Shown::CannotBeShown { why, cure }))),
         };
         let command = command_of(cause, &call);
         stops.extend(ready.map(|ready| Stop { cause, command, ready }));
     }
     mistakes.extend(too_short(budget, &stops));
-    mistakes.dedup();
-    let mut told: Vec<Mistake> = Vec::new();
+    let mut distinct: Vec<Mistake> = Vec::new();
     for mistake in mistakes {
-        if !told.contains(&mistake) {
-            told.push(mistake);
+        if !distinct.contains(&mistake) {
+            distinct.push(mistake);
         }
     }
-    if told.is_empty() { Ok(Planned { seed, budget, stops }) } else { Err(RunError::Usage(told)) }
+    if distinct.is_empty() { Ok(Planned { seed, budget, stops }) } else { Err(RunError::Usage(distinct)) }
 }
 
-/// A budget in which not even the first cause could be begun and ended.
+/// A mistake when the budget is too short for even the first cause.
 fn too_short(budget: Duration, stops: &[Stop]) -> Option<Mistake> {
     let ready = stops.iter().find_map(|stop| stop.ready.as_ref().ok())?;
     let least = ready.0.bound.ending() + Duration::from_secs(1);
     (!budget.is_zero() && budget < least).then(|| {
-        let what =
-            format!("{} is too short for a run to end in order; give {} or more", span(budget), span(least));
+        let what = format!("{} is too short for a complete run; give {} or more", span(budget), span(least));
         Mistake::new("--budget", what)
     })
 }
 
 type Ready = Result<Box<(Common, Attempts)>, Shown>;
 
-/// Prepares the run of one cause; absent, with the mistakes told, when it can't be made.
+/// Prepares the run of one cause; absent when it has mistakes, which are added to the list.
 fn prepared(
     cause: &'static Cause,
     arguments: &[OsString],
@@ -253,47 +248,39 @@ fn prepared(
     words.extend(["--output".into(), record.into()]);
     let parsed = match parse(&command, &words) {
         Ok(parsed) => parsed,
-        Err(NotParsed::Clap(error)) => {
-            mistakes.push(Mistake::new(cause.tool.name, error.to_string()));
-            return None;
-        }
-        Err(NotParsed::Config(found)) => {
-            mistakes.extend(found);
+        Err(error) => {
+            mistakes.extend(match error {
+                NotParsed::Clap(error) => vec![Mistake::new(cause.tool.name, error.to_string())],
+                NotParsed::Config(found) => found,
+            });
             return None;
         }
     };
     match prepare(&call, mode.fault()?, &parsed) {
-        Ok((common, attempts, _)) => Some(Ok(Box::new((common, attempts)))),
-        Err(RunError::Usage(found)) => {
-            mistakes.extend(found);
-            None
-        }
-        Err(error) => {
-            mistakes.push(Mistake::new("--host", error.to_string()));
-            None
-        }
+        Ok((common, attempts, _)) => return Some(Ok(Box::new((common, attempts)))),
+        Err(RunError::Usage(found)) => mistakes.extend(found),
+        Err(error) => mistakes.push(Mistake::new("--host", error.to_string())),
     }
+    None
 }
 
-/// The user's flags that every run of the tour has too. Passwords are among them: they stay in this process.
+/// The user's flags that are passed on to every run. They include passwords, which stay in this process.
 fn passed_on(parsed: &Parsed) -> Vec<String> {
     let flags = Versions::augment_args(TargetArgs::augment_args(Command::new("")));
     let longs = flags.get_arguments().filter_map(clap::Arg::get_long).chain(["slip-limit", "attempts-max"]);
     let longs: Vec<String> = longs.map(ToOwned::to_owned).collect();
     let mut words = Vec::new();
     for long in longs {
-        match parsed.settings.get(&long) {
-            Some(setting) if matches!(setting.source, SettingSource::Flag | SettingSource::File) => {
-                match &*setting.value {
-                    WITHHELD => {
-                        words.extend(secret(&parsed.matches, &long).map(|value| format!("--{long}={value}")));
-                    }
-                    "true" if is_switch(&parsed.matches, &long) => words.push(format!("--{long}")),
-                    "false" if is_switch(&parsed.matches, &long) => {}
-                    value => words.push(format!("--{long}={value}")),
-                }
+        let given = parsed.settings.get(&long);
+        let given = given.filter(|given| matches!(given.source, SettingSource::Flag | SettingSource::File));
+        match given.map(|given| &*given.value) {
+            None => {}
+            Some(WITHHELD) => {
+                words.extend(secret(&parsed.matches, &long).map(|value| format!("--{long}={value}")));
             }
-            _ => {}
+            Some("true") if is_switch(&parsed.matches, &long) => words.push(format!("--{long}")),
+            Some("false") if is_switch(&parsed.matches, &long) => {}
+            Some(value) => words.push(format!("--{long}={value}")),
         }
     }
     words
@@ -303,19 +290,19 @@ fn is_switch(matches: &ArgMatches, long: &str) -> bool {
     matches.try_get_one::<bool>(&long.replace('-', "_")).is_ok_and(|flag| flag.is_some())
 }
 
-/// The value of a flag that is in no list of settings.
+/// The value of a secret flag, which the settings do not contain.
 fn secret(matches: &ArgMatches, long: &str) -> Option<String> {
     matches.try_get_one::<String>(&long.replace('-', "_")).ok().flatten().cloned()
 }
 
-/// The command that shows a cause alone, without secrets: it says which are to be given again.
+/// The command that shows this cause alone. Secrets are replaced by a placeholder.
 fn command_of(cause: &Cause, words: &[String]) -> String {
     let mut command = vec![cause.tool.name.to_owned()];
-    if cause.tool.names_modes() {
+    if cause.tool.has_several_modes() {
         command.push(cause.mode().name().to_owned());
     }
     command.extend(words.iter().map(|word| match word.split_once('=') {
-        Some((flag, _)) if holds_a_secret(word) => format!("{flag}={}", ungraceful_report::NOT_RECORDED),
+        Some((flag, _)) if is_secret(word) => format!("{flag}={}", ungraceful_report::NOT_RECORDED),
         _ => word.clone(),
     }));
     ungraceful_report::shell_command(&command)
@@ -328,7 +315,7 @@ fn folder(output: &OutputArgs, clock: &RunClock, seed: Seed) -> PathBuf {
     })
 }
 
-/// The plan of each run, none of which may take longer than the tour.
+/// The plan of each run, bounded by the budget of the tour.
 fn plans(stops: &[Stop], budget: Duration, format: Format) -> String {
     let ready = stops.iter().filter_map(|stop| stop.ready.as_ref().ok());
     let render = |(common, attempts): &(Common, Attempts)| {
@@ -339,7 +326,7 @@ fn plans(stops: &[Stop], budget: Duration, format: Format) -> String {
     match format {
         Format::Json => format!("[{}]\n", printed.join(",\n")),
         _ => {
-            let of_all = format!("The tour takes {} at the longest, then it is stopped", span(budget));
+            let of_all = format!("The tour takes at most {}, then it is stopped", span(budget));
             format!("{of_all}\n\n{}\n", printed.join("\n\n"))
         }
     }
@@ -354,13 +341,13 @@ fn write_tour(folder: &Path, tour: &Tour) -> Result<(), RunError> {
         })
 }
 
-/// Complains about a tour that can't be made; kept apart for those who call it from the front.
-pub(crate) fn refuse(error: &NotParsed) -> ExitCode {
+/// Reports arguments that can't be parsed.
+pub(crate) fn reject(error: &NotParsed) -> ExitCode {
     match error {
         NotParsed::Clap(error) => print_clap(error).into(),
         NotParsed::Config(mistakes) => {
             for mistake in mistakes {
-                complain(&format!("ungraceful: {mistake}"));
+                print_error(&format!("ungraceful: {mistake}"));
             }
             Exit::Usage.into()
         }

@@ -1,10 +1,10 @@
-//! What a flood costs its generator: CPU per PUBLISH, towards a sink that throws everything away.
+//! The cost of a flood to its generator: CPU per PUBLISH, towards a sink that discards everything.
 //!
 //! Usage: `flood_cost [publishes] [runs]`; `scripts/bench-flood` runs it. Loopback only.
 //!
-//! *Ours* stamps every PUBLISH from a template into one buffer and hands it over with
-//! [`Connection::send_while_receiving`](ungraceful_wire::Connection::send_while_receiving), as the flood does; the *floor*
-//! is plain `write` of a buffer that was there before. The sink is a process of its own. CPU is that of the whole process,
+//! *Ours* stamps every PUBLISH from a template into one buffer and sends it with
+//! [`Connection::send_while_receiving`](ungraceful_wire::Connection::send_while_receiving), as the flood does; the
+//! *floor* is plain `write` of a prepared buffer. The sink is a process of its own. CPU is that of the whole process,
 //! user and system, so that the kernel's part of each write is in both.
 
 use std::env;
@@ -38,7 +38,7 @@ fn number<N: std::str::FromStr>(text: &str) -> io::Result<N> {
     text.parse().map_err(|_| io::Error::other(format!("{text:?} is not a number that fits here")))
 }
 
-/// Tells its port, and reads until standard input ends.
+/// Prints its port, and reads until standard input ends.
 fn sink() -> io::Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     writeln!(io::stdout(), "{}", listener.local_addr()?.port())?;
@@ -58,8 +58,8 @@ fn start_sink() -> io::Result<(Child, SocketAddr)> {
     let program = env::current_exe()?;
     let mut child = Command::new(program).arg("sink").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
     let mut line = String::new();
-    let told = child.stdout.take().ok_or_else(|| io::Error::other("the sink has no standard output"))?;
-    io::BufRead::read_line(&mut io::BufReader::new(told), &mut line)?;
+    let stdout = child.stdout.take().ok_or_else(|| io::Error::other("the sink has no standard output"))?;
+    io::BufRead::read_line(&mut io::BufReader::new(stdout), &mut line)?;
     Ok((child, (Ipv4Addr::LOCALHOST, number::<u16>(line.trim())?).into()))
 }
 

@@ -1,4 +1,4 @@
-//! What an idle connection costs its process: memory while it is idle, CPU to bring it there.
+//! The cost of an idle connection to its process: memory while it is idle, CPU to bring it there.
 //!
 //! Usage: `idle_connections [connections] [pairs]`; `scripts/bench-connections` runs it. Loopback only.
 //!
@@ -204,7 +204,7 @@ impl Reading {
         let user_ticks = self.user_ticks - before.user_ticks;
         let system_ticks = self.system_ticks - before.system_ticks;
         let cpu_us = (self.cpu_s - before.cpu_s) * 1e6 / connections;
-        // The sum is exact, and the ticks of 10 ms only tell how it divides, which takes enough of them.
+        // The sum is exact, and the ticks of 10 ms only show how it divides, which takes enough of them.
         let ticks = user_ticks + system_ticks;
         let user_us = if ticks < TICKS_TO_DIVIDE_BY_MIN { f64::NAN } else { cpu_us * user_ticks / ticks };
         let rss_kb = (self.rss_kb - before.rss_kb) / connections;

@@ -1,5 +1,5 @@
-//! The kernel's stamps for sockets that are not a [`Connection`](crate::Connection): an engine that waits for thousands of
-//! them by itself.
+//! The kernel's stamps for sockets that are not a [`Connection`](crate::Connection): for an engine that waits for
+//! thousands of them itself.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -20,7 +20,7 @@ pub struct Arrived {
     pub seen: Instant,
 }
 
-/// Asks the kernel to stamp what arrives on a TCP socket. A socket for which this fails is read without stamps.
+/// Asks the kernel to stamp arrivals on a TCP socket. A socket for which this fails is read without stamps.
 ///
 /// # Errors
 /// What the kernel says.
@@ -28,7 +28,7 @@ pub fn stamp_arrivals(socket: &impl AsFd) -> io::Result<()> {
     kernel_stamps::stamp_arrivals(socket)
 }
 
-/// Reads once, without waiting. A stamp from before `not_before`, when nothing of this can have arrived, is not believed.
+/// Reads once, without waiting. A stamp before `not_before` is impossible, and ignored.
 ///
 /// # Errors
 /// What the kernel says; [`io::ErrorKind::WouldBlock`] when there is nothing to read.
@@ -40,18 +40,18 @@ pub fn read_arrived(socket: &impl AsFd, into: &mut [u8], not_before: Instant) ->
     Ok(Arrived { bytes, at, seen })
 }
 
-/// Has the kernel stamp the bytes that the next writes hand over, until [`departed`] is called. Each of these stamps costs
-/// system calls, so a load looks at a few of its writes only. Stamps of earlier writes that came late are thrown away.
+/// Has the kernel stamp the bytes of the next writes, until [`departed`] is called. Each stamp costs system calls, so
+/// a load watches only a few writes. Late stamps of earlier writes are discarded.
 pub fn watch_departures(socket: &impl AsFd) {
     forget_departures(socket);
     // Without, `departed` finds no stamp.
     let _best_effort = kernel_stamps::stamp_both(socket);
 }
 
-/// When the last byte of what was written since [`watch_departures`] left; absent when it has not yet, and without a stamp.
-/// Nothing of it left before `not_before`.
+/// When the last byte written since [`watch_departures`] left; absent without a stamp, and when it has not left yet.
+/// None of them left before `not_before`.
 ///
-/// A stamp that comes later shows as an error of the socket until it is [forgotten](forget_departures).
+/// A later stamp shows as an error of the socket until it is [forgotten](forget_departures).
 pub fn departed(socket: &impl AsFd, not_before: Instant) -> Option<Instant> {
     let mut last = None;
     kernel_stamps::take_departures(socket, |_place, at| last = Some(at));
@@ -59,7 +59,7 @@ pub fn departed(socket: &impl AsFd, not_before: Instant) -> Option<Instant> {
     possible(last?, not_before, clock::now())
 }
 
-/// Throws away the stamps of writes that came after [`departed`] had looked.
+/// Discards stamps of writes that came after [`departed`].
 pub fn forget_departures(socket: &impl AsFd) {
     kernel_stamps::take_departures(socket, |_place, _came_late| {});
 }

@@ -1,6 +1,6 @@
 //! The one clock behind every figure: monotonic, and the only place that reads it.
 //!
-//! The kernel stamps what it sends and receives by the wall clock; such a stamp becomes an instant of the one clock here.
+//! The kernel stamps what it sends and receives by the wall clock; such stamps are converted here.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 /// Both clocks are read again while their readings are further apart than this: our thread was interrupted in between.
 const TOGETHER_WITHIN: Duration = Duration::from_nanos(500);
-/// Readings of both clocks at the most; the closest counts.
+/// Most readings of both clocks; the closest counts.
 const READINGS_MAX: u32 = 5;
 
 /// The present instant of the monotonic clock. Costs 20 to 30 ns.
@@ -21,8 +21,8 @@ pub fn now() -> Instant {
 
 /// The instant at which the wall clock showed `stamp`, the time since 1970. Costs about 100 ns.
 ///
-/// Both clocks are read anew for each stamp, so that a wall clock that is set meanwhile spoils only the stamps under way
-/// at that moment. Absent for a stamp that lies in the future, which the kernel gives only before the clock was set back.
+/// Both clocks are read for each stamp, so that setting the wall clock spoils only the stamps of that moment. Absent
+/// for a stamp in the future, which exists only when the clock was set back.
 pub(crate) fn instant_of(stamp: Duration) -> Option<Instant> {
     let mut closest: Option<(Duration, Instant, Duration)> = None;
     for _ in 0..READINGS_MAX {
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stamp_of_the_wall_clock_becomes_the_instant_at_which_it_was_taken() {
+    fn a_wall_clock_stamp_becomes_the_instant_it_was_taken() {
         for _ in 0..100 {
             let before = now();
             let stamp = wall_time();

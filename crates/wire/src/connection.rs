@@ -1,8 +1,8 @@
 //! One open Network Connection: send exact bytes, receive packets with their instants, end it in a chosen way.
 //!
-//! An idle connection owns its socket's registration and nothing else: what arrives is read into one buffer
-//! per thread, and only a packet that is not complete yet, or not asked for yet, is kept aside. What a broker can make
-//! it keep is bounded (see `framing`); what is not read stays with the kernel, which then stops the broker.
+//! An idle connection owns its socket's registration and nothing else: arrivals are read into one buffer per thread,
+//! and only packets that are incomplete or not asked for yet are kept. Their size is bounded (see `framing`); what is
+//! not read stays in the kernel, which then stops the broker.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -22,10 +22,10 @@ use crate::received::{Arrival, EndKind, SendError, Sent, StreamEnd};
 use crate::stamps::{Stamped, StampedBy, Stamping};
 use crate::stream::Stream;
 
-/// One read takes at most this many bytes, and all connections of a thread share the one buffer.
+/// Most bytes of one read; all connections of a thread share the buffer.
 const READ_BUFFER_BYTES: usize = 64 * 1024;
-/// One read for [`Connection::next`], which takes one packet and has to keep the others: many small packets are then left
-/// with the kernel.
+/// Most bytes of one read for [`Connection::next`], which returns one packet and has to keep the others: many small
+/// packets then stay in the kernel.
 const NEXT_READ_BYTES: usize = 4 * 1024;
 
 thread_local! {
@@ -34,21 +34,21 @@ thread_local! {
 
 /// One open Network Connection.
 ///
-/// Dropping it closes the socket: by FIN when everything received was read, by RST when not (the kernel's
-/// rule). A fault that means one of them says so with [`Connection::close`] or [`Connection::reset`].
+/// Dropping it closes the socket: by FIN when everything received was read, otherwise by RST (the kernel's rule). A
+/// fault that needs one of them calls [`Connection::close`] or [`Connection::reset`].
 #[derive(Debug)]
 pub struct Connection {
     stream: Stream,
     framing: Framing,
-    /// What reads brought and nobody took yet.
+    /// Read, and not taken yet.
     ahead: VecDeque<Chunk>,
     ended: Option<Box<StreamEnd>>,
-    /// How both directions ended at once, as the first read or write to fail was told. The kernel tells it
-    /// once: a read sees a mere end of stream then, and a write EPIPE.
+    /// How both directions ended at once, by the first read or write that failed. The kernel reports it once: later
+    /// reads see a mere end of stream, and later writes EPIPE.
     lost: Option<EndKind>,
     half_closed: bool,
     quick_ack: bool,
-    /// Absent where nobody asked for the kernel's stamps, and where it gives none.
+    /// Absent without the kernel's stamps.
     stamping: Option<Box<Stamping>>,
 }
 
@@ -98,13 +98,13 @@ impl Connection {
 
     /// Hands all bytes to the kernel, in one write when its buffer has room.
     ///
-    /// When the returned future is dropped before it completes, any number of the bytes may have been sent.
+    /// When the future is dropped early, any number of the bytes may have been sent.
     ///
     /// # Errors
-    /// [`SendError::Ended`] when the broker ended the connection first. What it sent before can still be read
-    /// with [`Connection::next`]. A FIN from the broker ends only what it sends: it is no error to send to one
-    /// that sent FIN until it answers by RST. After [`Connection::half_close`] this is an error at once, told
-    /// as [`EndKind::Failed`] because the broker has no part in it.
+    /// [`SendError::Ended`] when the broker ended the connection first. What it sent before can still be read with
+    /// [`Connection::next`]. A FIN from the broker ends only its own direction: sending succeeds until it answers by
+    /// RST. After [`Connection::half_close`] this fails at once, with [`EndKind::Failed`] because the broker has no
+    /// part in it.
     pub async fn send(&mut self, bytes: &[u8]) -> Result<Sent, SendError> {
         let mut written = 0;
         let mut writes = 0;
@@ -149,17 +149,17 @@ impl Connection {
         }
     }
 
-    /// Hands all bytes to the kernel as [`Connection::send`] does, and reads while its buffer is full, so that a
-    /// broker which answers before it reads on can't come to a standstill with us. What it reads is kept for
-    /// [`Connection::next`] and [`Connection::receive`], as long as all connections of the process hold no more than
-    /// [`HELD_BYTES_MAX`](crate::HELD_BYTES_MAX); what is beyond is thrown away, and told as [`Arrival::Unframeable`].
+    /// As [`Connection::send`], but reads while the kernel's buffer is full, so that a broker which answers before it
+    /// reads on can't deadlock with us. What it reads is kept for [`Connection::next`] and [`Connection::receive`],
+    /// as long as all connections of the process hold no more than [`HELD_BYTES_MAX`](crate::HELD_BYTES_MAX); the
+    /// rest is discarded, and reported as [`Arrival::Unframeable`].
     ///
-    /// `written` is how many of the bytes the kernel has taken: 0 at first. It holds at every moment, so a call whose
-    /// future was dropped is taken up again by calling with the same two arguments. Nothing that was read is lost.
+    /// `written` is how many of the bytes the kernel has taken: 0 at first. It is always current, so after a dropped
+    /// future the call is resumed with the same two arguments. Nothing that was read is lost.
     ///
     /// # Errors
-    /// As [`Connection::send`]; also when the broker's FIN came while the kernel's buffer was full, because a broker
-    /// that has gone reads nothing more. [`Connection::next`] tells how it ended.
+    /// As [`Connection::send`]; also when the broker's FIN came while the kernel's buffer was full, because such a
+    /// broker reads nothing more. [`Connection::next`] returns how it ended.
     pub async fn send_while_receiving(
         &mut self,
         bytes: &[u8],
@@ -191,13 +191,13 @@ impl Connection {
         Ok(Sent { at: left.0, by: left.1, writes })
     }
 
-    /// Ready when bytes can be written, or when some were read and put aside.
+    /// Ready when bytes can be written, or when some were read.
     fn poll_writable_or_read(&mut self, context: &mut Context<'_>) -> Poll<()> {
         if self.stream.poll_writable(context).is_ready() {
             return Poll::Ready(());
         }
         READ_BUFFER.with_borrow_mut(|buffer| match ready!(self.poll_bytes(context, buffer)) {
-            // It is told again by whoever reads next.
+            // The next read returns it again.
             Err(_end) => Poll::Ready(()),
             Ok((length, at)) => {
                 let mut held = Held::default();
@@ -223,9 +223,8 @@ impl Connection {
         self.lost.or(by_us).unwrap_or(EndKind::of(error))
     }
 
-    /// Waits for the next thing the broker does: a whole packet, bytes that are no packet, or the end.
-    ///
-    /// Nothing is lost when the returned future is dropped before it completes.
+    /// Waits for the next thing the broker does: a whole packet, bytes that are no packet, or the end. Nothing is
+    /// lost when the future is dropped early.
     pub async fn next(&mut self) -> Arrival {
         loop {
             if let Some(arrival) = self.take_ahead() {
@@ -240,11 +239,9 @@ impl Connection {
 
     /// Waits for bytes, reads once and shows each complete packet without copying it.
     ///
-    /// This is the hot path's way of reading: `visit` gets the packet, the instant of its first byte and that
-    /// of its last. Returns the end of the stream, or bytes that can't be framed, once everything before it
-    /// was shown. What [`Connection::next`] has read ahead is shown first, without a read.
-    ///
-    /// Nothing is lost when the returned future is dropped before it completes.
+    /// For hot paths: `visit` gets the packet, and the instants of its first and last byte. Returns the end of the
+    /// stream, or bytes that can't be framed, after everything before it. What [`Connection::next`] has read ahead is
+    /// shown first, without a read. Nothing is lost when the future is dropped early.
     pub async fn receive(&mut self, visit: impl FnMut(Frame<'_>, Instant, Instant)) -> Option<Arrival> {
         if self.ahead.is_empty() {
             self.arm_quick_ack();
@@ -252,10 +249,7 @@ impl Connection {
         self.receive_at_most(READ_BUFFER_BYTES, visit).await
     }
 
-    /// Waits for bytes and reads at most `bytes` of them, at least 1 and at most 64 KiB, as a client does that is slow.
-    /// Otherwise as [`Connection::receive`].
-    ///
-    /// Nothing is lost when the returned future is dropped before it completes.
+    /// As [`Connection::receive`], but reads at most `bytes`, from 1 to 64 KiB, as a slow client does.
     pub async fn receive_at_most(
         &mut self,
         bytes: usize,
@@ -266,35 +260,35 @@ impl Connection {
             return poll_fn(|context| self.poll_read_at_most(bytes, context, &mut visit)).await;
         }
         while let Some(chunk) = self.ahead.pop_front() {
-            let told = if chunk.is_overrun {
+            let arrival = if chunk.is_overrun {
                 self.framing.overrun(chunk.at)
             } else {
                 let mut visit = with_own_stamps(self.stamping.as_deref(), &mut visit);
                 self.framing.take_in(&chunk.bytes[chunk.taken..], chunk.at, &mut visit)
             };
-            if told.is_some() {
-                return told;
+            if arrival.is_some() {
+                return arrival;
             }
         }
         self.ahead = VecDeque::new();
         None
     }
 
-    /// Whether the end of the stream has arrived, read or not, or the connection is lost. Reads nothing: this tells a
-    /// client that does not read that it was cut, as far as its kernel knows. A FIN behind bytes for which there was no
-    /// room has not arrived.
+    /// Whether the end of the stream has arrived, read or not, or the connection is lost. Reads nothing: it shows a
+    /// client that does not read that it was cut, as far as its kernel knows. A FIN behind bytes for which there was
+    /// no room has not arrived.
     #[must_use]
     pub fn has_hung_up(&self) -> bool {
         self.ended.is_some() || self.lost.is_some() || self.stream.has_hung_up()
     }
 
-    /// How many bytes have been read and not been taken yet.
+    /// Bytes that were read and not taken yet.
     #[must_use]
     pub fn read_ahead(&self) -> usize {
         self.ahead.iter().map(|chunk| chunk.bytes.len() - chunk.taken).sum()
     }
 
-    /// Gives a packet the stamp of its own segment, where that is known.
+    /// Gives a packet the stamp of its own segment, where known.
     fn with_own_stamp(&self, mut arrival: Arrival) -> Arrival {
         if let (Arrival::Packet(packet), Some(stamping)) = (&mut arrival, &self.stamping) {
             let came = |at| stamping.of_packet(packet.bytes[0], (at, packet.by)).0;
@@ -310,7 +304,7 @@ impl Connection {
         }
     }
 
-    /// The next thing of what was read ahead; absent when that is used up and completes nothing more.
+    /// The next arrival that was read ahead; absent when none is complete.
     fn take_ahead(&mut self) -> Option<Arrival> {
         while let Some(chunk) = self.ahead.front_mut() {
             let mut rest = &chunk.bytes[chunk.taken..];
@@ -323,7 +317,7 @@ impl Connection {
                 self.ahead.pop_front();
             }
             if self.ahead.is_empty() {
-                // Gives the memory back: an idle connection holds none.
+                // Frees the memory: an idle connection holds none.
                 self.ahead = VecDeque::new();
             }
             if arrival.is_some() {
@@ -333,7 +327,7 @@ impl Connection {
         None
     }
 
-    /// One read: the first thing it brought; the others are kept.
+    /// One read: returns the first arrival and keeps the others.
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Arrival>> {
         READ_BUFFER.with_borrow_mut(|buffer| {
             Poll::Ready(match ready!(self.poll_bytes(context, &mut buffer[..NEXT_READ_BYTES])) {
@@ -376,7 +370,7 @@ impl Connection {
         into: &mut [u8],
     ) -> Poll<Result<(usize, Stamped), Arrival>> {
         if self.ended.is_some() {
-            return Poll::Ready(Err(self.told_end()));
+            return Poll::Ready(Err(self.stream_end()));
         }
         let read = ready!(self.stream.poll_read(context, into));
         let seen = clock::now();
@@ -391,7 +385,8 @@ impl Connection {
                 return Poll::Ready(Ok((bytes, arrived)));
             }
             Err(error) => {
-                why = (error.kind() == io::ErrorKind::InvalidData).then(|| error.to_string().into());
+                why = matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::Unsupported)
+                    .then(|| error.to_string().into());
                 *self.lost.insert(EndKind::of(&error))
             }
         };
@@ -400,11 +395,11 @@ impl Connection {
             None => (seen, StampedBy::Program),
         };
         self.ended = Some(Box::new(StreamEnd { how, at, by, unfinished: Vec::new(), why }));
-        Poll::Ready(Err(self.told_end()))
+        Poll::Ready(Err(self.stream_end()))
     }
 
-    /// The end of the stream. What of a packet is not finished is known when everything before it was taken.
-    fn told_end(&mut self) -> Arrival {
+    /// The end of the stream. The unfinished packet is known when everything before it was taken.
+    fn stream_end(&mut self) -> Arrival {
         let end = self.ended.as_mut().expect("it has ended");
         if self.ahead.is_empty() && end.unfinished.is_empty() {
             end.unfinished = self.framing.take_unfinished();
@@ -412,21 +407,20 @@ impl Connection {
         Arrival::End((**end).clone())
     }
 
-    /// Ends the connection by FIN, without a DISCONNECT packet.
-    ///
-    /// FIN goes first, and what has arrived is read and thrown away, or else the kernel would send RST
-    /// instead. A broker that goes on sending gets RST for that, as from any socket that is closed.
+    /// Ends the connection by FIN, without a DISCONNECT packet. FIN goes first, and what has arrived is discarded,
+    /// because the kernel would send RST otherwise. A broker that goes on sending gets RST, as from any closed
+    /// socket.
     pub fn close(self) {
         self.stream.close();
     }
 
-    /// Ends the connection by RST, without a DISCONNECT packet. Falls back to FIN where the kernel refuses the
-    /// option, which Linux does not.
+    /// Ends the connection by RST, without a DISCONNECT packet; by FIN where the kernel refuses the option, which
+    /// Linux does not.
     pub fn reset(self) {
         let _linux_never_refuses = self.stream.arm_reset();
     }
 
-    /// Sends FIN and keeps reading: the broker sees the end of what we send, we see what it does then.
+    /// Sends FIN and keeps reading.
     ///
     /// # Errors
     /// [`SendError::Ended`] when the connection is known to have ended before.
@@ -442,22 +436,22 @@ impl Connection {
         }
     }
 
-    /// Stops reading and writing for good while the socket stays open: what the broker sends fills the
-    /// kernel's buffers, and then its own.
+    /// Stops reading and writing while the socket stays open: what the broker sends fills the kernel's buffers, and
+    /// then its own.
     #[must_use]
     pub fn fall_silent(self) -> SilentConnection {
         SilentConnection { connection: self }
     }
 }
 
-/// For who asks for no more than the instants.
+/// For callers that need only the instants.
 fn instants_alone(
     mut visit: impl FnMut(Frame<'_>, Instant, Instant),
 ) -> impl FnMut(Frame<'_>, Stamped, Stamped) {
     move |frame, (first_byte_at, _), (complete_at, _)| visit(frame, first_byte_at, complete_at)
 }
 
-/// Gives packets the stamps of their own segments, where they are known.
+/// Gives packets the stamps of their own segments, where known.
 fn with_own_stamps(
     stamping: Option<&Stamping>,
     visit: &mut impl FnMut(Frame<'_>, Stamped, Stamped),
@@ -476,7 +470,7 @@ pub struct SilentConnection {
 }
 
 impl SilentConnection {
-    /// Takes up reading and writing again.
+    /// Resumes reading and writing.
     #[must_use]
     pub fn wake(self) -> Connection {
         self.connection
@@ -507,7 +501,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn many_small_packets_stay_with_the_kernel_until_they_are_asked_for() {
+    async fn many_small_packets_stay_in_the_kernel() {
         const PACKETS: usize = 32 * 1024;
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let endpoint = Endpoint { address: listener.local_addr().unwrap() };

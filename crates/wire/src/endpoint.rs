@@ -11,9 +11,9 @@ use crate::clock;
 use crate::connection::Connection;
 use crate::stamps::Stamps;
 use crate::stream::Stream;
-use crate::tls::Tls;
+use crate::tls::{Tls, TlsSettings};
 
-/// One address of a broker, already resolved and already permitted.
+/// A broker's address, resolved and permitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Endpoint {
     /// The broker's address and port.
@@ -29,12 +29,12 @@ pub struct ConnectOptions {
     pub source: Option<IpAddr>,
     /// TCP_NODELAY: send small packets at once. On unless a fault wants Nagle's algorithm.
     pub no_delay: bool,
-    /// TCP_QUICKACK, re-armed before every read because the kernel drops it: keeps our own delayed ACK (40 ms)
-    /// out of the figures when the broker leaves Nagle's algorithm on. One more system call per read.
+    /// TCP_QUICKACK, set before every read because the kernel drops it: keeps our own delayed ACK (40 ms) out of the
+    /// figures when the broker leaves Nagle's algorithm on. One more system call per read.
     pub quick_ack: bool,
     /// SO_RCVBUF in bytes; the kernel's default when absent. Small values make a zero window come soon.
     pub receive_buffer_bytes: Option<u32>,
-    /// Has the kernel stamp what leaves and what arrives; absent, our own clock stamps it. One more system call for each
+    /// Has the kernel stamp departures and arrivals; without it our own clock does. One more system call for each
     /// send, and about 200 bytes for each connection.
     pub stamps: Option<Stamps>,
     /// TLS; plain TCP when absent.
@@ -68,8 +68,8 @@ pub struct Opened {
     pub secured: Option<Instant>,
 }
 
-/// Why a Network Connection could not be opened. All of these are the environment's: none is a finding about
-/// how a broker speaks MQTT.
+/// Why a Network Connection could not be opened. The environment is at fault: none of these is a finding about how a
+/// broker speaks MQTT.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The handshake did not complete in [`ConnectOptions::connect_timeout`].
@@ -78,6 +78,14 @@ pub enum OpenError {
     /// The TLS handshake did not complete in [`ConnectOptions::connect_timeout`].
     #[error("no answer to the TLS handshake within {0:?}: this may be a port for plain TCP")]
     TlsTimeout(Duration),
+    /// The broker ended the connection during the TLS handshake.
+    #[error("the broker ended the connection during the TLS handshake: this may be a port for plain TCP")]
+    TlsCut,
+    /// The answer to the TLS handshake is no TLS.
+    #[error(
+        "the broker answered the TLS handshake with bytes that are no TLS: this may be a port for plain TCP"
+    )]
+    NotTls,
     /// The TLS handshake failed.
     #[error("{0}")]
     Tls(io::Error),
@@ -116,7 +124,7 @@ impl OpenError {
     fn of_bind(error: io::Error, source: IpAddr) -> Self {
         match error.kind() {
             io::ErrorKind::AddrNotAvailable => Self::NoSuchSource(source),
-            // Any port would have done, so none is left.
+            // Any port would do, so none is left.
             io::ErrorKind::AddrInUse => Self::OutOfPorts,
             _ => Self::from(error),
         }
@@ -151,8 +159,7 @@ impl Endpoint {
             .await
             .map_err(|_elapsed| OpenError::Timeout(options.connect_timeout))??;
         let established = clock::now();
-        // Where nobody listens on a port that the kernel gives to clients, a client that is given this very port is
-        // connected to itself.
+        // Without a listener on an ephemeral port, a client that is given this very port connects to itself.
         if self.address.ip().is_loopback() && tcp.local_addr()? == self.address {
             return Err(OpenError::Refused);
         }
@@ -169,7 +176,24 @@ pub(crate) async fn secure(
     let Some(tls) = &options.tls else { return Ok((Stream::Tcp(tcp), None)) };
     let secured = timeout(options.connect_timeout, Stream::secure(tcp, tls)).await;
     let secured = secured.map_err(|_elapsed| OpenError::TlsTimeout(options.connect_timeout))?;
-    Ok((secured.map_err(OpenError::Tls)?, Some(clock::now())))
+    let secured = secured.map_err(|error| match error.kind() {
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof => {
+            OpenError::TlsCut
+        }
+        io::ErrorKind::Unsupported => OpenError::NotTls,
+        _ => OpenError::Tls(error),
+    });
+    Ok((secured?, Some(clock::now())))
+}
+
+impl Endpoint {
+    /// Whether a TLS server listens here, whatever its certificate.
+    pub async fn speaks_tls(&self, options: &ConnectOptions) -> bool {
+        let server_name = self.address.ip().to_string();
+        let settings = TlsSettings { server_name, insecure: true, ..TlsSettings::default() };
+        let options = ConnectOptions { tls: Tls::new(&settings).ok(), ..options.clone() };
+        matches!(self.open(&options).await, Ok(_) | Err(OpenError::Tls(_)))
+    }
 }
 
 /// What TCP brings to every transport.
@@ -200,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn running_out_is_told_by_what_ran_out() {
+    fn the_error_names_what_ran_out() {
         let source = IpAddr::from([127, 0, 0, 2]);
         let of_connect = |errno: Errno| OpenError::from(io::Error::from(errno));
         let of_bind = |errno: Errno| OpenError::of_bind(errno.into(), source);

@@ -1,8 +1,8 @@
 //! Cuts what a connection reads into packets, however the reads fall, and keeps what is not whole yet.
 //!
-//! Used by the connection alone. It sees bytes and instants, no socket. What a broker can make it keep is bounded: a packet
-//! that announces more than [`PACKET_BYTES_MAX`] is not taken in at all, and everything that waits on all connections of
-//! the process together comes from one budget.
+//! Used by the connection alone. It sees bytes and instants, no socket. Memory is bounded: a packet that announces
+//! more than [`PACKET_BYTES_MAX`] is rejected, and everything held on all connections of the process comes from one
+//! budget.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
@@ -11,38 +11,38 @@ use ungraceful_mqtt::{Frame, Framed, frame};
 use crate::received::{Arrival, ReceivedPacket, Unframed};
 use crate::stamps::Stamped;
 
-/// The largest packet that is taken in, fixed header included: the Maximum Packet Size of clients on these connections (MQTT
-/// 5.0 section 3.1.2.11.4). Twice the largest Application Message of a fault (64 KiB), so topic and properties have room.
+/// The largest packet accepted, fixed header included: the Maximum Packet Size of clients on these connections (MQTT
+/// 5.0 section 3.1.2.11.4). Twice the largest Application Message of a fault (64 KiB), so topic and properties have
+/// room.
 pub const PACKET_BYTES_MAX: usize = 128 * 1024;
-/// The most that waits on all connections of this process together: packets that are not whole yet, and what was read while
-/// something was being sent.
+/// Most bytes held on all connections of this process: incomplete packets, and what was read while something was
+/// being sent.
 pub const HELD_BYTES_MAX: usize = 48 * 1024 * 1024;
-/// How much of bytes that can't be cut into packets is kept as evidence.
+/// Bytes kept as evidence when they can't be cut into packets.
 const UNFRAMEABLE_KEPT_BYTES: usize = 64;
-/// How much of a packet that was begun and never finished is told at the end of the stream.
+/// Bytes kept of a packet that was begun and never finished.
 const UNFINISHED_KEPT_BYTES: usize = 1_024;
 
 static HELD_BYTES: AtomicUsize = AtomicUsize::new(0);
 static DISCARDED_BYTES: AtomicU64 = AtomicU64::new(0);
 
-/// Bytes that came on connections of this process, since it began, and were thrown away: a packet that was larger than
-/// [`PACKET_BYTES_MAX`], for which [`HELD_BYTES_MAX`] left no room, or that can't be framed; and all that followed it.
+/// Bytes that came on connections of this process, and were discarded: a packet that was larger than
+/// [`PACKET_BYTES_MAX`], had no room within [`HELD_BYTES_MAX`], or can't be framed; and all that followed it.
 #[must_use]
 pub fn discarded_bytes() -> u64 {
     DISCARDED_BYTES.load(Ordering::Relaxed)
 }
 
-/// Counts bytes that are thrown away.
 pub(crate) fn discard(bytes: usize) {
     DISCARDED_BYTES.fetch_add(bytes as u64, Ordering::Relaxed);
 }
 
-/// Bytes taken from the budget of the process; given back when dropped.
+/// Bytes taken from the budget of the process; returned when dropped.
 #[derive(Debug, Default)]
 pub(crate) struct Held(usize);
 
 impl Held {
-    /// Takes as many more; false, with nothing taken, when the budget has less.
+    /// Takes more; false, with nothing taken, when the budget has less.
     pub(crate) fn grow(&mut self, bytes: usize) -> bool {
         let within = |held: usize| held.checked_add(bytes).filter(|held| *held <= HELD_BYTES_MAX);
         let granted = HELD_BYTES.fetch_update(Ordering::Relaxed, Ordering::Relaxed, within).is_ok();
@@ -59,11 +59,11 @@ impl Drop for Held {
     }
 }
 
-/// What the reads so far left behind. Holds no memory of its own between packets.
+/// What is left between reads. Holds no memory of its own between packets.
 #[derive(Debug, Default)]
 pub(crate) struct Framing {
     unfinished: Option<Box<Unfinished>>,
-    /// Bytes that can't be framed came, and with them the end of all packets.
+    /// Bytes that can't be framed came: no packet follows.
     unframeable: bool,
 }
 
@@ -76,10 +76,8 @@ struct Unfinished {
 }
 
 impl Unfinished {
-    /// Takes what is there of the `missing` bytes that complete the packet, or its header.
-    ///
-    /// # Errors
-    /// Why the packet is not taken in. Nothing was taken then.
+    /// Takes what is there of the `missing` bytes that complete the packet, or its header. The error is why the
+    /// packet is rejected; nothing was taken then.
     fn grow(&mut self, bytes: &mut &[u8], missing: usize) -> Result<(), Unframed> {
         let whole = self.bytes.len() + missing;
         if whole > PACKET_BYTES_MAX {
@@ -95,19 +93,19 @@ impl Unfinished {
     }
 }
 
-/// What a step through the bytes of a read came to.
+/// One step through the bytes of a read.
 enum Step {
     /// A packet was shown.
     Shown,
-    /// Bytes that can't be framed: the telling of them.
-    Told(Arrival),
+    /// Bytes that can't be framed.
+    Rejected(Arrival),
     /// All bytes are taken in.
     Nothing,
 }
 
 impl Framing {
-    /// Shows each packet that `bytes`, read at `at`, complete: the packet, the instant of its first byte and
-    /// that of its last. Returns the telling of bytes that can't be framed, once; what follows them is dropped.
+    /// Shows each packet that `bytes`, read at `at`, complete, with the instants of its first and last byte. Returns
+    /// bytes that can't be framed, once; what follows them is dropped.
     pub(crate) fn take_in(
         &mut self,
         mut bytes: &[u8],
@@ -117,26 +115,26 @@ impl Framing {
         loop {
             match self.step(&mut bytes, at, visit) {
                 Step::Shown => {}
-                Step::Told(told) => return Some(told),
+                Step::Rejected(rejected) => return Some(rejected),
                 Step::Nothing => return None,
             }
         }
     }
 
-    /// Takes the first thing off the head of `bytes`, read at `at`: a packet, or the telling of bytes that can't be framed.
-    /// Absent when all of them are taken in and complete nothing.
+    /// Takes the first packet, or bytes that can't be framed, off the head of `bytes`, read at `at`. Absent when all
+    /// bytes are taken and complete nothing.
     pub(crate) fn take_one(&mut self, bytes: &mut &[u8], at: Stamped) -> Option<Arrival> {
         let mut packet = None;
         let mut keep = |frame: Frame<'_>, (first_byte_at, by): Stamped, (complete_at, _): Stamped| {
             packet = Some(ReceivedPacket { bytes: frame.bytes.to_vec(), first_byte_at, by, complete_at });
         };
         match self.step(bytes, at, &mut keep) {
-            Step::Told(told) => Some(told),
+            Step::Rejected(rejected) => Some(rejected),
             Step::Shown | Step::Nothing => packet.map(Arrival::Packet),
         }
     }
 
-    /// Takes in `bytes` up to the end of one packet, and shows that.
+    /// Takes `bytes` up to the end of one packet, and shows that.
     #[inline]
     fn step(
         &mut self,
@@ -164,16 +162,16 @@ impl Framing {
                 let mut begun = Unfinished { bytes: Vec::new(), first_byte_at: at, held: Held::default() };
                 match begun.grow(bytes, bytes.len() + missing) {
                     Ok(()) => self.unfinished = Some(Box::new(begun)),
-                    Err(why) => return Step::Told(self.give_up(&[], bytes, at, why)),
+                    Err(why) => return Step::Rejected(self.give_up(&[], bytes, at, why)),
                 }
                 Step::Nothing
             }
-            Framed::Malformed(_) => Step::Told(self.give_up(&[], bytes, at, Unframed::NoRemainingLength)),
+            Framed::Malformed(_) => Step::Rejected(self.give_up(&[], bytes, at, Unframed::NoRemainingLength)),
         }
     }
 
-    /// As [`Framing::step`], with a packet that earlier bytes have begun. It grows by what it misses and nothing more, so
-    /// each byte of a packet is copied once however many reads bring it, and the packets behind it are not copied at all.
+    /// As [`Framing::step`], for a packet that was begun. It grows by what it misses and no more, so each byte of a
+    /// packet is copied once, however many reads bring it, and the packets behind it are not copied at all.
     fn go_on(
         &mut self,
         mut begun: Box<Unfinished>,
@@ -195,12 +193,12 @@ impl Framing {
                 Framed::Malformed(_) => Err(Unframed::NoRemainingLength),
             };
             if let Err(why) = grown {
-                return Step::Told(self.give_up(&begun.bytes, bytes, begun.first_byte_at, why));
+                return Step::Rejected(self.give_up(&begun.bytes, bytes, begun.first_byte_at, why));
             }
         }
     }
 
-    /// No packet comes any more. What came of this one is in `first` and at the head of `bytes`.
+    /// No packet follows. The bytes of this one are in `first` and at the head of `bytes`.
     fn give_up(&mut self, first: &[u8], bytes: &mut &[u8], at: Stamped, why: Unframed) -> Arrival {
         self.unframeable = true;
         let kept = first.iter().chain(bytes.iter()).take(UNFRAMEABLE_KEPT_BYTES).copied().collect();
@@ -209,8 +207,7 @@ impl Framing {
         Arrival::Unframeable { bytes: kept, at: at.0, why }
     }
 
-    /// For bytes that were read while something was being sent there was no room, so no packet comes any more. Returns the
-    /// telling of it, once.
+    /// There was no room for bytes read while something was being sent, so no packet follows. Returns that once.
     pub(crate) fn overrun(&mut self, at: Stamped) -> Option<Arrival> {
         if self.unframeable {
             return None;
@@ -219,7 +216,7 @@ impl Framing {
         Some(self.give_up(&begun, &mut &[][..], at, Unframed::NoRoom))
     }
 
-    /// The bytes of a packet that was begun and will not be finished, the first 1,024 at the most.
+    /// The bytes of an unfinished packet, at most the first 1,024.
     pub(crate) fn take_unfinished(&mut self) -> Vec<u8> {
         let mut bytes = self.unfinished.take().map(|begun| begun.bytes).unwrap_or_default();
         bytes.truncate(UNFINISHED_KEPT_BYTES);
@@ -249,7 +246,7 @@ mod tests {
 
     struct Seen {
         packets: Vec<(Vec<u8>, Instant, Instant)>,
-        told: Vec<Arrival>,
+        rejected: Vec<Arrival>,
         left: Vec<u8>,
     }
 
@@ -257,9 +254,9 @@ mod tests {
     fn take_in(start: Instant, chunks: &[&[u8]]) -> Seen {
         let mut framing = Framing::default();
         let mut packets = Vec::new();
-        let mut told = Vec::new();
+        let mut rejected = Vec::new();
         for (second, &chunk) in (0..).zip(chunks) {
-            told.extend(framing.take_in(
+            rejected.extend(framing.take_in(
                 chunk,
                 (start + Duration::from_secs(second), StampedBy::Kernel),
                 &mut |frame, (first, _), (last, _)| {
@@ -267,7 +264,7 @@ mod tests {
                 },
             ));
         }
-        Seen { packets, told, left: framing.take_unfinished() }
+        Seen { packets, rejected, left: framing.take_unfinished() }
     }
 
     #[test]
@@ -277,12 +274,12 @@ mod tests {
             let seen = take_in(now(), &cut(&stream, size));
             let bytes: Vec<_> = seen.packets.iter().map(|(bytes, ..)| bytes.clone()).collect();
             assert_eq!(bytes, packets(), "in chunks of {size}");
-            assert!(seen.told.is_empty() && seen.left.is_empty(), "in chunks of {size}");
+            assert!(seen.rejected.is_empty() && seen.left.is_empty(), "in chunks of {size}");
         }
     }
 
     #[test]
-    fn a_packet_has_the_instants_of_the_chunks_of_its_first_and_last_byte() {
+    fn a_packet_has_the_instants_of_its_first_and_last_byte() {
         let start = now();
         let stream = packets().concat();
         for size in 1..=stream.len() {
@@ -318,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn unframeable_bytes_are_told_once_after_the_packets_before_them_however_they_are_cut() {
+    fn unframeable_bytes_are_returned_once_after_earlier_packets() {
         let mut stream = vec![0xD0, 0x00];
         stream.extend([0x30, 0xFF, 0xFF, 0xFF, 0xFF]);
         stream.extend([0xAA; 100]);
@@ -326,9 +323,9 @@ mod tests {
             let start = now();
             let seen = take_in(start, &cut(&stream, size));
             assert_eq!(seen.packets.len(), 1, "in chunks of {size}");
-            let [Arrival::Unframeable { bytes, at, why: Unframed::NoRemainingLength }] = &seen.told[..]
+            let [Arrival::Unframeable { bytes, at, why: Unframed::NoRemainingLength }] = &seen.rejected[..]
             else {
-                panic!("in chunks of {size}: {:?}", seen.told)
+                panic!("in chunks of {size}: {:?}", seen.rejected)
             };
             assert_eq!(*at, start + Duration::from_secs((2 / size) as u64));
             assert!(bytes.len() >= 5 && stream[2..].starts_with(bytes), "in chunks of {size}");
@@ -347,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_packet_is_taken_in_and_one_byte_more_is_not_kept_at_all() {
+    fn the_largest_packet_is_accepted_and_one_byte_more_is_not() {
         let largest = packet_of(PACKET_BYTES_MAX);
         let seen = take_in(now(), &cut(&largest, 1024));
         assert!(seen.packets.len() == 1 && seen.packets[0].0 == largest);
@@ -356,7 +353,9 @@ mod tests {
             let discarded = discarded_bytes();
             let seen = take_in(now(), &cut(&stream, size));
             assert_eq!(seen.packets.len(), 1, "what came before it is a packet, what follows is dropped");
-            let [Arrival::Unframeable { bytes, why, .. }] = &seen.told[..] else { panic!("{:?}", seen.told) };
+            let [Arrival::Unframeable { bytes, why, .. }] = &seen.rejected[..] else {
+                panic!("{:?}", seen.rejected)
+            };
             assert_eq!(*why, Unframed::TooLarge { packet_bytes: PACKET_BYTES_MAX as u64 + 1 });
             assert!(bytes.len() <= UNFRAMEABLE_KEPT_BYTES && stream[2..].starts_with(bytes));
             assert!(seen.left.is_empty());
@@ -368,15 +367,15 @@ mod tests {
     #[test]
     fn a_packet_that_only_announces_its_size_costs_nothing() {
         let mut framing = Framing::default();
-        let told =
+        let rejected =
             framing.take_in(&[0x30, 0xFF, 0xFF, 0xFF, 0x7F], (now(), StampedBy::Kernel), &mut |_, _, _| {});
-        let Some(Arrival::Unframeable { why, .. }) = told else { panic!("{told:?}") };
+        let Some(Arrival::Unframeable { why, .. }) = rejected else { panic!("{rejected:?}") };
         assert_eq!(why, Unframed::TooLarge { packet_bytes: 268_435_460 });
         assert!(framing.unfinished.is_none());
     }
 
     #[test]
-    fn what_is_held_is_given_back_and_more_than_there_is_is_not_given() {
+    fn held_bytes_are_returned_and_the_budget_is_kept() {
         let mut held = Held::default();
         assert!(!held.grow(HELD_BYTES_MAX + 1) && held.0 == 0);
         assert!(held.grow(1_000) && held.grow(24) && held.0 == 1_024);

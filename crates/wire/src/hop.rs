@@ -1,8 +1,6 @@
-//! A hop between a client and its broker: it forwards bytes both ways until it is halted, and from then on nothing gets
-//! through either way. A network that is lost without a word, made without rights on the machine.
-//!
-//! What it can't imitate: the kernels at both ends of a lost network get no acknowledgements either; here each end of the
-//! hop still acknowledges what it receives.
+//! A hop between a client and its broker: it forwards bytes both ways until it is halted, and then nothing gets
+//! through. Imitates a silently lost network without rights on the machine, but for one thing: each end of the hop
+//! still acknowledges what it receives, while the kernels at the ends of a lost network get no acknowledgements.
 
 use std::future::{pending, poll_fn};
 use std::io;
@@ -19,10 +17,10 @@ use crate::clock;
 use crate::connection::Connection;
 use crate::endpoint::{ConnectOptions, Endpoint, OpenError, Opened, secure};
 
-/// One read takes at most this many bytes.
+/// Most bytes of one read.
 const READ_BYTES: usize = 4 * 1024;
 
-/// When bytes were passed on, as far as it can be told from outside the kernel.
+/// When bytes were forwarded, as far as visible from outside the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Forwarded {
     /// Just before the write: the receiver had not seen them.
@@ -31,7 +29,7 @@ pub struct Forwarded {
     pub at: Instant,
 }
 
-/// A forwarding hop with one client and one broker. It forwards while [`Hop::carrying`] is under way.
+/// A forwarding hop between one client and one broker. It forwards during [`Hop::carrying`].
 #[derive(Debug)]
 pub struct Hop {
     client: TcpStream,
@@ -41,18 +39,18 @@ pub struct Hop {
     options: ConnectOptions,
 }
 
-/// A hop that forwards no more. Both of its connections are open until it is dropped.
+/// A halted hop. Both of its connections stay open until it is dropped.
 #[derive(Debug)]
 pub struct HaltedHop {
-    /// The hop's connection to the broker: what the broker does is seen here, and the client hears nothing of it.
+    /// The hop's connection to the broker; the client sees nothing of it.
     pub broker: Connection,
-    /// The hop's connection to the client, which nobody reads.
+    /// The hop's connection to the client, which is not read.
     pub client_side: ClientSide,
-    /// When the last bytes of the client were passed on to the broker; absent when there were none.
+    /// When the last bytes of the client were forwarded; absent when there were none.
     pub last_up: Option<Forwarded>,
 }
 
-/// The end of a halted hop that a client believes to be its broker's. Dropping it closes the socket.
+/// The end of a halted hop that the client takes for its broker. Dropping it closes the socket.
 #[derive(Debug)]
 pub struct ClientSide {
     _open: TcpStream,
@@ -68,7 +66,7 @@ struct Direction {
 }
 
 impl Hop {
-    /// Connects to the broker, and a client to the hop: the client's connection comes with it. Takes four descriptors.
+    /// Connects to the broker, and a client to the hop. Takes four descriptors.
     ///
     /// # Errors
     /// [`OpenError`] of either connection, at the latest after twice [`ConnectOptions::connect_timeout`].
@@ -97,9 +95,8 @@ impl Hop {
         Ok((hop, Opened { connection, started, established, secured }))
     }
 
-    /// Forwards for as long as `work` takes, and returns what it came to. An end on one side is passed on as FIN.
-    ///
-    /// Nothing that was read is lost when the returned future is dropped before it completes.
+    /// Forwards while `work` runs, and returns its result. An end on one side is passed on as FIN. Nothing that was
+    /// read is lost when the future is dropped early.
     pub async fn carrying<T>(&mut self, work: impl Future<Output = T>) -> T {
         tokio::select! {
             biased;
@@ -130,7 +127,7 @@ impl Hop {
     }
 }
 
-/// The connection from this address: the port is known to every program of the machine.
+/// Accepts the connection from this address alone: every program of the machine may connect to the port.
 async fn accept_from(listener: &TcpListener, client: SocketAddr) -> io::Result<TcpStream> {
     loop {
         let (tcp, from) = listener.accept().await?;
@@ -153,7 +150,7 @@ impl Direction {
                     Ok(()) if !into.filled().is_empty() => self.waiting.extend_from_slice(into.filled()),
                     Ok(()) | Err(_) => {
                         self.ended = true;
-                        // Of a TCP stream it is done at once; one that has ended already needs no FIN.
+                        // Done at once for TCP; an ended stream needs no FIN.
                         let _done = Pin::new(&mut *to).poll_shutdown(context);
                         break;
                     }

@@ -33,7 +33,7 @@ pub(crate) struct Read {
     /// How many bytes; 0 at the end of the stream.
     pub(crate) bytes: usize,
     /// When the last segment among them arrived, since 1970; absent without a stamp. Segments that the kernel joined
-    /// while nobody read them have the stamp of the last one, even where that brought no more than a FIN.
+    /// before they were read have the stamp of the last one, even of a mere FIN.
     pub(crate) stamp: Option<Duration>,
 }
 
@@ -59,19 +59,19 @@ pub(crate) fn read(socket: &impl AsFd, into: &mut [u8]) -> io::Result<Read> {
     let mut into = [IoSliceMut::new(into)];
     let fd = socket.as_fd().as_raw_fd();
     let message = recvmsg::<()>(fd, &mut into, Some(&mut control.0), MsgFlags::MSG_DONTWAIT)?;
-    // Control messages that can't be read are as good as none.
+    // Control messages that can't be read count as none.
     let stamp = message.cmsgs().ok().and_then(|mut messages| messages.find_map(|message| software(&message)));
     Ok(Read { bytes: message.bytes, stamp })
 }
 
-/// Takes every stamp out of the error queue, and shows each: the place of the last byte of its write, counted from 0 and
-/// wrapped at 32 bits, and when the segment with this byte left, since 1970.
+/// Takes every stamp out of the error queue, and shows each: the position of the last byte of its write, counted from
+/// 0 and wrapped at 32 bits, and when the segment with this byte left, since 1970.
 pub(crate) fn take_departures(socket: &impl AsFd, mut show: impl FnMut(u32, Duration)) {
     let fd = socket.as_fd().as_raw_fd();
     let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
     loop {
         let mut control = Control::new();
-        // Nothing there, or nothing to be had from a socket that is gone.
+        // Nothing is there, or the socket is gone.
         let Ok(message) = recvmsg::<()>(fd, &mut [], Some(&mut control.0), flags) else { return };
         let Ok(messages) = message.cmsgs() else { continue };
         let (mut stamp, mut place) = (None, None);

@@ -1,12 +1,12 @@
 //! One MQTT Network Connection: exact bytes out, exact instants back.
 //!
-//! Faults and load stand on this crate: it puts the bytes it is given on the wire, tells when the kernel had
-//! taken them, and tells when and how each answer, and the end of the stream, came back. It knows where a
-//! packet ends ([`ungraceful_mqtt::frame`]) and nothing of what packets mean: it acknowledges nothing, answers
-//! no PINGREQ and never closes by itself, because a client that does so by reflex can't misbehave on purpose.
+//! Faults and load build on this crate: it puts the bytes it is given on the wire, and reports when the kernel had
+//! taken them, and when and how each answer and the end of the stream came. It knows where a packet ends
+//! ([`ungraceful_mqtt::frame`]) but not what packets mean: it acknowledges nothing, answers no PINGREQ and never
+//! closes by itself, because a client with such reflexes can't misbehave on purpose.
 //!
-//! TCP is the one transport today. TLS and WebSocket are further variants of the private `Stream`, behind the
-//! same [`Connection`].
+//! TCP is the one transport today. TLS and WebSocket would be variants of the private `Stream`, behind the same
+//! [`Connection`].
 
 mod arrivals;
 pub mod clock;

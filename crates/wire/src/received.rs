@@ -1,4 +1,4 @@
-//! What comes back from a Network Connection, and when: packets, bytes that are no packet, the end.
+//! Arrivals on a Network Connection and their instants: packets, bytes that are no packet, the end.
 
 use std::fmt;
 use std::io;
@@ -12,8 +12,8 @@ use crate::stamps::StampedBy;
 /// When bytes left.
 #[derive(Clone, Copy, Debug)]
 pub struct Sent {
-    /// When the segment with the last byte left, by the kernel's stamp; without one, when the write that carried this
-    /// byte began, which is earlier. The zero of every reaction time.
+    /// When the segment with the last byte left, by the kernel's stamp; without one, when the write of this byte
+    /// began, which is earlier. The zero of every reaction time.
     pub at: Instant,
     /// Whose clock `at` comes from.
     pub by: StampedBy,
@@ -41,8 +41,8 @@ pub enum SendError {
 pub struct ReceivedPacket {
     /// The packet's bytes, fixed header included.
     pub bytes: Vec<u8>,
-    /// When the packet's first byte arrived. Segments that nobody read until more had come have the stamp of the last of
-    /// them: never later than our own sight.
+    /// When the packet's first byte arrived. Segments that were not read until more had come have the stamp of the
+    /// last of them, which is never later than our own reading.
     pub first_byte_at: Instant,
     /// Whose clock `first_byte_at` comes from.
     pub by: StampedBy,
@@ -51,10 +51,7 @@ pub struct ReceivedPacket {
 }
 
 impl ReceivedPacket {
-    /// The packet as a frame, ready to be decoded.
-    ///
-    /// # Panics
-    /// Never: a `ReceivedPacket` is made from a complete frame only.
+    /// The packet as a frame, ready to be decoded: a `ReceivedPacket` is always a complete one.
     #[must_use]
     pub fn frame(&self) -> ungraceful_mqtt::Frame<'_> {
         match frame(&self.bytes) {
@@ -93,18 +90,17 @@ impl EndKind {
 pub struct StreamEnd {
     /// How it ended.
     pub how: EndKind,
-    /// When FIN or RST arrived; without a stamp of the kernel's, when it told us.
+    /// When FIN or RST arrived; without a stamp of the kernel's, when the kernel reported it.
     pub at: Instant,
     /// Whose clock `at` comes from.
     pub by: StampedBy,
-    /// Bytes of a packet that was begun and never finished, the first 1,024 at the most; empty when the stream ended between
-    /// packets.
+    /// Bytes of an unfinished packet, at most the first 1,024; empty when the stream ended between packets.
     pub unfinished: Vec<u8>,
     /// What went wrong in TLS, such as an alert of the broker's, for the user; absent when the socket itself ended.
     pub why: Option<Box<str>>,
 }
 
-/// Why bytes were not taken in as packets.
+/// Why bytes were not accepted as packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unframed {
     /// They begin with no Remaining Length (MQTT 5.0 and 3.1.1 section 2.1.4 and 2.2.3): they are no MQTT.
@@ -114,7 +110,7 @@ pub enum Unframed {
         /// Bytes of the announced packet, fixed header included.
         packet_bytes: u64,
     },
-    /// What waits on all connections of the process takes [`HELD_BYTES_MAX`](crate::HELD_BYTES_MAX) already.
+    /// All connections of the process together hold [`HELD_BYTES_MAX`](crate::HELD_BYTES_MAX) already.
     NoRoom,
 }
 
@@ -126,7 +122,7 @@ impl fmt::Display for Unframed {
                 f,
                 "a packet of {packet_bytes} bytes announced, more than the Maximum Packet Size of {PACKET_BYTES_MAX}"
             ),
-            Self::NoRoom => f.write_str("more bytes at once than this process holds for later"),
+            Self::NoRoom => f.write_str("more bytes at once than this process may hold"),
         }
     }
 }
@@ -136,15 +132,15 @@ impl fmt::Display for Unframed {
 pub enum Arrival {
     /// A whole packet came.
     Packet(ReceivedPacket),
-    /// Bytes came that can't be cut into packets, or are not taken in; nothing after them is either. Told once.
+    /// Bytes came that can't be cut into packets, or are rejected; nothing after them is accepted. Returned once.
     Unframeable {
         /// The first of those bytes, at most 64.
         bytes: Vec<u8>,
         /// When the first of them arrived.
         at: Instant,
-        /// Why they are not taken in.
+        /// Why they are rejected.
         why: Unframed,
     },
-    /// The stream ended. Told every time from then on.
+    /// The stream ended. Returned on every later call too.
     End(StreamEnd),
 }

@@ -1,7 +1,8 @@
-//! When bytes and ends really left and arrived: by the kernel's stamps where there is one, by our own clock where not.
+//! When bytes and ends really left and arrived: by the kernel's stamps where there are any, by our own clock
+//! otherwise.
 //!
-//! What a thread sees of a socket it sees late: after the kernel has woken it, and after whatever else it does first. A
-//! packet capture does not wait for it, and neither do these stamps.
+//! A thread sees a socket late: after the kernel has woken it, and after whatever else it does first. A packet
+//! capture does not wait for it, and neither do these stamps.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
@@ -20,7 +21,7 @@ use crate::tap::{Addresses, CONNECT, DISCONNECT, Tap};
 /// How far a stamp may lie outside of what is possible: two clocks are read one after the other.
 const SLACK: Duration = Duration::from_micros(20);
 
-/// How long a CONNECT to a broker on this machine may take to arrive there, before the time at which it left has to do.
+/// How long a CONNECT to a broker on this machine may take to arrive, before the time of its departure is used.
 const ARRIVES_WITHIN: Duration = Duration::from_micros(500);
 
 /// Whose clock an instant comes from.
@@ -28,21 +29,21 @@ const ARRIVES_WITHIN: Duration = Duration::from_micros(500);
 pub enum StampedBy {
     /// The kernel stamped the segment as it left or arrived.
     Kernel,
-    /// This program read its clock: for what leaves, just before the write; for what arrives, when it was seen.
+    /// This program read its clock: just before a write, or when it saw an arrival.
     Program,
 }
 
 /// An instant, and whose clock it comes from.
 pub(crate) type Stamped = (Instant, StampedBy);
 
-/// Has connections to one broker stamped by the kernel, and counts how far that went. Clones are the same.
+/// Has the kernel stamp connections to one broker, and counts the stamps. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Stamps(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
     tap: Option<Tap>,
-    /// While it is open, the kernel stamps what arrives; absent where it does not.
+    /// While open, the kernel stamps arrivals; absent where it does not.
     _stamping: Option<UdpSocket>,
     by_kernel: AtomicU64,
     by_program: AtomicU64,
@@ -62,22 +63,22 @@ pub struct StampCounts {
     pub ends_by_kernel: u64,
     /// Ends of streams without a stamp of the kernel's.
     pub ends_by_program: u64,
-    /// By how much our own sight of what arrived was later than the kernel's stamp, in µs: how late an instant may be that
-    /// this program stamped.
+    /// How much later than the kernel's stamp we saw arrivals, in µs: how late an instant may be that this program
+    /// stamped.
     pub sight: Histogram<u64>,
 }
 
 impl Stamps {
     /// For connections to `broker`. `sight` is empty, and takes µs ([`StampCounts::sight`]).
     ///
-    /// Stamps of FIN and RST take the right to open packet sockets (CAP_NET_RAW). Blocks for some milliseconds, until the
-    /// kernel stamps what arrives.
+    /// Stamping FIN and RST requires the right to open packet sockets (CAP_NET_RAW). Blocks for some milliseconds,
+    /// until the kernel stamps arrivals.
     #[must_use]
     pub fn toward(broker: SocketAddr, sight: Histogram<u64>) -> Self {
         Self::with(Tap::open(broker).ok(), sight)
     }
 
-    /// As [`Stamps::toward`] without the right to open packet sockets: FIN and RST are stamped by the program.
+    /// As [`Stamps::toward`] without that right: the program stamps FIN and RST.
     #[must_use]
     pub fn of_bytes_alone(sight: Histogram<u64>) -> Self {
         Self::with(None, sight)
@@ -114,22 +115,21 @@ impl Stamps {
     }
 }
 
-/// The stamps of one connection.
 #[derive(Debug)]
 pub(crate) struct Stamping {
     stamps: Stamps,
-    /// As the tap knows the connection; absent without a tap.
+    /// The tap's key of the connection; absent without a tap.
     addresses: Option<Addresses>,
-    /// How many bytes were handed to the kernel, wrapped as the kernel wraps its count.
+    /// Bytes handed to the kernel, wrapped as the kernel wraps its count.
     sent: u32,
-    /// What comes next came no earlier than this.
+    /// The next arrival is no earlier than this.
     not_before: Instant,
-    /// What the last read brought came no earlier than this.
+    /// What the last read brought is no earlier than this.
     before_read: Instant,
 }
 
 impl Stamping {
-    /// Begins with a connection on which nothing is under way; absent where the kernel stamps nothing.
+    /// Begins on a connection without traffic; absent where the kernel stamps nothing.
     pub(crate) fn begin(stamps: &Stamps, stream: &Stream) -> Option<Box<Self>> {
         let not_before = clock::now();
         stream.stamp().ok()?;
@@ -147,7 +147,7 @@ impl Stamping {
         }))
     }
 
-    /// Bytes were taken by a write that began at `began`: when the last of them left.
+    /// When the last of the bytes left that a write, begun at `began`, took.
     pub(crate) fn left(&mut self, stream: &Stream, taken: &[u8], began: Instant) -> Stamped {
         #[expect(clippy::cast_possible_truncation, reason = "the kernel counts in 32 bits too")]
         let length = taken.len() as u32;
@@ -155,7 +155,7 @@ impl Stamping {
         let last = self.sent.wrapping_sub(1);
         let mut stamp = None;
         stream.take_departures(|place, at| {
-            // The first counts: what left again was sent again.
+            // The first counts: later ones are retransmissions.
             if place == last {
                 stamp.get_or_insert(at);
             }
@@ -167,8 +167,9 @@ impl Stamping {
         left.map_or((began, StampedBy::Program), |at| (at, StampedBy::Kernel))
     }
 
-    /// When the CONNECT of a write that began at `began` arrived at a broker on this machine; absent for other brokers. It has
-    /// arrived when the write returns, or some µs later where the kernel leaves that to another thread.
+    /// When the CONNECT of a write that began at `began` arrived at a broker on this machine; absent for other
+    /// brokers. It has arrived when the write returns, or some µs later where another thread of the kernel delivers
+    /// it.
     fn arrival_of_connect(&self, began: Instant) -> Option<Instant> {
         let (tap, addresses) = self.tap()?;
         let (own, broker) = (addresses.0.ip(), addresses.1.ip());
@@ -183,7 +184,7 @@ impl Stamping {
         }
     }
 
-    /// Bytes were seen at `seen`: when the last of them arrived.
+    /// When the last of the bytes arrived that were seen at `seen`.
     pub(crate) fn arrived(&mut self, stamp: Option<Duration>, seen: Instant) -> Stamped {
         self.before_read = self.not_before;
         let at = stamp.and_then(|stamp| possible(stamp, self.not_before, seen));
@@ -196,20 +197,22 @@ impl Stamping {
         (at, StampedBy::Kernel)
     }
 
-    /// A packet with this first byte came with a read that arrived at `read`: when the packet itself arrived. A read that
-    /// brought several segments has the stamp of the last, be it a mere FIN; the tap has a stamp of the DISCONNECT's own.
+    /// When a packet with this first byte, from a read that arrived at `read`, arrived itself. A read of several
+    /// segments has the stamp of the last, even of a mere FIN; the tap has a stamp of the DISCONNECT's own.
     pub(crate) fn of_packet(&self, first_byte: u8, read: Stamped) -> Stamped {
         if first_byte != DISCONNECT || read.1 != StampedBy::Kernel {
             return read;
         }
-        // A segment in the midst of an earlier packet may begin with the same byte: what came with an earlier read is not it.
+        // A segment inside an earlier packet may begin with the same byte: what an earlier read brought does not
+        // count.
         let own = self.tap().and_then(|(tap, addresses)| tap.disconnect(addresses));
         own.filter(|own| *own >= self.before_read).map_or(read, |own| (own.min(read.0), StampedBy::Kernel))
     }
 
-    /// The end of the stream was seen at `seen`: when it arrived.
+    /// When the end of the stream arrived that was seen at `seen`.
     pub(crate) fn ended(&self, how: EndKind, seen: Instant) -> Stamped {
-        // The packet socket stamps somewhat sooner than the connection's own socket: the end stays behind what came before.
+        // The packet socket stamps slightly sooner than the connection's own socket: the end stays behind what came
+        // before.
         let end = self.tap().and_then(|(tap, addresses)| tap.end(addresses, how));
         let at = end.map(|at| at.max(self.not_before).min(seen));
         let shared = &self.stamps.0;
@@ -238,8 +241,7 @@ impl Shared {
     }
 }
 
-/// Has the kernel stamp what arrives, and returns when it does: it begins some time after it was told to, and has stamped
-/// nothing of what arrived before.
+/// Has the kernel stamp arrivals, and returns when it does: it begins some time after the request.
 fn have_arrivals_stamped() -> io::Result<UdpSocket> {
     const TRIES_MAX: u32 = 100;
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
@@ -247,7 +249,7 @@ fn have_arrivals_stamped() -> io::Result<UdpSocket> {
     let itself = socket.local_addr()?;
     for _ in 0..TRIES_MAX {
         socket.send_to(&[0], itself)?;
-        // On loopback it has arrived when the call returns, or does so within the pause.
+        // On loopback it has arrived when the call returns, or arrives within the pause.
         if matches!(kernel_stamps::read(&socket, &mut [0]), Ok(Read { stamp: Some(_), .. })) {
             return Ok(socket);
         }
@@ -268,7 +270,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stamp_from_before_or_after_what_is_possible_is_none() {
+    fn a_stamp_outside_of_what_is_possible_is_ignored() {
         const SECOND: Duration = Duration::from_secs(1);
         let wall = || {
             let time = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);

@@ -1,4 +1,4 @@
-//! The seam between a connection and its transport: the few operations that each transport must bring.
+//! The operations that each transport must provide to a connection.
 //!
 //! What a fault does to the socket beneath (RST, half-close) has to reach through TLS, so the stream does it and not a generic
 //! reader and writer.
@@ -19,8 +19,8 @@ use crate::kernel_stamps::{self, Read};
 use crate::tap::Addresses;
 use crate::tls::{Session, Tls};
 
-/// How many reads of [`DRAIN_BYTES`] a close throws away at most: 64 MiB, more than a socket's buffer holds, so
-/// only a peer that goes on sending all the while reaches it.
+/// Most reads of [`DRAIN_BYTES`] that a close discards: 64 MiB, more than a socket's buffer holds, so only a peer
+/// that goes on sending all the while reaches it.
 const DRAIN_READS_MAX: usize = 4096;
 const DRAIN_BYTES: usize = 16 * 1024;
 
@@ -113,7 +113,7 @@ impl Stream {
         self.tcp().writable().await
     }
 
-    /// Ready when the kernel's buffer has room, or when a write would tell that it never will again.
+    /// Ready when the kernel's buffer has room, or when a write would fail for good.
     pub(crate) fn poll_writable(&self, context: &mut Context<'_>) -> Poll<()> {
         // What went wrong is told by the write that follows.
         self.tcp().poll_write_ready(context).map(|_told_by_the_write| ())
@@ -132,7 +132,7 @@ impl Stream {
         kernel_stamps::stamp_both(self.tcp())
     }
 
-    /// Shows the stamps of what left since it was last asked: place of the last byte of a write, and when it left.
+    /// Shows the stamps since the last call: the position of the last byte of a write, and when it left.
     pub(crate) fn take_departures(&self, show: impl FnMut(u32, Duration)) {
         kernel_stamps::take_departures(self.tcp(), show);
     }
@@ -142,10 +142,8 @@ impl Stream {
         Ok((self.tcp().local_addr()?, self.tcp().peer_addr()?))
     }
 
-    /// A write found no room: makes sure that the runtime waits for it.
-    ///
-    /// The kernel tells of a stamp that waits in the error queue as of an error, and the runtime takes that for the end of
-    /// writing, for ever. Registered anew, the socket is waited for again.
+    /// Makes the runtime wait for room after a write found none. The kernel signals a stamp in the error queue like
+    /// an error, which the runtime takes for the end of all writing. Registered anew, the socket is waited for again.
     pub(crate) fn expect_room_later(&mut self) -> io::Result<()> {
         let tcp = self.tcp_mut();
         if tcp.poll_write_ready(&mut Context::from_waker(Waker::noop())).is_pending() {
@@ -185,8 +183,8 @@ impl Stream {
         told > 0 && asked[0].revents().intersects(PollFlags::RDHUP | PollFlags::HUP)
     }
 
-    /// Asks for immediate acknowledgements of what arrives next. Best effort: a transport or system without
-    /// the option measures the same, only with its own delayed ACK in the figures.
+    /// Requests immediate acknowledgements of what arrives next. Best effort: a transport or system without the
+    /// option measures the same, but with its own delayed ACK in the figures.
     pub(crate) fn arm_quick_ack(&self) {
         #[cfg(target_os = "linux")]
         let _best_effort = self.tcp().set_quickack(true);

@@ -1,11 +1,11 @@
-//! When FIN and RST arrived, seen on a packet socket: the kernel stamps both, and tells the stamp of neither to the socket
-//! that they end. Needs CAP_NET_RAW; without it there is no tap, and an end is stamped by us.
+//! When FIN and RST arrived, seen on a packet socket: the kernel stamps both, but reports the stamps not to the
+//! socket that they end. Requires CAP_NET_RAW; without it there is no tap, and this program stamps ends.
 //!
-//! The filter lets through what ends a connection to one broker, and the DISCONNECT that often goes just before: once FIN
-//! has arrived too, the kernel may have joined both and given the DISCONNECT the stamp of the FIN. Towards a broker on this
-//! machine, it also sees each CONNECT arrive there, as a packet capture does: a few µs after it was stamped as it left, more
-//! when the machine is interrupted in between. Nothing runs beside
-//! the connections: whoever sees an end takes out of the socket what has gathered there.
+//! The filter passes what ends a connection to one broker, and the DISCONNECT that often goes just before: once FIN
+//! has arrived too, the kernel may have joined both and given the DISCONNECT the stamp of the FIN. For a broker on
+//! this machine it also passes each CONNECT that arrives there, as a packet capture does: a few µs after its stamp of
+//! departure, more when the machine is interrupted in between. There is no further thread: a connection that sees an
+//! end empties the socket.
 
 use std::collections::HashMap;
 use std::io;
@@ -21,8 +21,8 @@ use crate::clock::{instant_of, now};
 use crate::kernel_stamps::{self, Read};
 use crate::received::EndKind;
 
-/// Every EtherType (linux/if_ether.h). Sockets that name one are shown a packet after those that name all of them, and their
-/// stamps are later by that: 3 to 14 µs on loopback, where a packet capture names all.
+/// Every EtherType (linux/if_ether.h). Sockets that name one get a packet after those that name all of them, and
+/// their stamps are later by that: 3 to 14 µs on loopback, where a packet capture names all.
 const ALL: u16 = 0x0003;
 const IPV4: u32 = 0x0800;
 const IPV6: u32 = 0x86DD;
@@ -35,7 +35,7 @@ pub(crate) const DISCONNECT: u8 = 0xE0;
 pub(crate) const CONNECT: u8 = 0x10;
 /// The longest headers of IP and TCP, and a byte behind them.
 const KEPT_BYTES: u32 = 121;
-/// Room for about 10,000 ends that nobody has asked for yet.
+/// Room for about 10,000 ends that were not read yet.
 const BUFFER_BYTES: usize = 8 << 20;
 
 /// The addresses of a connection: ours and the broker's.
@@ -61,10 +61,7 @@ pub(crate) struct Tap {
 }
 
 impl Tap {
-    /// Sees what comes from `broker`.
-    ///
-    /// # Errors
-    /// What the kernel says, in most cases that the right (CAP_NET_RAW) is missing.
+    /// Sees what comes from `broker`. The error is the kernel's, in most cases a missing CAP_NET_RAW.
     pub(crate) fn open(broker: SocketAddr) -> io::Result<Self> {
         let filter = match broker {
             SocketAddr::V4(_) => filter(&in_ipv4(), broker.port()),
@@ -76,18 +73,17 @@ impl Tap {
         let socket = Socket::new(Domain::PACKET, kind, Some(protocol))?;
         socket.attach_filter(&filter)?;
         kernel_stamps::stamp_arrivals(&socket)?;
-        // Takes a right of its own; with less room, fewer ends wait.
+        // Requires another right; with less room, fewer ends wait.
         let _best_effort = setsockopt(&socket, RcvBufForce, &BUFFER_BYTES);
         Ok(Self { socket, seen: Mutex::default() })
     }
 
-    /// Keeps what arrives on a connection from now on, until it is forgotten.
+    /// Keeps arrivals on a connection from now on, until it is forgotten.
     pub(crate) fn watch(&self, addresses: Addresses) {
         let nothing = Seen { since: now(), connect: None, disconnect: None, fin: None, reset: None };
         self.with_seen(|seen| seen.insert(addresses, nothing));
     }
 
-    /// Keeps nothing of a connection any more.
     pub(crate) fn forget(&self, addresses: Addresses) {
         self.with_seen(|seen| seen.remove(&addresses));
     }
@@ -107,7 +103,7 @@ impl Tap {
         self.look(addresses)?.connect
     }
 
-    /// When a DISCONNECT arrived with which a segment begins.
+    /// When a DISCONNECT at the begin of a segment arrived.
     pub(crate) fn disconnect(&self, addresses: Addresses) -> Option<Instant> {
         self.look(addresses)?.disconnect
     }
@@ -145,7 +141,7 @@ fn note(packet: &[u8], stamp: Duration, seen: &mut HashMap<Addresses, Seen>) {
         return;
     }
     let Some(seen) = seen.get_mut(&(to, from)).filter(|seen| at >= seen.since) else { return };
-    // The first of each counts: what comes again was sent again.
+    // The first of each counts: later ones are retransmissions.
     if first_byte == Some(DISCONNECT) {
         seen.disconnect.get_or_insert(at);
     }
@@ -227,8 +223,8 @@ mod beside {
     pub(super) const OUTGOING: u32 = 4;
 }
 
-/// Instructions before those of [`filter`]: they drop what leaves and what is no TCP, and leave the offset of the TCP header
-/// in X. Jumps to `DROP` are put in by [`filter`].
+/// Instructions before those of [`filter`]: they drop what leaves and what is not TCP, and leave the offset of the
+/// TCP header in X. [`filter`] resolves jumps to `DROP`.
 const DROP: u8 = u8::MAX;
 
 const fn arriving(ether_type: u32) -> [(u16, u8, u8, u32); 4] {
@@ -338,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_whole_tcp_segment_is_none() {
+    fn only_whole_tcp_segments_are_read() {
         assert_eq!(Segment::read(&ipv4(17, FIN, &[])), None);
         let whole = ipv4(TCP, FIN, &[]);
         // The window, the checksum and the urgent pointer are not read.

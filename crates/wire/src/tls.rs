@@ -12,8 +12,8 @@ use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{
-    AlertDescription, CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct,
-    InvalidMessage, KeyLogFile, RootCertStore, SignatureScheme, SupportedProtocolVersion,
+    AlertDescription, CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, KeyLogFile,
+    RootCertStore, SignatureScheme, SupportedProtocolVersion,
 };
 
 /// How a run speaks TLS.
@@ -283,9 +283,7 @@ impl Session {
                 Err(error) if error.kind() == io::ErrorKind::Other => return Ok(()),
                 Err(error) => return Err(error),
             }
-            self.tls
-                .process_new_packets()
-                .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, in_words(&error)))?;
+            self.tls.process_new_packets().map_err(|error| io::Error::new(kind(&error), in_words(&error)))?;
         }
         // Gives the memory back: an idle connection holds none.
         (self.records, self.taken) = (Vec::new(), 0);
@@ -316,13 +314,21 @@ impl Session {
     }
 }
 
+/// [`io::ErrorKind::Unsupported`] for bytes that are no TLS.
+fn kind(error: &rustls::Error) -> io::ErrorKind {
+    match error {
+        rustls::Error::InvalidMessage(_) => io::ErrorKind::Unsupported,
+        _ => io::ErrorKind::InvalidData,
+    }
+}
+
 /// What went wrong, for the user.
 pub(crate) fn in_words(error: &rustls::Error) -> String {
     use rustls::Error;
     match error {
         Error::InvalidCertificate(why) => certificate_in_words(why),
         Error::AlertReceived(AlertDescription::CertificateRequired) => {
-            "the broker requires a client certificate".to_owned()
+            "the broker requires a client certificate; give one".to_owned()
         }
         Error::AlertReceived(AlertDescription::HandshakeFailure) => {
             "the broker refused the TLS handshake (alert handshake_failure): it may require a client certificate, or supports no \
@@ -333,9 +339,6 @@ pub(crate) fn in_words(error: &rustls::Error) -> String {
             "the broker does not support this version of TLS (alert protocol_version)".to_owned()
         }
         Error::AlertReceived(alert) => format!("the broker sent the TLS alert {alert:?}"),
-        Error::InvalidMessage(
-            InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion | InvalidMessage::MessageTooLarge,
-        ) => "the broker answered with bytes that are no TLS: this may be a port for plain TCP".to_owned(),
         Error::NoApplicationProtocol => "the broker supports none of the offered ALPN protocols".to_owned(),
         other => format!("TLS failed: {other}"),
     }

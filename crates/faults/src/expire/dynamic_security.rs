@@ -1,7 +1,7 @@
-//! An administrator of Mosquitto's dynamic-security plug-in: a client that sends commands to
-//! `$CONTROL/dynamic-security/v1` and reads the answers.
+//! An administrator of Mosquitto's dynamic-security plug-in: a client that sends commands to `$CONTROL/dynamic-security/v1`
+//! and reads the answers.
 //!
-//! The plug-in tells every answer to all that have subscribed to them, so each request carries a text of its own.
+//! The plug-in sends every answer to all subscribers, so each request carries an identifier of its own.
 
 use std::time::{Duration, Instant};
 
@@ -28,11 +28,11 @@ pub struct DynamicSecurity {
     within: Duration,
 }
 
-/// A request whose answer is awaited.
+/// A request that awaits its answer.
 #[derive(Clone, Debug)]
-pub struct Asked {
-    mark: String,
-    /// When it had been handed to the kernel.
+pub struct Request {
+    id: String,
+    /// When it was handed to the kernel.
     pub at: Instant,
 }
 
@@ -40,7 +40,7 @@ impl DynamicSecurity {
     /// Connects as an administrator, with the ClientID `name`.
     ///
     /// # Errors
-    /// In words, when the broker does not let it.
+    /// A message for the user when the broker refuses the connection.
     pub async fn connect(
         stage: &Stage,
         version: ProtocolVersion,
@@ -48,22 +48,22 @@ impl DynamicSecurity {
         name: String,
     ) -> Result<Self, String> {
         let within = stage.options.connect_timeout;
-        let told = |what: String| format!("the administrator of the dynamic security: {what}");
+        let error = |what: String| format!("the administrator of the dynamic security: {what}");
         let connect = Client::honest_connect(&name, administrator);
-        let (mut peer, _) = Peer::connect(stage, version, &connect).await.map_err(told)?;
-        peer.subscribe(ANSWERS, QoS::AtMostOnce, within).await.map_err(told)?;
+        let (mut peer, _) = Peer::connect(stage, version, &connect).await.map_err(error)?;
+        peer.subscribe(ANSWERS, QoS::AtMostOnce, within).await.map_err(error)?;
         Ok(Self { client: peer.client, name, requests: 0, within })
     }
 
-    /// Sends commands, and does not wait for what becomes of them.
+    /// Sends commands, and does not wait for the answer.
     ///
     /// # Errors
-    /// In words, when the connection has ended.
-    pub async fn ask(&mut self, commands: impl IntoIterator<Item = Value>) -> Result<Asked, String> {
+    /// A message for the user when the connection has ended.
+    pub async fn send(&mut self, commands: impl IntoIterator<Item = Value>) -> Result<Request, String> {
         self.requests += 1;
-        let mark = format!("{}-{}", self.name, self.requests);
+        let id = format!("{}-{}", self.name, self.requests);
         let commands = commands.into_iter().map(|mut command| {
-            command["correlationData"] = json!(mark);
+            command["correlationData"] = json!(id);
             command
         });
         let request = json!({ "commands": commands.collect::<Vec<_>>() }).to_string();
@@ -73,14 +73,14 @@ impl DynamicSecurity {
             .map_err(|error| format!("cannot encode the request: {error}"))?;
         let sent = self.client.connection.send(&bytes).await;
         let sent = sent.map_err(|error| format!("the administrator's connection has ended: {error}"))?;
-        Ok(Asked { mark, at: sent.at })
+        Ok(Request { id, at: sent.at })
     }
 
-    /// Waits for the answer, and tells when it came.
+    /// Waits for the answer, and returns when it came.
     ///
     /// # Errors
-    /// In words, when the plug-in refuses a command, or nothing comes.
-    pub async fn answered(&mut self, asked: &Asked) -> Result<Instant, String> {
+    /// A message for the user when the plug-in refuses a command, or no answer comes.
+    pub async fn answered(&mut self, request: &Request) -> Result<Instant, String> {
         let deadline = now() + self.within;
         loop {
             let arrival = tokio::select! {
@@ -88,8 +88,8 @@ impl DynamicSecurity {
                 arrival = self.client.connection.next() => arrival,
                 () = tokio::time::sleep_until(tokio::time::Instant::from_std(deadline)) => {
                     return Err(format!(
-                        "no answer on {ANSWERS} within {}: does the broker have Mosquitto's dynamic-security plug-in, \
-                         and may this administrator control it?",
+                        "no answer on {ANSWERS} within {}: check that the broker has Mosquitto's dynamic-security plug-in \
+                         and that this administrator may control it",
                         span(self.within)
                     ));
                 }
@@ -99,7 +99,7 @@ impl DynamicSecurity {
                     let Packet::Publish(publish) = packet.frame().decode(self.client.version).packet else {
                         continue;
                     };
-                    if let Some(answer) = answer_to(publish.payload, &asked.mark) {
+                    if let Some(answer) = answer_to(publish.payload, &request.id) {
                         return answer.map(|()| packet.complete_at);
                     }
                 }
@@ -114,29 +114,29 @@ impl DynamicSecurity {
     /// Sends commands and waits for the answer.
     ///
     /// # Errors
-    /// As [`Self::ask`] and [`Self::answered`].
+    /// As [`Self::send`] and [`Self::answered`].
     pub async fn carry_out(&mut self, commands: impl IntoIterator<Item = Value>) -> Result<(), String> {
-        let asked = self.ask(commands).await?;
-        self.answered(&asked).await.map(|_| ())
+        let request = self.send(commands).await?;
+        self.answered(&request).await.map(|_| ())
     }
 
-    /// Leaves.
+    /// Disconnects.
     pub async fn leave(self) {
         self.client.leave().await;
     }
 }
 
-/// What the plug-in says of the request with this mark: that all of it was done, or the first command that was not.
-/// Absent when the text is about another request.
-fn answer_to(text: &[u8], mark: &str) -> Option<Result<(), String>> {
+/// The plug-in's answer to the request with this identifier: success, or the first command that failed. Absent when the text is
+/// about another request.
+fn answer_to(text: &[u8], id: &str) -> Option<Result<(), String>> {
     let answer: Value = serde_json::from_slice(text).ok()?;
     let responses = answer["responses"].as_array()?;
-    let mut ours = responses.iter().filter(|response| response["correlationData"] == mark).peekable();
+    let mut ours = responses.iter().filter(|response| response["correlationData"] == id).peekable();
     ours.peek()?;
     let refused = ours.find_map(|response| {
         let error = response["error"].as_str()?;
         Some(format!(
-            "the dynamic security does not carry out {}: {error}",
+            "the dynamic security rejected {}: {error}",
             response["command"].as_str().unwrap_or("a command")
         ))
     });
@@ -148,7 +148,7 @@ mod tests {
     use super::answer_to;
 
     #[test]
-    fn an_answer_is_that_to_our_own_request() {
+    fn only_the_answer_to_the_own_request_counts() {
         let done = br#"{"responses":[{"command":"createRole","correlationData":"a-1"},{"command":"createClient","correlationData":"a-1"}]}"#;
         assert_eq!(answer_to(done, "a-1"), Some(Ok(())));
         for other in [&done[..], b"{}", b"no JSON", br#"{"responses":[{"command":"enableClient"}]}"#] {
@@ -157,9 +157,9 @@ mod tests {
     }
 
     #[test]
-    fn one_command_that_is_refused_is_told_with_its_reason() {
+    fn a_rejected_command_is_reported_with_its_reason() {
         let refused = br#"{"responses":[{"command":"createRole","correlationData":"a-2"},{"command":"deleteClient","error":"Client not found","correlationData":"a-2"}]}"#;
-        let told = answer_to(refused, "a-2").unwrap().unwrap_err();
-        assert_eq!(told, "the dynamic security does not carry out deleteClient: Client not found");
+        let why = answer_to(refused, "a-2").unwrap().unwrap_err();
+        assert_eq!(why, "the dynamic security rejected deleteClient: Client not found");
     }
 }

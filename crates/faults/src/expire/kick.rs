@@ -1,8 +1,8 @@
-//! The kick: an operator removes a client while it works. How soon is it cut, with which word, what is still delivered to
-//! it, and may it come back?
+//! The kick: an operator removes a client while it works. How soon is it cut, with which Reason Code, does it still receive
+//! messages, and can it return?
 //!
-//! No numbered statement obliges a broker to cut a client whose user was removed. What an operator finds in the log is
-//! "disconnected by administrative action", or nothing, and a client that goes on.
+//! No numbered statement requires that a broker cuts a client whose user was removed. The broker's log says "disconnected by
+//! administrative action", or nothing while the client stays connected.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,18 +20,18 @@ use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
 use ungraceful_rig::broker::target::{BrokerChoice, Credentials, Secret};
 use ungraceful_rig::run::input_file;
 
-use super::at_work::{Served, Workplace};
+use super::authentication::Authentication;
 use super::command::ExternalCommand;
-use super::judged::{self};
+use super::common;
 use super::kick_checks;
 use super::removal::{Admitted, Means, PLACEHOLDERS, Removal};
-use super::shown::Shown;
-use crate::ending::{Untold, attempted, prepared, watch};
+use super::working_pair::{Served, WorkingPair};
+use crate::ending::{Unfinished, attempted, prepared, watch};
 use crate::mode::{Call, ConnectionsOf, FaultMode, each_case};
 
 /// The fault's id in the catalogue.
 pub const ID: &str = "kick";
-/// Measure: from asking for the removal until it is confirmed.
+/// Measure: from the request for the removal to its confirmation.
 pub const CONFIRMED: Measure = Measure::new("kick_confirmed_us");
 
 /// The flags.
@@ -70,12 +70,12 @@ impl FaultMode for Flags {
     const NAME: &'static str = ID;
     const ABOUT: &'static str =
         "An operator removes working clients: when are they disconnected, and can they return?";
-    const LONG_ABOUT: &'static str = "Connects clients that publish and are published to, and removes each of them meanwhile: by \
-         Mosquitto's dynamic security (with --spawn mosquitto no more is needed; elsewhere give \
-         --admin-username and its password), or by --kick-cmd on any broker. Reports how soon the client \
-         is cut and with which Reason Code, what is still delivered to it and taken from it, whether its \
-         Will is published, whether it is let in again with the same credentials, and whether others are \
-         harmed. With the dynamic security each client gets a user of its own, which goes again.";
+    const LONG_ABOUT: &'static str = "Connects clients that publish and receive messages, and removes each of them meanwhile: by Mosquitto's dynamic \
+         security (--spawn mosquitto needs no other flag; otherwise give --admin-username and its password), or by \
+         --kick-cmd on any broker. Reports how soon the client is cut and with which Reason Code, whether it still \
+         receives and publishes messages, whether its Will is published, whether it is accepted again with the same \
+         credentials, and whether other clients are affected. With the dynamic security each client gets a user of its \
+         own, which is deleted afterwards.";
     const CHECKS: &'static [&'static [Check]] = &[kick_checks::CHECKS];
     const DEFAULTS: &'static [(&'static str, &'static str)] =
         &[("attempts", "5"), ("connrate", "40"), ("count", "100"), ("will-wait", "2s")];
@@ -93,7 +93,7 @@ impl FaultMode for Flags {
     }
 
     fn connections(&self) -> ConnectionsOf {
-        // The client, the publisher beside it, and the administrator.
+        // The client, its companion, and the administrator.
         ConnectionsOf::EachClient(3)
     }
 
@@ -113,7 +113,7 @@ impl FaultMode for Flags {
 impl Flags {
     fn read_administrator(&self, mistakes: &mut Vec<Mistake>) -> Option<Credentials> {
         if self.admin_pw.is_some() && self.admin_pw_file.is_some() {
-            let what = "there is a password in --admin-pw or UNGRACEFUL_ADMIN_PW already; keep one of them";
+            let what = "conflicts with the password in --admin-pw or UNGRACEFUL_ADMIN_PW; keep one of them";
             mistakes.push(Mistake::new("--admin-pw-file", what));
         }
         let from_file = self.admin_pw_file.as_ref().and_then(|path| {
@@ -123,20 +123,20 @@ impl Flags {
         });
         let password = self.admin_pw.clone().or(from_file.map(Secret::new));
         if password.is_some() && self.admin_username.is_none() {
-            mistakes.push(Mistake::new("--admin-pw", "whose password is this? give --admin-username too"));
+            mistakes.push(Mistake::new("--admin-pw", "needs a user name; give --admin-username as well"));
         }
         self.admin_username.clone().map(|name| Credentials { user_name: Some(name), password })
     }
 
-    /// The command; `own_users` when each client has a user of its own.
+    /// The command; with `own_users` each client has a user of its own.
     fn parse_command(&self, own_users: bool, mistakes: &mut Vec<Mistake>) -> Option<Arc<ExternalCommand>> {
         let command = ExternalCommand::parse(self.kick_cmd.as_ref()?, &PLACEHOLDERS, *self.kick_timeout);
         let mut mistake = |what: String| mistakes.push(Mistake::new("--kick-cmd", what));
         let command = command.map_err(&mut mistake).ok()?;
         if !command.names("client_id") && !command.names("username") {
-            mistake("names no client; write {client_id} or {username} where it goes".to_owned());
+            mistake("does not name the client; write {client_id} or {username} where it belongs".to_owned());
         } else if !command.names("client_id") && !own_users {
-            let what = "names the user alone, whom all clients of the run share; write {client_id}, or give \
+            let what = "names only the user, which all clients of the run share; write {client_id}, or give \
                         --admin-username so that each client gets a user of its own";
             mistake(what.to_owned());
         }
@@ -151,15 +151,16 @@ impl Flags {
         }
         let mut chosen = named(&Means::ALL, &self.variant);
         if names_all(&self.variant) && !has_command {
-            // `all` is all that can be had: without a command there is none to run.
+            // `all` means all available variants.
             chosen.retain(|means| *means != Means::Command);
         }
         match (chosen.contains(&Means::Command), has_command) {
             (true, false) => {
-                mistakes.push(Mistake::new("--variant", "command needs the command: give --kick-cmd"));
+                mistakes
+                    .push(Mistake::new("--variant", "the variant command needs a command: give --kick-cmd"));
             }
             (false, true) => {
-                let what = "none of the variants that you chose uses it; add command";
+                let what = "none of the chosen variants uses it; add command";
                 mistakes.push(Mistake::new("--kick-cmd", what));
             }
             _ => {}
@@ -168,7 +169,7 @@ impl Flags {
     }
 }
 
-/// A client that is removed.
+/// A client that an operator removes.
 #[derive(Debug)]
 struct Kick {
     version: ProtocolVersion,
@@ -185,14 +186,14 @@ impl Fault for Kick {
             Means::Disable => "its user is disabled".to_owned(),
             Means::Delete => "its user is deleted".to_owned(),
             Means::Password => "its user gets another password".to_owned(),
-            Means::Group => "its user leaves the group that gives it its rights".to_owned(),
+            Means::Group => "its user is removed from the group with its rights".to_owned(),
             Means::Command => {
                 let program = self.removal.command.as_ref().map_or("nothing", |command| command.program());
                 format!("{program} is run (--kick-cmd)")
             }
         };
         format!(
-            "CONNECT with a Will, SUBSCRIBE, publish and be published to; {how}; then CONNECT again with the same \
+            "CONNECT with a Will, SUBSCRIBE, publish and receive messages; {how}; then CONNECT again with the same \
              credentials"
         )
     }
@@ -203,9 +204,9 @@ impl Fault for Kick {
 }
 
 impl Kick {
-    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Untold> {
+    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Unfinished> {
         let client_id = log.client_id().to_owned();
-        // To its end, even when the run stops: a user that is half made could not be taken away again.
+        // Not interrupted when the run stops: a half-created user could not be deleted again.
         let mut admitted = self.removal.admit(stage, self.version, &client_id).await?;
         let removed = self.remove_at_work(stage, log, &mut admitted).await;
         admitted.undo().await;
@@ -217,43 +218,45 @@ impl Kick {
         stage: &Stage,
         log: &mut AttemptLog<'_>,
         admitted: &mut Admitted,
-    ) -> Result<(), Untold> {
+    ) -> Result<(), Unfinished> {
         let will = stage.watch_will(log.client_id());
-        let shown = Shown::from(admitted.credentials.clone());
-        let open = Workplace::open(stage, log, self.version, &shown, will.as_ref());
-        let place = prepared(stage, open).await?;
+        let authentication = Authentication::from(admitted.credentials.clone());
+        let open = WorkingPair::open(stage, log, self.version, &authentication, will.as_ref());
+        let pair = prepared(stage, open).await?;
         let kicked_at = match admitted.remove(stage).await {
             Ok(at) => at,
             Err(trouble) => {
-                place.leave().await;
+                pair.leave().await;
                 return Err(trouble.into());
             }
         };
         log.provoked(kicked_at);
         let watch = watch(kicked_at, self.removal.limit(stage) + stage.reaction_timeout);
-        let until = place.until();
+        let until = pair.until();
         let confirm = async {
             let confirmed = prepared(stage, admitted.confirmed()).await;
-            // The client was not removed: there is nothing to wait for.
-            let known_at = confirmed.as_ref().map_or(kicked_at, |told| told.at + stage.reaction_timeout);
+            // Without a removal there is nothing to wait for.
+            let known_at =
+                confirmed.as_ref().map_or(kicked_at, |removed| removed.at + stage.reaction_timeout);
             until.set(Some(known_at));
             confirmed
         };
-        let (cut, confirmed) = tokio::join!(judged::watch_at_work(stage, place, watch), confirm);
+        let (watched, confirmed) = tokio::join!(common::watch_at_work(stage, pair, watch), confirm);
         let confirmed = match confirmed {
             Ok(confirmed) => confirmed,
             Err(why) => {
-                cut.place.leave().await;
-                return Err(if stage.stop.reason().is_none() { why } else { Untold::Stopped });
+                watched.pair.leave().await;
+                return Err(if stage.stop.reason().is_none() { why } else { Unfinished::Stopped });
             }
         };
         log.measure(CONFIRMED, micros(confirmed.at.saturating_duration_since(kicked_at)));
-        let served = Served::after(confirmed.at, &cut.place.work, &cut.place.beside);
-        if cut.ended_at_us().is_none() && !confirmed.said.is_empty() {
-            log.trouble(format!("the command succeeded, and its last line was: {}", confirmed.said));
+        let served = Served::after(confirmed.at, &watched.pair);
+        if watched.seen.ended_at_us().is_none() && !confirmed.last_line.is_empty() {
+            log.trouble(format!("the command succeeded, and its last line was: {}", confirmed.last_line));
         }
-        if let Some(beside) = judged::conclude(stage, log, cut, will, served, Some(&shown)).await {
-            judged::part(stage, log, beside).await;
+        let companion = common::conclude(stage, log, watched, will, served, Some(&authentication)).await;
+        if let Some(companion) = companion {
+            common::leave(stage, log, companion).await;
         }
         Ok(())
     }
@@ -270,7 +273,7 @@ mod tests {
     use super::Flags;
     use crate::mode::{Call, FaultMode};
 
-    /// The flags as they are after their check, and the mistakes in them.
+    /// The checked flags, and their mistakes.
     fn checked(broker: &BrokerChoice, words: &[&str]) -> (Flags, Vec<String>) {
         let command = Flags::augment_args(Command::new("kick").no_binary_name(true));
         let mut flags = Flags::from_arg_matches(&command.get_matches_from(words)).unwrap();
@@ -280,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn neither_a_password_nor_the_words_of_a_command_are_shown_by_debug() {
+    fn debug_shows_neither_passwords_nor_words_of_a_command() {
         let words =
             ["--kick-cmd", "kick hunter2 {client_id}", "--admin-username", "me", "--admin-pw", "hunter2"];
         let (flags, mistakes) = checked(&BrokerChoice::Embedded, &words);
@@ -292,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_may_name_the_user_alone_where_each_client_has_one_of_its_own() {
+    fn a_command_may_name_only_the_user_if_each_client_has_one() {
         let by_user = ["--kick-cmd", "kick {username}"];
         let mistakes_on = |broker| checked(&broker, &by_user).1;
         assert_eq!(mistakes_on(BrokerChoice::SpawnMosquitto), Vec::<String>::new());
@@ -301,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn all_is_every_means_that_can_be_had() {
+    fn all_means_every_available_variant() {
         let chosen = |words: &[&str]| checked(&BrokerChoice::Embedded, words).0.means.len();
         let with_command = ["--kick-cmd", "kick {client_id}", "--variant", "all"];
         assert_eq!((chosen(&with_command), chosen(&with_command[2..])), (5, 4));

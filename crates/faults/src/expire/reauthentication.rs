@@ -1,5 +1,5 @@
-//! Re-authentication (MQTT 5.0 section 4.12.1): a client that named an Authentication Method shows another token by AUTH
-//! 0x19, on the connection that it has, and works on past the end of its first one.
+//! Re-authentication (MQTT 5.0 section 4.12.1): a client with an Authentication Method sends another token in AUTH 0x19 on its
+//! open connection, and works beyond the end of its first token.
 
 use std::time::{Duration, Instant};
 
@@ -11,22 +11,22 @@ use ungraceful_rig::broker::target::Secret;
 use ungraceful_rig::bystanders::witness::WitnessWatch;
 use ungraceful_wire::clock::now;
 
-use super::at_work::{Served, Workplace};
-use super::judged::{self, Cut};
+use super::common::{self, Watched};
 use super::signing::spoilt;
 use super::token::{GRACE, Issued, Token, Variant};
+use super::working_pair::{Served, WorkingPair};
 use super::{
     AFTER_FAILURE, AfterFailure, METHOD_IN_AUTH, METHOD_IN_CONNACK, Method, PAST_FIRST_TOKEN, PastFirstToken,
     REAUTHENTICATION, REAUTHENTICATION_TIME, Reauthentication,
 };
-use crate::ending::{Untold, prepared, watch};
+use crate::ending::{Unfinished, prepared, watch};
 
-/// The part of its first token's time after which a client re-authenticates.
+/// A client re-authenticates after this fraction of its first token's remaining lifetime.
 const RENEWED_AFTER: u32 = 3;
-/// How far beyond the first token's end a client is watched at the least.
+/// How far beyond the first token's end a client is watched at least.
 const WATCHED_AFTER: Duration = Duration::from_secs(2);
 
-/// When the client re-authenticated, and how long it is watched.
+/// When the client sent AUTH, and when its first token ends.
 #[derive(Clone, Copy)]
 struct Times {
     sent: Instant,
@@ -40,8 +40,8 @@ impl Token {
             _ => "a renewed token",
         };
         format!(
-            "CONNECT with an Authentication Method and a token as Authentication Data, SUBSCRIBE, publish and be published \
-             to; before the token ends AUTH 0x19 with {token}; work on until well after the first token's end"
+            "CONNECT with an Authentication Method and a token as Authentication Data, SUBSCRIBE, publish and receive \
+             messages; before the token expires AUTH 0x19 with {token}; continue until well after the first token's end"
         )
     }
 
@@ -49,69 +49,65 @@ impl Token {
         &self,
         stage: &Stage,
         log: &mut AttemptLog<'_>,
-        place: Workplace,
+        pair: WorkingPair,
         first: Issued,
         will: Option<WitnessWatch>,
-    ) -> Result<(), Untold> {
+    ) -> Result<(), Unfinished> {
         let started = now();
         let before = watch(started, first.expires_at.saturating_duration_since(started) / RENEWED_AFTER);
-        let Cut { mut place, seen } = judged::watch_at_work(stage, place, before).await;
-        if seen.outcome.is_none() {
-            place.leave().await;
-            return Err(Untold::Stopped);
-        }
-        if seen.outcome != Some(Outcome::Tolerated) {
-            place.leave().await;
-            let trouble = "the broker did not serve the client until its re-authentication";
-            return Err(trouble.into());
-        }
-        let client_id = log.client_id().to_owned();
-        let another = self.another(stage, &client_id, log.number(), &first);
-        let (token, until) = match prepared(stage, another).await {
-            Ok(another) => another,
-            Err(why) => {
-                place.leave().await;
-                return Err(why);
+        let Watched { mut pair, seen } = common::watch_at_work(stage, pair, before).await;
+        let sent = match seen.outcome {
+            None => Err(Unfinished::Stopped),
+            Some(Outcome::Tolerated) => {
+                self.send_auth(stage, log.client_id(), log.number(), &mut pair, &first).await
             }
+            Some(_) => Err("the broker did not serve the client until its re-authentication".into()),
         };
-        let shown = self.shown(stage, &client_id, token);
-        let mut bytes = Vec::new();
-        let encoded = Auth::new(ReasonCode::RE_AUTHENTICATE, Properties::List(&shown.properties()))
-            .encode(self.version, &mut bytes)
-            .map_err(|error| format!("AUTH can't be encoded: {error}"));
-        let sent = match encoded {
-            Ok(()) => place.client.connection.send(&bytes).await.map_err(|error| error.to_string()),
-            Err(trouble) => Err(trouble),
-        };
-        let sent = sent.and_then(|sent| match first.expires_at.checked_duration_since(sent.at + GRACE) {
-            Some(_) => Ok(sent.at),
-            None => {
-                Err("the token was about to end before AUTH was sent; one that is good for longer helps \
-                     (--token-lifetime)"
-                    .to_owned())
-            }
-        });
-        let sent = match sent {
+        let (sent, until) = match sent {
             Ok(sent) => sent,
-            Err(trouble) => {
-                place.leave().await;
-                return Err(trouble.into());
+            Err(why) => {
+                pair.leave().await;
+                return Err(why);
             }
         };
         log.provoked(sent);
         let watch = watch(sent, until.saturating_duration_since(sent));
-        let cut = judged::watch_at_work(stage, place, watch).await;
-        let facts = self.facts(stage, &cut, Times { sent, first_ends: first.expires_at });
-        let served = Served::after(first.expires_at + GRACE, &cut.place.work, &cut.place.beside);
-        let beside = judged::conclude(stage, log, cut, will, served, None).await;
-        let Some(beside) = beside else { return Ok(()) };
-        facts.tell(log);
-        judged::part(stage, log, beside).await;
+        let watched = common::watch_at_work(stage, pair, watch).await;
+        let facts = self.facts(stage, &watched, Times { sent, first_ends: first.expires_at });
+        let served = Served::after(first.expires_at + GRACE, &watched.pair);
+        let companion = common::conclude(stage, log, watched, will, served, None).await;
+        let Some(companion) = companion else { return Ok(()) };
+        facts.report(log);
+        common::leave(stage, log, companion).await;
         Ok(())
     }
 
-    /// The token to show by AUTH, and until when the client is watched.
-    async fn another(
+    /// Sends AUTH with another token. Returns when it was sent, and until when the client is watched.
+    async fn send_auth(
+        &self,
+        stage: &Stage,
+        client_id: &str,
+        number: u64,
+        pair: &mut WorkingPair,
+        first: &Issued,
+    ) -> Result<(Instant, Instant), Unfinished> {
+        let (token, until) = prepared(stage, self.next_token(stage, client_id, number, first)).await?;
+        let authentication = self.authentication(stage, client_id, token);
+        let mut bytes = Vec::new();
+        Auth::new(ReasonCode::RE_AUTHENTICATE, Properties::List(&authentication.properties()))
+            .encode(self.version, &mut bytes)
+            .map_err(|error| format!("cannot encode AUTH: {error}"))?;
+        let sent = pair.client.connection.send(&bytes).await.map_err(|error| error.to_string())?.at;
+        if sent + GRACE > first.expires_at {
+            let trouble =
+                "AUTH was sent too late, just before the token expired; use a longer --token-lifetime";
+            return Err(trouble.into());
+        }
+        Ok((sent, until))
+    }
+
+    /// The token for AUTH, and until when the client is watched.
+    async fn next_token(
         &self,
         stage: &Stage,
         client_id: &str,
@@ -127,22 +123,23 @@ impl Token {
         let until = until.min(renewed.expires_at - GRACE);
         if until < first.expires_at + WATCHED_AFTER {
             return Err(
-                "the renewed token ends too soon after the first; have tokens be good for longer".to_owned()
+                "the renewed token expires too soon after the first; use tokens with a longer lifetime"
+                    .to_owned(),
             );
         }
         Ok((renewed.token, until))
     }
 
-    /// What is told of the re-authentication, unless the attempt says nothing.
-    fn facts(&self, stage: &Stage, cut: &Cut, times: Times) -> Facts {
-        let answer = cut.place.work.auths.first();
+    /// The facts of the re-authentication.
+    fn facts(&self, stage: &Stage, watched: &Watched, times: Times) -> Facts {
+        let answer = watched.pair.work.auths.first();
         let last_us = stage.clock.us(times.first_ends - GRACE);
-        let ended_us = cut.ended_at_us();
+        let ended_us = watched.seen.ended_at_us();
         let is_late = ended_us.is_some_and(|us| us >= last_us);
-        let disconnect = cut.seen.reactions.iter().find(|seen| seen.kind == ReactionKind::Disconnect);
-        // What comes with the token's end is no answer to the AUTH.
-        let told_to_go = disconnect.filter(|seen| seen.at_us < last_us);
-        let (answered, at_us) = match (answer, told_to_go, ended_us) {
+        let disconnect = watched.seen.reactions.iter().find(|seen| seen.kind == ReactionKind::Disconnect);
+        // A DISCONNECT at the token's end is no answer to the AUTH.
+        let answering_disconnect = disconnect.filter(|seen| seen.at_us < last_us);
+        let (answered, at_us) = match (answer, answering_disconnect, ended_us) {
             (Some(auth), _, _) => {
                 let answered = match auth.code {
                     0x00 => Reauthentication::Success,
@@ -159,7 +156,7 @@ impl Token {
             _ => (Reauthentication::Nothing, None),
         };
         let past_first_token =
-            (answered == Reauthentication::Success).then_some(match (cut.seen.outcome, is_late) {
+            (answered == Reauthentication::Success).then_some(match (watched.seen.outcome, is_late) {
                 (Some(Outcome::Tolerated), _) => PastFirstToken::Served,
                 (Some(Outcome::Closed | Outcome::Reset), true) => PastFirstToken::CutAtEnd,
                 (Some(Outcome::Closed | Outcome::Reset), false) => PastFirstToken::CutBeforeEnd,
@@ -169,11 +166,11 @@ impl Token {
             Some(auth) => auth.code >= 0x80,
             None => answered != Reauthentication::Nothing,
         };
-        let after_failure = is_refused.then_some(match (cut.seen.outcome, is_late, disconnect) {
+        let after_failure = is_refused.then_some(match (watched.seen.outcome, is_late, disconnect) {
             (Some(Outcome::Tolerated), _, _) => AfterFailure::Served,
             (Some(Outcome::Closed | Outcome::Reset), true, _) => AfterFailure::ClosedLate,
-            (Some(Outcome::Closed | Outcome::Reset), _, Some(_)) => AfterFailure::ToldAndClosed,
-            (Some(Outcome::Closed | Outcome::Reset), _, None) => AfterFailure::OnlyClosed,
+            (Some(Outcome::Closed | Outcome::Reset), _, Some(_)) => AfterFailure::DisconnectAndClosed,
+            (Some(Outcome::Closed | Outcome::Reset), _, None) => AfterFailure::ClosedWithoutDisconnect,
             _ => AfterFailure::NotAnswered,
         });
         let named = |method: Option<&str>| match method {
@@ -186,7 +183,7 @@ impl Token {
             answered,
             past_first_token,
             after_failure,
-            method_in_connack: named(cut.place.work.method_in_connack.as_deref()),
+            method_in_connack: named(watched.pair.work.method_in_connack.as_deref()),
             method_in_auth: answer.map(|auth| {
                 if auth.has_properties { named(auth.method.as_deref()) } else { Method::NoProperties }
             }),
@@ -205,8 +202,8 @@ struct Facts {
 }
 
 impl Facts {
-    /// Puts them into the attempt.
-    fn tell(self, log: &mut AttemptLog<'_>) {
+    /// Records them in the attempt.
+    fn report(self, log: &mut AttemptLog<'_>) {
         log.fact(REAUTHENTICATION, self.answered);
         log.fact(METHOD_IN_CONNACK, self.method_in_connack);
         if let Some(past) = self.past_first_token {

@@ -1,4 +1,4 @@
-//! What a re-authentication is judged by. Each check reads the record alone and gives a verdict for each case.
+//! The checks of a re-authentication. Each reads only the record, and gives a verdict for each case.
 
 use ungraceful_mqtt::statement::{V5_4_12_0_5, V5_4_12_1_2};
 use ungraceful_record::check::{Check, Finding, Judged};
@@ -23,34 +23,32 @@ pub const CHECKS: &[Check] = &[
     Check::must("keeps_the_method", &[V5_4_12_0_5], keeps_the_method).on(|case| renews(case) || spoils(case)),
 ];
 
-/// What is known of a broker that answers with AUTH 0x18: nothing yet, whatever it does to a client that does not go on.
-const MORE_STEPS: &str = "the broker goes on with AUTH 0x18 (Continue authentication), which needs the next step of its \
-                          method; this client has one step alone, a token: try a method of one step with --auth-method";
+/// Why an answer of AUTH 0x18 allows no conclusion, whatever the broker does to the client then.
+const MORE_STEPS: &str = "the broker goes on with AUTH 0x18 (Continue authentication), which requires another step of its \
+                          method; this client only sends a token: try a method with one step with --auth-method";
 
-/// Whether a client shows a renewed token.
 fn renews(case: &CaseRecord) -> bool {
     case.case.variant == Variant::Reauthenticate.name()
 }
 
-/// Whether a client shows a spoilt token.
 fn spoils(case: &CaseRecord) -> bool {
     case.case.variant == Variant::ReauthenticateSpoilt.name()
 }
 
-/// How many clients there were with this fact, and what it said, with numbers.
-fn told<V>(case: &CaseRecord, fact: FactOf<V>) -> (u64, String) {
-    match case.told(fact) {
-        0 => (0, "nothing is known".to_owned()),
+/// How many clients have this fact, and its values with their numbers, as text.
+fn values<V>(case: &CaseRecord, fact: FactOf<V>) -> (u64, String) {
+    match case.total(fact) {
+        0 => (0, "unknown".to_owned()),
         all => (all, case.in_words(fact)),
     }
 }
 
-/// MQTT 5.0 section 4.12.1 (prose): the Server answers with AUTH 0x00, or 0x18 when it wants more.
+/// MQTT 5.0 section 4.12.1 (prose): the Server answers with AUTH 0x00, or 0x18 when it needs another step.
 fn accepts_the_renewed_token(case: &Judged<'_>) -> Option<Finding> {
-    let (all, words) = told(case, REAUTHENTICATION);
+    let (all, words) = values(case, REAUTHENTICATION);
     let count = |answer| case.count(REAUTHENTICATION, answer);
     let (success, more) = (count(Reauthentication::Success), count(Reauthentication::Continue));
-    let evidence = format!("{all} clients sent AUTH 0x19 with a renewed token; answered: {words}");
+    let evidence = format!("{all} clients sent AUTH 0x19 with a renewed token; the answers: {words}");
     Some(if all == 0 {
         Finding::inconclusive(no_sample(case))
     } else if success + more < all {
@@ -63,24 +61,25 @@ fn accepts_the_renewed_token(case: &Judged<'_>) -> Option<Finding> {
     })
 }
 
-/// No numbered statement: a client whose re-authentication succeeded is served past the end of its first token.
+/// No numbered statement: a re-authenticated client is served beyond the end of its first token.
 fn serves_past_the_first_token(case: &Judged<'_>) -> Option<Finding> {
-    let (all, words) = told(case, PAST_FIRST_TOKEN);
+    let (all, words) = values(case, PAST_FIRST_TOKEN);
     let count = |past| case.count(PAST_FIRST_TOKEN, past);
     let (served, unknown) = (count(PastFirstToken::Served), count(PastFirstToken::NotAnswered));
     let cut = all - served - unknown;
-    let evidence = format!("{all} clients whose re-authentication succeeded: {words}");
+    let evidence = format!(
+        "{all} clients after the end of their first token, with a successful re-authentication: {words}"
+    );
     Some(if evidence_count(case) == 0 {
         Finding::inconclusive(no_sample(case))
     } else if all == 0 {
         let why = match case.count(REAUTHENTICATION, Reauthentication::Continue) {
             0 => "no re-authentication succeeded".to_owned(),
-            _ => format!("no re-authentication came to its end: {MORE_STEPS}"),
+            _ => format!("no re-authentication was completed: {MORE_STEPS}"),
         };
         Finding::inconclusive(why)
     } else if cut > 0 {
-        let note = format!("CUT ALTHOUGH RENEWED: {cut} of {all} clients");
-        Finding::differs(all, note, evidence)
+        Finding::differs(all, format!("CUT ALTHOUGH RENEWED: {cut} of {all} clients"), evidence)
     } else if unknown > 0 {
         Finding::inconclusive(evidence)
     } else {
@@ -88,21 +87,19 @@ fn serves_past_the_first_token(case: &Judged<'_>) -> Option<Finding> {
     })
 }
 
-/// No numbered statement says which tokens are good.
+/// No numbered statement defines which tokens are valid.
 fn refuses_a_spoilt_token(case: &Judged<'_>) -> Option<Finding> {
-    let (all, words) = told(case, REAUTHENTICATION);
+    let (all, words) = values(case, REAUTHENTICATION);
     let count = |answer| case.count(REAUTHENTICATION, answer);
     let (success, more) = (count(Reauthentication::Success), count(Reauthentication::Continue));
     let nothing = count(Reauthentication::Nothing);
-    let evidence = format!("{all} clients sent AUTH 0x19 with a spoilt token; answered: {words}");
+    let evidence = format!("{all} clients sent AUTH 0x19 with a spoilt token; the answers: {words}");
     Some(if all == 0 {
         Finding::inconclusive(no_sample(case))
     } else if success > 0 {
-        let note = format!("{success} of {all} spoilt tokens were accepted");
-        Finding::differs(all, note, evidence)
+        Finding::differs(all, format!("{success} of {all} spoilt tokens were accepted"), evidence)
     } else if nothing > 0 {
-        let note = format!("{nothing} of {all} spoilt tokens were answered nothing");
-        Finding::differs(all, note, evidence)
+        Finding::differs(all, format!("{nothing} of {all} spoilt tokens had no answer"), evidence)
     } else if more > 0 {
         Finding::inconclusive(format!("{evidence}; {MORE_STEPS}"))
     } else {
@@ -110,55 +107,47 @@ fn refuses_a_spoilt_token(case: &Judged<'_>) -> Option<Finding> {
     })
 }
 
-/// MQTT 5.0 [MQTT-4.12.1-2]: after a re-authentication that failed, the connection is closed; DISCONNECT is a SHOULD.
-/// Violated only where the broker said itself that it failed, and served the client to the end of the watch. No verdict
-/// where none failed.
+/// MQTT 5.0 [MQTT-4.12.1-2]: after a failed re-authentication, the connection is closed; DISCONNECT is a SHOULD. Violated only
+/// where the broker itself reported the failure, and served the client until the end of the watch. No verdict where none failed.
 fn closes_after_failed_reauthentication(case: &Judged<'_>) -> Option<Finding> {
     if evidence_count(case) == 0 {
         return Some(Finding::inconclusive(no_sample(case)));
     }
-    let (all, words) = told(case, AFTER_FAILURE);
+    let (all, words) = values(case, AFTER_FAILURE);
     let count = |after| case.count(AFTER_FAILURE, after);
-    let evidence = format!("{all} clients whose re-authentication was refused: {words}");
-    let finding = if all == 0 {
+    let (served, not_answered) = (count(AfterFailure::Served), count(AfterFailure::NotAnswered));
+    let (late, silently) = (count(AfterFailure::ClosedLate), count(AfterFailure::ClosedWithoutDisconnect));
+    let evidence = format!("{all} clients after a refused re-authentication: {words}");
+    Some(if all == 0 {
         return None;
-    } else if count(AfterFailure::Served) > 0 {
-        let served = count(AfterFailure::Served);
-        served_on(served, all - served - count(AfterFailure::NotAnswered), evidence)
-    } else if count(AfterFailure::NotAnswered) > 0 {
+    } else if served > 0 {
+        served_on(served, all - served - not_answered, evidence)
+    } else if not_answered > 0 {
         Finding::inconclusive(evidence)
-    } else if count(AfterFailure::ClosedLate) > 0 {
-        let note = format!(
-            "{} of {all} were closed only when the first token ended",
-            count(AfterFailure::ClosedLate)
-        );
+    } else if late > 0 {
+        let note = format!("{late} of {all} were closed only when the first token expired");
         Finding::differs(all, note, evidence)
-    } else if count(AfterFailure::OnlyClosed) > 0 {
-        let note = format!(
-            "{} of {all} were closed without a DISCONNECT, a SHOULD",
-            count(AfterFailure::OnlyClosed)
-        );
+    } else if silently > 0 {
+        let note = format!("{silently} of {all} were closed without a DISCONNECT, a SHOULD");
         Finding::differs(all, note, evidence).by(V5_4_12_1_2).of(Force::Should)
     } else {
         Finding::holds(all, evidence)
-    };
-    Some(finding)
+    })
 }
 
-/// MQTT 5.0 [MQTT-4.12.0-5]: CONNACK and AUTH name the method of the CONNECT. An AUTH of two bytes can name nothing, and
-/// section 3.15.2.1 allows it: a note.
+/// MQTT 5.0 [MQTT-4.12.0-5]: CONNACK and AUTH name the method of the CONNECT. An AUTH of two bytes has no properties, and section
+/// 3.15.2.1 permits it: a note.
 fn keeps_the_method(case: &Judged<'_>) -> Option<Finding> {
-    let ((all, connacks), (_, auths)) = (told(case, METHOD_IN_CONNACK), told(case, METHOD_IN_AUTH));
+    let ((all, connacks), (_, auths)) = (values(case, METHOD_IN_CONNACK), values(case, METHOD_IN_AUTH));
     let count = |method| case.count(METHOD_IN_CONNACK, method) + case.count(METHOD_IN_AUTH, method);
     let evidence = format!("the method in CONNACK: {connacks}; in AUTH: {auths}");
-    let finding = if all == 0 {
+    Some(if all == 0 {
         Finding::inconclusive(no_sample(case))
     } else if count(Method::Other) + count(Method::None) > 0 {
         Finding::violated(evidence)
     } else if count(Method::NoProperties) > 0 {
-        Finding::differs(all, "AUTH without a method, in two bytes", evidence)
+        Finding::differs(all, "AUTH of two bytes, without a method", evidence)
     } else {
         Finding::holds(all, evidence)
-    };
-    Some(finding)
+    })
 }

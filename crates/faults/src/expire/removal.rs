@@ -1,8 +1,7 @@
-//! How an operator removes a client: by a command of Mosquitto's dynamic-security plug-in, or by a command that the user
-//! gives.
+//! How an operator removes a client: with Mosquitto's dynamic-security plug-in, or with a command given by the user.
 //!
-//! Where the dynamic security can be controlled, each client gets a user, a role and a group of its own, which may use the
-//! topics of the run alone. They go again with the attempt.
+//! With the dynamic security, each client gets a user, a role and a group of its own, with rights only for the topics of the run.
+//! They are deleted after the attempt.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,13 +14,13 @@ use ungraceful_rig::broker::target::{Credentials, Secret};
 use ungraceful_rig::run::seed::Seed;
 use ungraceful_wire::clock::now;
 
-use super::command::{ExternalCommand, Running, Told};
-use super::dynamic_security::{Asked, DynamicSecurity};
+use super::command::{ExternalCommand, Running, Show};
+use super::dynamic_security::{DynamicSecurity, Request};
 
-/// How long the cure may take.
-const UNDONE_WITHIN: Duration = Duration::from_secs(2);
+/// How long the clean-up may take.
+const CLEAN_UP_WITHIN: Duration = Duration::from_secs(2);
 
-/// What may stand in the user's command.
+/// The placeholders of the user's command.
 pub const PLACEHOLDERS: [&str; 4] = ["client_id", "username", "host", "port"];
 
 ungraceful_record::words! {
@@ -31,20 +30,20 @@ ungraceful_record::words! {
         Disable = "disable",
         /// Its user is deleted.
         Delete = "delete",
-        /// Its user gets another password; what it may do stays as it is.
+        /// Its user gets another password; its rights stay.
         Password = "password",
-        /// Its user leaves the group that lets it publish and subscribe; its password stays as it is.
+        /// Its user is removed from the group with the rights to publish and subscribe; its password stays.
         Group = "group",
-        /// A command that the user gives.
+        /// A command given by the user.
         Command = "command",
     }
 }
 
 impl Means {
-    /// Those that need the dynamic security.
+    /// The means that need the dynamic security.
     pub const OF_DYNAMIC_SECURITY: [Self; 4] = [Self::Disable, Self::Delete, Self::Password, Self::Group];
 
-    /// What the client has lost afterwards.
+    /// What the client loses.
     #[must_use]
     pub const fn takes(self) -> Takes {
         match self {
@@ -56,68 +55,68 @@ impl Means {
     }
 }
 
-/// What a client has lost by its removal.
+/// What a client loses by its removal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Takes {
-    /// It may neither connect nor publish any more.
+    /// The right to connect and to publish.
     Everything,
-    /// It may not connect with its password any more; its user may publish as before.
+    /// Its password; its user may still publish.
     Password,
-    /// It may connect, and neither publish nor subscribe any more.
+    /// The right to publish and to subscribe; it may still connect.
     Rights,
-    /// It is not known: perhaps only its connection.
+    /// Not known: perhaps only its connection.
     Unknown,
 }
 
-/// Who removes clients, and how.
+/// How clients are removed.
 #[derive(Clone, Debug)]
 pub struct Removal {
-    /// How.
+    /// The means.
     pub means: Means,
-    /// As whom the dynamic security is controlled; absent for that of a broker of ours, if it has one.
+    /// The administrator of the dynamic security; absent for that of the broker that the run started, if it has one.
     pub administrator: Option<Credentials>,
     /// The command of [`Means::Command`].
     pub command: Option<Arc<ExternalCommand>>,
 }
 
-/// A client that may connect, until it is removed.
+/// A client that may connect until it is removed.
 #[derive(Debug)]
 pub(super) struct Admitted {
-    /// What it shows.
     pub(super) credentials: Credentials,
     means: Means,
     client_id: String,
     command: Option<Arc<ExternalCommand>>,
     control: Option<DynamicSecurity>,
-    under_way: Option<UnderWay>,
+    pending: Option<Pending>,
 }
 
+/// A removal that is not confirmed yet.
 #[derive(Debug)]
-enum UnderWay {
-    Asked(Asked),
-    Running(Box<Running>),
+enum Pending {
+    Request(Request),
+    Command(Box<Running>),
 }
 
-/// The removal is confirmed by the one that carried it out.
+/// A removal that the plug-in or the command confirmed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Confirmed {
-    /// When this was told.
+    /// When the confirmation came.
     pub(super) at: Instant,
-    /// What a command said; empty when it said nothing.
-    pub(super) said: String,
+    /// The last line of a command; empty when it printed nothing.
+    pub(super) last_line: String,
 }
 
 impl Removal {
-    /// The longest that it may take until it is confirmed.
+    /// The maximum time until the confirmation.
     pub(super) fn limit(&self, stage: &Stage) -> Duration {
         let of_command = self.command.as_ref().map(|command| command.limit());
         of_command.unwrap_or(stage.options.connect_timeout)
     }
 
-    /// Lets a client in that is to be removed later.
+    /// Creates the user of a client where the dynamic security is used.
     ///
     /// # Errors
-    /// In words, when there is no administrator, or the broker does not let it in.
+    /// A message for the user when there is no administrator, or the broker rejects a command.
     pub(super) async fn admit(
         &self,
         stage: &Stage,
@@ -131,13 +130,13 @@ impl Removal {
             client_id: client_id.to_owned(),
             command: self.command.clone(),
             control: None,
-            under_way: None,
+            pending: None,
         };
         let Some(administrator) = administrator else {
             return match self.means {
                 Means::Command => Ok(admitted),
-                _ => Err("nobody is known who could remove a client of this broker: give --kick-cmd, or --admin-username \
-                          for Mosquitto's dynamic security, or --spawn mosquitto"
+                _ => Err("there is no way to remove a client of this broker: give --kick-cmd, --admin-username for \
+                          Mosquitto's dynamic security, or --spawn mosquitto"
                     .to_owned()),
             };
         };
@@ -155,47 +154,44 @@ impl Removal {
         Ok(admitted)
     }
 
-    /// Commands that make the client's user, and a role for it that reaches no further than the topics of this run.
+    /// Commands that create the client's user, and a role for it with rights only for the topics of this run.
     fn user(&self, name: &str, password: &str, topic_root: &str) -> Vec<Value> {
         let topics = format!("{topic_root}/#");
         let rules = ["publishClientSend", "publishClientReceive", "subscribePattern", "unsubscribePattern"];
         let rules = rules.map(|kind| json!({ "acltype": kind, "topic": topics, "allow": true }));
         let role = json!({ "command": "createRole", "rolename": name, "acls": rules });
         let roles = json!([{ "rolename": name }]);
-        let user = json!({ "command": "createClient", "username": name, "password": password });
+        let mut user = json!({ "command": "createClient", "username": name, "password": password });
         if self.means == Means::Group {
             let group = json!({ "command": "createGroup", "groupname": name, "roles": roles });
-            let mut user = user;
             user["groups"] = json!([{ "groupname": name }]);
             return vec![role, group, user];
         }
-        let mut user = user;
         user["roles"] = roles;
         vec![role, user]
     }
 }
 
-/// A password that can't be told from the run's seed, which is in its record.
+/// A password that cannot be derived from the run's seed, which is in its record.
 fn draw_password() -> String {
     (0..4).map(|_| format!("{:08x}", Seed::draw().0)).collect()
 }
 
 impl Admitted {
-    /// Has the client removed, and tells when that was asked for: the request had been handed to the kernel, or the
-    /// command had been started.
+    /// Starts the removal, and returns when the request was handed to the kernel or the command was started.
     ///
     /// # Errors
-    /// In words, when it can't be asked for.
+    /// A message for the user when the removal cannot be started.
     pub(super) async fn remove(&mut self, stage: &Stage) -> Result<Instant, String> {
         if let (Means::Command, Some(command)) = (self.means, &self.command) {
-            let (host, port) =
-                (stage.endpoint.address.ip().to_string(), stage.endpoint.address.port().to_string());
+            let address = stage.endpoint.address;
+            let (host, port) = (address.ip().to_string(), address.port().to_string());
             let user_name = self.credentials.user_name.clone().unwrap_or_default();
             let values = [self.client_id.as_str(), user_name.as_str(), host.as_str(), port.as_str()];
             let placeholders: Vec<(&str, &str)> = PLACEHOLDERS.into_iter().zip(values).collect();
             let running = command.start(&placeholders)?;
             let at = running.started;
-            self.under_way = Some(UnderWay::Running(Box::new(running)));
+            self.pending = Some(Pending::Command(Box::new(running)));
             return Ok(at);
         }
         let name = self.client_id.as_str();
@@ -210,31 +206,31 @@ impl Admitted {
             }
             Means::Command => return Err("there is no command to remove the client with".to_owned()),
         };
-        let control = self.control.as_mut().ok_or("nobody controls the dynamic security")?;
-        let asked = control.ask([command]).await?;
-        let at = asked.at;
-        self.under_way = Some(UnderWay::Asked(asked));
+        let control = self.control.as_mut().ok_or("there is no connection to the dynamic security")?;
+        let request = control.send([command]).await?;
+        let at = request.at;
+        self.pending = Some(Pending::Request(request));
         Ok(at)
     }
 
     /// Waits until the removal is confirmed.
     ///
     /// # Errors
-    /// In words, when it was not done.
+    /// A message for the user when the removal failed.
     pub(super) async fn confirmed(&mut self) -> Result<Confirmed, String> {
-        match (self.under_way.take(), self.control.as_mut()) {
-            (Some(UnderWay::Running(running)), _) => {
-                let finished = running.finished(Told::LastLine).await?;
-                Ok(Confirmed { at: finished.at, said: finished.said })
+        match (self.pending.take(), self.control.as_mut()) {
+            (Some(Pending::Command(running)), _) => {
+                let finished = running.finished(Show::LastLine).await?;
+                Ok(Confirmed { at: finished.at, last_line: finished.last_line })
             }
-            (Some(UnderWay::Asked(asked)), Some(control)) => {
-                Ok(Confirmed { at: control.answered(&asked).await?.max(now()), said: String::new() })
+            (Some(Pending::Request(request)), Some(control)) => {
+                Ok(Confirmed { at: control.answered(&request).await?.max(now()), last_line: String::new() })
             }
-            _ => Err("nothing was asked for".to_owned()),
+            _ => Err("the removal was not started".to_owned()),
         }
     }
 
-    /// Takes away what was made for the client.
+    /// Deletes what was created for the client.
     pub(super) async fn undo(mut self) {
         let Some(mut control) = self.control.take() else { return };
         let name = self.client_id.as_str();
@@ -242,10 +238,10 @@ impl Admitted {
         if self.means == Means::Group {
             commands.push(json!({ "command": "deleteGroup", "groupname": name }));
         }
-        // Last: Mosquitto 2.0.11 was seen to end with a segmentation fault when groups went after their roles.
+        // Last: Mosquitto 2.0.11 crashed with a segmentation fault when groups were deleted after their roles.
         commands.push(json!({ "command": "deleteRole", "rolename": name }));
-        // A user that was deleted already is refused, and the others are deleted all the same.
-        let _as_far_as_it_goes = timeout(UNDONE_WITHIN, control.carry_out(commands)).await;
+        // For a user that is already deleted the plug-in reports an error, and still runs the other commands.
+        let _best_effort = timeout(CLEAN_UP_WITHIN, control.carry_out(commands)).await;
         control.leave().await;
     }
 }
@@ -255,7 +251,7 @@ mod tests {
     use super::{Means, Removal};
 
     #[test]
-    fn a_user_gets_its_rights_by_a_role_or_by_its_group_and_only_within_the_run() {
+    fn a_user_has_its_rights_by_role_or_group_and_only_in_the_run() {
         let made = |means| {
             let removal = Removal { means, administrator: None, command: None };
             removal.user("c1", "secret", "ungraceful/7")
@@ -268,6 +264,6 @@ mod tests {
         let commands = made(Means::Group);
         assert_eq!(commands[1]["command"], "createGroup");
         assert_eq!(commands[2]["groups"][0]["groupname"], "c1");
-        assert!(commands[2].get("roles").is_none(), "the group alone gives it rights");
+        assert!(commands[2].get("roles").is_none(), "only the group gives it rights");
     }
 }

@@ -1,5 +1,5 @@
-//! JSON Web Tokens: those that we sign (HS256, RFC 7515), and when a token says that it runs out (`exp`, RFC 7519). No
-//! signature is checked here: that is the broker's part.
+//! JSON Web Tokens: signing them (HS256, RFC 7515), and reading when a token expires (`exp`, RFC 7519). Checking signatures is
+//! up to the broker.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use sha2::Sha256;
 use ungraceful_rig::broker::target::Secret;
 
-/// What stands for the ClientID in a claim.
+/// The placeholder for the ClientID in a claim.
 const CLIENT_ID: &str = "{client_id}";
 
 /// Signs tokens for clients.
@@ -16,12 +16,12 @@ const CLIENT_ID: &str = "{client_id}";
 pub struct Signer {
     /// The key, shared with the broker.
     pub key: Secret,
-    /// Claims beside `sub`, `iat` and `exp`; one of these names replaces it. `{client_id}` in a text is replaced.
+    /// Claims beside `sub`, `iat` and `exp`, which they may override. `{client_id}` in a string is replaced.
     pub claims: Map<String, Value>,
 }
 
 impl Signer {
-    /// A token for this client, good from `issued_s` until before `expires_s`, in seconds since 1970.
+    /// A token for this client, valid from `issued_s` until before `expires_s`, in seconds since 1970.
     #[must_use]
     pub fn token(&self, client_id: &str, issued_s: u64, expires_s: u64) -> Secret {
         let mut claims = Map::new();
@@ -54,16 +54,16 @@ fn encoded(bytes: &[u8]) -> String {
 
 /// HMAC-SHA-256 (RFC 2104).
 fn signature(key: &[u8], signed: &str) -> Vec<u8> {
-    let mac = Hmac::<Sha256>::new_from_slice(key).expect("a key of any length will do");
+    let mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC accepts keys of any length");
     mac.chain_update(signed).finalize().into_bytes().to_vec()
 }
 
-/// The `exp` of a JSON Web Token, in seconds since 1970; absent for a token that does not say, or is none.
+/// The `exp` of a JSON Web Token, in seconds since 1970; absent for a token without one, or for another kind of token.
 #[must_use]
 pub fn expires_s(token: &[u8]) -> Option<u64> {
     let claims = token.split(|byte| *byte == b'.').nth(1)?;
     let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).ok()?).ok()?;
-    // Some write it as 1.7e9 or 1700000000.5; a part of a second is cut off.
+    // Some issuers write 1.7e9 or 1700000000.5; fractions of a second are cut off.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -73,7 +73,7 @@ pub fn expires_s(token: &[u8]) -> Option<u64> {
     claims["exp"].as_u64().or_else(|| claims["exp"].as_f64().map(cut))
 }
 
-/// The token with its last character replaced by one that no token has: a broker that lets it in checks none.
+/// The token with its last character replaced by one that no token has: a broker that accepts it checks no tokens.
 #[must_use]
 pub fn spoilt(token: &Secret) -> Secret {
     let mut bytes = token.reveal().to_vec();
@@ -84,46 +84,46 @@ pub fn spoilt(token: &Secret) -> Secret {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use serde_json::{Value, json};
     use ungraceful_rig::broker::target::Secret;
 
     use super::{Signer, encoded, expires_s, signature, spoilt};
 
-    fn signer(claims: &serde_json::Value) -> Signer {
+    fn signer(claims: &Value) -> Signer {
         Signer { key: Secret::new("key"), claims: claims.as_object().unwrap().clone() }
     }
 
     #[test]
-    fn a_signature_is_the_one_that_other_programs_make() {
+    fn signatures_match_known_test_vectors() {
         let signed = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.\
                       eyJzdWIiOiIxMjM0NTY3ODkwIiwibmFtZSI6IkpvaG4gRG9lIiwiaWF0IjoxNTE2MjM5MDIyfQ";
         let signature = encoded(&signature(b"your-256-bit-secret", signed));
         assert_eq!(signature, "SflKxwRJSMeKKF2QT4fwpMeJf36POk6yJV_adQssw5c");
-        // RFC 4231, test case 6: a key that is longer than a block.
+        // RFC 4231, test case 6: a key longer than a block.
         let text = "Test Using Larger Than Block-Size Key - Hash Key First";
         let long = super::signature(&[0xAA; 131], text);
         assert_eq!(long[..4], [0x60, 0xE4, 0x31, 0x59]);
     }
 
     #[test]
-    fn a_token_says_whose_it_is_and_until_when_and_what_else_it_was_told() {
-        use base64::Engine;
+    fn a_token_contains_client_lifetime_and_extra_claims() {
         let claims =
             json!({ "aud": ["broker"], "scope": ["write:{client_id}"], "sub": "device-{client_id}" });
         let token = signer(&claims).token("c7", 100, 160);
         assert_eq!(expires_s(token.reveal()), Some(160));
         let text = String::from_utf8(token.reveal().to_vec()).unwrap();
         let part = text.split('.').nth(1).unwrap();
-        let said = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(part).unwrap();
-        let said: serde_json::Value = serde_json::from_slice(&said).unwrap();
+        let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap();
         let expected = json!({
             "sub": "device-c7", "iat": 100, "exp": 160, "aud": ["broker"], "scope": ["write:c7"],
         });
-        assert_eq!(said, expected);
+        assert_eq!(claims, expected);
     }
 
     #[test]
-    fn what_does_not_say_when_it_runs_out_has_no_end() {
+    fn a_token_without_exp_has_no_end() {
         for other in
             ["", "opaque", "a.b.c", "e30.e30.e30", &format!("e30.{}.x", encoded(b"{\"exp\":\"soon\"}"))]
         {
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_spoilt_token_is_another_one_and_says_the_same() {
+    fn a_spoilt_token_differs_but_has_the_same_claims() {
         let token = signer(&json!({})).token("c", 1, 2);
         let spoilt = spoilt(&token);
         assert_ne!(spoilt, token);

@@ -1,7 +1,7 @@
-//! Credentials that run out: a client connects with a token that ends at a known instant, and goes on working beyond it.
+//! Credentials that expire: a client connects with a token that expires at a known instant, and continues beyond it.
 //!
-//! No numbered statement obliges a broker to cut it. What an operator finds in the log is "connection auth expired" or
-//! "credential expired", or nothing, and a client that is served for as long as its connection lives.
+//! No numbered statement requires that a broker cuts it. The broker's log says "connection auth expired" or "credential
+//! expired", or nothing while the client stays connected.
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -23,46 +23,47 @@ use ungraceful_rig::measure::clock::RunClock;
 use ungraceful_rig::run::input_file;
 use ungraceful_wire::clock::now;
 
-use super::at_work::{Publishes, Served, Workplace};
-use super::coming_back::come_back;
-use super::command::{ExternalCommand, Told};
-use super::judged;
-use super::shown::Shown;
+use super::authentication::Authentication;
+use super::command::{ExternalCommand, Show};
+use super::common;
+use super::reconnect::{Reconnect, reconnect};
 use super::signing::{Signer, expires_s, spoilt};
+use super::working_pair::{Companion, Publishes, Served, WorkingPair};
 use super::{Return, reauthentication_checks, token_checks};
-use crate::ending::{Untold, attempted, prepared, watch};
+use crate::ending::{Unfinished, attempted, prepared, watch};
 use crate::mode::{Call, ConnectionsOf, FaultMode, each_case};
 
 /// The fault's id in the catalogue.
 pub const ID: &str = "token";
-/// Fact: what became of the client that connected with a new token.
+/// Fact: the answer to the client that connected with a new token.
 pub const RENEWED: FactOf<Return> = FactOf::new("with_a_new_token");
-/// What may stand in the command that gives a token.
+/// The placeholders of the command that prints a token.
 pub const PLACEHOLDERS: [&str; 1] = ["client_id"];
 
-/// The end of a token is given in whole seconds; what is served for so much longer is no finding, and a connection that
-/// ends so much earlier was ended by it.
+/// Tokens expire at whole seconds: service for this much longer is no finding, and a connection that ends this much earlier
+/// counts as cut by the expiry.
 pub(super) const GRACE: Duration = Duration::from_secs(1);
-/// A token must be good for as long as it takes to connect and work.
+const EXPIRED: &str = "the token has expired or is about to expire";
+/// A token must be valid for at least the time to connect and start working.
 const GOOD_FOR_MIN: Duration = Duration::from_millis(500);
 const SECOND_US: u64 = 1_000_000;
 
 ungraceful_record::words! {
-    /// What the client publishes to while its token runs out. A broker may look at credentials for each new topic alone.
+    /// The topics that the client publishes to, or how it renews its token. A broker may check credentials only for new topics.
     pub enum Variant: "variant" {
         /// Always the same topic.
         OneTopic = "one-topic",
-        /// Each time another topic.
+        /// A new topic each time.
         NewTopics = "new-topics",
-        /// One topic; and before its token runs out, the client shows a renewed one by AUTH 0x19. MQTT 5.0 alone.
+        /// One topic; before its token expires, the client sends a renewed one in AUTH 0x19. Only MQTT 5.0.
         Reauthenticate = "reauthenticate",
-        /// One topic; and before its token runs out, the client shows the same one, spoilt, by AUTH 0x19. MQTT 5.0 alone.
+        /// One topic; before its token expires, the client sends the same token, spoilt, in AUTH 0x19. Only MQTT 5.0.
         ReauthenticateSpoilt = "reauthenticate-spoilt",
     }
 }
 
 impl Variant {
-    /// Whether the client authenticates itself anew, for which it needs an Authentication Method and MQTT 5.0.
+    /// Whether the client re-authenticates, which needs an Authentication Method and MQTT 5.0.
     #[must_use]
     pub const fn reauthenticates(self) -> bool {
         matches!(self, Self::Reauthenticate | Self::ReauthenticateSpoilt)
@@ -70,8 +71,8 @@ impl Variant {
 }
 
 ungraceful_record::words! {
-    /// In which field of the CONNECT a token is shown.
-    enum ShownIn: "field for a token" {
+    /// The field of the CONNECT that carries a token.
+    enum TokenField: "field for a token" {
         /// The Password; the User Name is that of the run, or else the ClientID.
         Password = "password",
         /// The User Name; the Password is that of the run.
@@ -89,10 +90,10 @@ impl FromStr for Claims {
     fn from_str(text: &str) -> Result<Self, String> {
         match serde_json::from_str(text) {
             Ok(Value::Object(claims)) if claims.contains_key("exp") => {
-                Err("exp is told by --token-lifetime; leave it out".to_owned())
+                Err("must not contain exp, which --token-lifetime defines".to_owned())
             }
             Ok(Value::Object(claims)) => Ok(Self(claims)),
-            _ => Err(format!("{text:?} is no JSON object; write one such as {{\"aud\":\"broker\"}}")),
+            _ => Err(format!("{text:?} is not a JSON object; write one such as {{\"aud\":\"broker\"}}")),
         }
     }
 }
@@ -126,8 +127,8 @@ pub struct Flags {
     #[arg(long, value_name = "TIME")]
     expires_in: Option<PositiveTime>,
     /// Field of the CONNECT that carries the token: password or username
-    #[arg(long, value_name = "FIELD", default_value = "password", value_parser = reader::<ShownIn>())]
-    token_in: ShownIn,
+    #[arg(long, value_name = "FIELD", default_value = "password", value_parser = reader::<TokenField>())]
+    token_in: TokenField,
     /// Authentication Method that the broker supports; the variants that re-authenticate use it, with their tokens as Authentication Data (MQTT 5.0)
     #[arg(long, value_name = "NAME")]
     auth_method: Option<String>,
@@ -144,13 +145,12 @@ impl FaultMode for Flags {
     const NAME: &'static str = ID;
     const ABOUT: &'static str =
         "Credentials expire while clients work: are the clients disconnected, or served on?";
-    const LONG_ABOUT: &'static str = "Connects clients with a token that ends at a known instant (from --token-cmd, from files in \
-         --token-dir, or signed with --token-key-file) and has them publish and be published to beyond \
-         it. Reports how long after the token's end each is cut and with which Reason Code, whether \
-         messages are still delivered, what becomes of the Will, whether the stale token is refused and a \
-         new one accepted. A client with a spoilt token comes first: where the broker lets it in, it \
-         checks no tokens, and the run says so. The clock of this machine is what counts; a broker \
-         elsewhere may have another.";
+    const LONG_ABOUT: &'static str = "Connects clients with a token that expires at a known instant (from --token-cmd, from files in --token-dir, or \
+         signed with --token-key-file) and has them publish and receive messages beyond it. Reports how long after the \
+         token's end each client is cut and with which Reason Code, whether messages are still delivered, whether the \
+         Will is published, and whether the broker refuses the stale token and accepts a new one. Each attempt first \
+         connects with a spoilt token: if the broker accepts it, the broker checks no tokens, and the run reports that. \
+         Expiry is measured by the clock of this machine; the broker's clock may differ.";
     const CHECKS: &'static [&'static [Check]] = &[token_checks::CHECKS, reauthentication_checks::CHECKS];
     const DEFAULTS: &'static [(&'static str, &'static str)] =
         &[("attempts", "5"), ("connrate", "20"), ("count", "100"), ("will-wait", "2s")];
@@ -167,34 +167,34 @@ impl FaultMode for Flags {
         }
         let mut mistake = |flag: &str, what: &str| mistakes.push(Mistake::new(flag, what));
         if self.claims.is_some() && self.token_key_file.is_none() {
-            mistake("--claims", "is for tokens that we sign; give --token-key-file");
+            mistake("--claims", "applies only to signed tokens; give --token-key-file");
         }
         let reauthenticates = self.named().into_iter().any(Variant::reauthenticates);
         let Some(method) = &self.auth_method else {
             if reauthenticates {
-                let what = "re-authentication needs a method that the broker offers; give --auth-method";
+                let what = "re-authentication needs a method that the broker supports; give --auth-method";
                 mistake("--variant", what);
             }
             return;
         };
         if method.is_empty() {
-            mistake("--auth-method", "is empty; name the method that the broker offers");
+            mistake("--auth-method", "is empty; name the method that the broker supports");
         }
         if !self.wanted().versions.contains(&ProtocolVersion::V5) {
-            mistake("--auth-method", "is of MQTT 5.0; add 5 to --protocol-version, or leave it out");
+            mistake("--auth-method", "needs MQTT 5.0; add 5 to --protocol-version, or leave it out");
         }
         if !self.variant.is_empty() && !reauthenticates {
-            mistake("--auth-method", "is for re-authentication; add reauthenticate to --variant");
+            mistake("--auth-method", "applies only to re-authentication; add reauthenticate to --variant");
         }
         if self.token_dir.is_some() {
-            let what = "re-authentication needs renewed tokens; give --token-cmd or --token-key-file in place of \
+            let what = "re-authentication needs renewed tokens; give --token-cmd or --token-key-file instead of \
                         --token-dir";
             mistake("--auth-method", what);
         }
     }
 
     fn connections(&self) -> ConnectionsOf {
-        // The client, and the publisher beside it.
+        // The client, and its companion.
         ConnectionsOf::EachClient(2)
     }
 
@@ -210,7 +210,7 @@ impl FaultMode for Flags {
         let speaks_v5 = spoken.contains(&ProtocolVersion::V5);
         let variants = if self.variant.is_empty() { self.possible() } else { self.named() };
         each_case(&variants, spoken, |variant, version| {
-            // Where 3.1.1 alone is spoken, the attempts say so.
+            // Where only 3.1.1 is spoken, the attempts report that.
             let is_case = !variant.reauthenticates() || version == ProtocolVersion::V5 || !speaks_v5;
             is_case.then(|| Token { version, variant, source: source.clone(), flags: self.clone() })
         })
@@ -218,18 +218,18 @@ impl FaultMode for Flags {
 }
 
 impl Flags {
-    /// The variants that can be had: without a method there is none to re-authenticate by.
+    /// The available variants: re-authentication needs a method.
     fn possible(&self) -> Vec<Variant> {
         let is_possible = |variant: &Variant| self.auth_method.is_some() || !variant.reauthenticates();
         Variant::ALL.into_iter().filter(is_possible).collect()
     }
 
-    /// The variants that were named; `all` is all that can be had.
+    /// The variants of the flag; `all` means all available ones.
     fn named(&self) -> Vec<Variant> {
         if names_all(&self.variant) { self.possible() } else { named(&Variant::ALL, &self.variant) }
     }
 
-    /// Where tokens come from: a mistake when that is nowhere or at several places.
+    /// The source of tokens: a mistake when there is none or more than one.
     fn read_source(&self) -> Result<Source, Mistake> {
         match (&self.token_cmd, &self.token_dir, &self.token_key_file) {
             (Some(text), None, None) => {
@@ -255,20 +255,18 @@ impl Flags {
                 })
             }
             (None, None, None) => {
-                let what = "no token that could run out: give --token-cmd, --token-dir, or --token-key-file to have \
-                            tokens signed";
+                let what = "there is no source of tokens: give --token-cmd, --token-dir, or --token-key-file to sign them";
                 Err(Mistake::new("--token-cmd", what))
             }
             _ => {
-                let what =
-                    "tokens come from one place; keep one of --token-cmd, --token-dir and --token-key-file";
+                let what = "conflicts with another source of tokens; keep one of --token-cmd, --token-dir and --token-key-file";
                 Err(Mistake::new("--token-cmd", what))
             }
         }
     }
 }
 
-/// The files of a folder, by name.
+/// The files of a folder, sorted by name.
 fn files(folder: &Path) -> Result<Arc<[PathBuf]>, String> {
     let entries =
         std::fs::read_dir(folder).map_err(|error| format!("cannot read {}: {error}", folder.display()))?;
@@ -277,7 +275,7 @@ fn files(folder: &Path) -> Result<Arc<[PathBuf]>, String> {
     files.sort_unstable();
     if files.is_empty() {
         return Err(format!(
-            "there is no file in {}; put a token into one for each client",
+            "{} contains no files; put one token in a file for each client",
             folder.display()
         ));
     }
@@ -287,20 +285,19 @@ fn files(folder: &Path) -> Result<Arc<[PathBuf]>, String> {
 /// Where tokens come from.
 #[derive(Clone, Debug)]
 enum Source {
-    /// We sign them.
+    /// The run signs them.
     Signed {
-        /// With this key, and these claims.
         signer: Arc<Signer>,
-        /// How long each is good for; its end is rounded up to a whole second.
+        /// The end of the lifetime is rounded up to a whole second.
         lifetime: Duration,
     },
-    /// The first line of what a command prints.
+    /// The first line of a command's output.
     Command(Arc<ExternalCommand>),
-    /// The first line of a file, one for each attempt; the first again when there are not enough.
+    /// The first line of a file, one for each attempt; starting over when there are not enough.
     Files(Arc<[PathBuf]>),
 }
 
-/// A client whose token runs out.
+/// A client whose token expires.
 #[derive(Debug)]
 pub(super) struct Token {
     pub(super) version: ProtocolVersion,
@@ -309,7 +306,7 @@ pub(super) struct Token {
     flags: Flags,
 }
 
-/// A token, and when it ends.
+/// A token, and when it expires.
 pub(super) struct Issued {
     pub(super) token: Secret,
     pub(super) expires_at: Instant,
@@ -329,8 +326,8 @@ impl Fault for Token {
             }
         };
         format!(
-            "CONNECT with a Will and a token that runs out, SUBSCRIBE, be published to and publish to {topics} until \
-             well after its end; then CONNECT again with the same token, and with a new one"
+            "CONNECT with a Will and a token that expires, SUBSCRIBE, receive messages and publish to {topics} until well \
+             after its end; then CONNECT again with the same token, and with a new one"
         )
     }
 
@@ -340,74 +337,73 @@ impl Fault for Token {
 }
 
 impl Token {
-    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Untold> {
+    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Unfinished> {
         if self.variant.reauthenticates() && self.version != ProtocolVersion::V5 {
-            let trouble = "AUTH is of MQTT 5.0, and this broker speaks 3.1.1 alone";
+            let trouble = "AUTH needs MQTT 5.0, and this broker only speaks 3.1.1";
             return Err(trouble.into());
         }
         let client_id = log.client_id().to_owned();
         let issued = prepared(stage, self.prepare(stage, &client_id, log.number())).await?;
-        let shown = self.shown(stage, &client_id, issued.token.clone());
+        let authentication = self.authentication(stage, &client_id, issued.token.clone());
         let will = stage.watch_will(&client_id);
-        let open = Workplace::open(stage, log, self.version, &shown, will.as_ref());
-        let mut place = prepared(stage, open).await?;
+        let open = WorkingPair::open(stage, log, self.version, &authentication, will.as_ref());
+        let mut pair = prepared(stage, open).await?;
         if self.variant.reauthenticates() {
-            return self.reauthenticate(stage, log, place, issued, will).await;
+            return self.reauthenticate(stage, log, pair, issued, will).await;
         }
         if self.variant == Variant::NewTopics {
-            place.work.publishes = Publishes::ToNewTopics;
+            pair.work.publishes = Publishes::ToNewTopics;
         }
         log.provoked(issued.expires_at);
         let watch = watch(issued.expires_at, stage.reaction_timeout);
-        let cut = judged::watch_at_work(stage, place, watch).await;
-        let early = cut.ended_at_us().map(|us| stage.clock.us(issued.expires_at).saturating_sub(us));
+        let watched = common::watch_at_work(stage, pair, watch).await;
+        let early = watched.seen.ended_at_us().map(|us| stage.clock.us(issued.expires_at).saturating_sub(us));
         if let Some(early_us) = early.filter(|early_us| *early_us > micros(GRACE)) {
             let trouble =
                 format!("the broker ended the connection {} before the token's end", time(early_us));
-            cut.place.leave().await;
+            watched.pair.leave().await;
             return Err(trouble.into());
         }
-        let served = Served::after(issued.expires_at + GRACE, &cut.place.work, &cut.place.beside);
-        let beside = judged::conclude(stage, log, cut, will, served, Some(&shown)).await;
-        let Some(mut beside) = beside else { return Ok(()) };
-        if let Some(renewed) =
-            stage.unless_stopped(self.renew(stage, &client_id, &mut beside)).await.flatten()
-        {
-            renewed.tell(RENEWED, log);
+        let served = Served::after(issued.expires_at + GRACE, &watched.pair);
+        let companion = common::conclude(stage, log, watched, will, served, Some(&authentication)).await;
+        let Some(mut companion) = companion else { return Ok(()) };
+        let renewed = stage.unless_stopped(self.renew(stage, &client_id, &mut companion)).await;
+        if let Some(renewed) = renewed.flatten() {
+            renewed.report(RENEWED, log);
         }
-        judged::part(stage, log, beside).await;
+        common::leave(stage, log, companion).await;
         Ok(())
     }
 
-    /// A token, once it is known that the broker looks at tokens at all.
+    /// A token, after checking that the broker refuses a spoilt one.
     async fn prepare(&self, stage: &Stage, client_id: &str, number: u64) -> Result<Issued, String> {
         let issued = self.issue(stage, client_id, number, Duration::ZERO).await?;
         let left = issued.expires_at.saturating_duration_since(now());
         if left < GOOD_FOR_MIN {
-            return Err("the token has run out, or does so at once".to_owned());
+            return Err(EXPIRED.to_owned());
         }
         if left > *self.flags.wait_max {
             return Err(format!(
-                "the token is good for {} s yet, which is longer than --wait-max",
+                "the token remains valid for {} s, which is longer than --wait-max",
                 left.as_secs()
             ));
         }
-        let shown = self.shown(stage, client_id, spoilt(&issued.token));
+        let authentication = self.authentication(stage, client_id, spoilt(&issued.token));
         let (mut client, _) =
             stage.open(self.version).await.map_err(|error| format!("cannot connect: {error}"))?;
-        let properties = shown.properties();
-        let connect = shown.connect(client_id, &properties);
-        let let_in = client.connect(&connect, stage.options.connect_timeout).await.is_ok();
+        let properties = authentication.properties();
+        let connect = authentication.connect(client_id, &properties);
+        let is_accepted = client.connect(&connect, stage.options.connect_timeout).await.is_ok();
         client.leave().await;
-        if let_in {
-            return Err("the broker lets in a client whose token is spoilt as well: it checks no tokens, so nothing can \
-                        be said about those that run out; docs/expire.md says what brokers need for it"
+        if is_accepted {
+            return Err("the broker also accepts a client with a spoilt token: it checks no tokens, so their expiry cannot be \
+                        tested; docs/expire.md describes how to set up brokers for it"
                 .to_owned());
         }
         Ok(issued)
     }
 
-    /// A token. One that we sign is good for `at_least` so long.
+    /// A token. A signed one is valid for `at_least` this long.
     pub(super) async fn issue(
         &self,
         stage: &Stage,
@@ -422,7 +418,7 @@ impl Token {
                 signer.token(client_id, now_us / SECOND_US, expires_s)
             }
             Source::Command(command) => {
-                let finished = command.start(&[("client_id", client_id)])?.finished(Told::Nothing).await?;
+                let finished = command.start(&[("client_id", client_id)])?.finished(Show::Nothing).await?;
                 first_line(&finished.printed)
                     .ok_or_else(|| format!("{} printed no token", command.program()))?
             }
@@ -431,59 +427,54 @@ impl Token {
                 let file = usize::try_from(number % count).ok().and_then(|index| files.get(index));
                 let file = file.ok_or("there is no file with a token")?;
                 first_line(&input_file::first_line(file)?)
-                    .ok_or_else(|| format!("{} holds no token", file.display()))?
+                    .ok_or_else(|| format!("{} contains no token", file.display()))?
             }
         };
         let expires_at = match (expires_s(token.reveal()), self.flags.expires_in) {
             (Some(at_s), _) => instant(&stage.clock, at_s),
             (None, Some(time)) => Some(now() + *time),
             (None, None) => {
-                return Err("the token does not say when it runs out; give --expires-in".to_owned());
+                return Err("the token contains no expiry time; give --expires-in".to_owned());
             }
         };
-        let expires_at = expires_at.ok_or("the token has run out, or does so at once")?;
+        let expires_at = expires_at.ok_or(EXPIRED)?;
         Ok(Issued { token, expires_at })
     }
 
-    /// The Authentication Method of the variants that re-authenticate, which show their tokens as Authentication Data and in
-    /// no field. Absent for the others.
+    /// The Authentication Method of the variants that re-authenticate, which send their tokens as Authentication Data. Absent for
+    /// the others.
     pub(super) fn method(&self) -> Option<&str> {
         self.flags.auth_method.as_deref().filter(|_| self.variant.reauthenticates())
     }
 
-    /// What a client shows that has this token.
-    pub(super) fn shown(&self, stage: &Stage, client_id: &str, token: Secret) -> Shown {
+    /// The authentication of a client with this token.
+    pub(super) fn authentication(&self, stage: &Stage, client_id: &str, token: Secret) -> Authentication {
         if let Some(method) = self.method() {
-            return Shown {
+            return Authentication {
                 credentials: stage.credentials.clone(),
                 method: Some((method.to_owned(), token)),
             };
         }
-        Shown::from(match self.flags.token_in {
-            ShownIn::Password => Credentials {
+        Authentication::from(match self.flags.token_in {
+            TokenField::Password => Credentials {
                 user_name: stage.credentials.user_name.clone().or_else(|| Some(client_id.to_owned())),
                 password: Some(token),
             },
-            ShownIn::UserName => Credentials {
+            TokenField::UserName => Credentials {
                 user_name: Some(String::from_utf8_lossy(token.reveal()).into_owned()),
                 password: stage.credentials.password.clone(),
             },
         })
     }
 
-    /// Connects with another token; absent where there is no other.
-    async fn renew(
-        &self,
-        stage: &Stage,
-        client_id: &str,
-        beside: &mut super::at_work::Beside,
-    ) -> Option<super::coming_back::CameBack> {
+    /// Connects with a new token; absent where there is none.
+    async fn renew(&self, stage: &Stage, client_id: &str, companion: &mut Companion) -> Option<Reconnect> {
         if matches!(self.source, Source::Files(_)) {
             return None;
         }
         let issued = self.issue(stage, client_id, 0, Duration::ZERO).await.ok()?;
-        let shown = self.shown(stage, client_id, issued.token);
-        Some(come_back(stage, self.version, client_id, &shown, beside).await)
+        let authentication = self.authentication(stage, client_id, issued.token);
+        Some(reconnect(stage, self.version, client_id, &authentication, companion).await)
     }
 }
 
@@ -511,7 +502,7 @@ mod tests {
     use super::{Claims, SECOND_US, first_line, instant, unix_us};
 
     #[test]
-    fn a_second_of_the_wall_clock_is_found_on_the_clock_of_the_run() {
+    fn a_wall_clock_second_maps_to_the_run_clock() {
         let clock = RunClock::start();
         let at_s = unix_us(&clock, clock.origin()) / SECOND_US + 5;
         let found = instant(&clock, at_s).unwrap();
@@ -521,13 +512,13 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_the_first_line_without_what_is_around_it() {
+    fn a_token_is_the_trimmed_first_line() {
         assert_eq!(first_line(b" abc.def \r\nsecond").unwrap().reveal(), b"abc.def");
         assert!(first_line(b"").is_none() && first_line(b"\nabc").is_none());
     }
 
     #[test]
-    fn claims_are_an_object_and_leave_the_end_of_the_token_to_its_own_flag() {
+    fn claims_are_a_json_object_without_exp() {
         let Claims(claims) = r#"{"aud":["a","b"],"scope":"x,y=z"}"#.parse().unwrap();
         assert_eq!((&claims["aud"], &claims["scope"]), (&json!(["a", "b"]), &json!("x,y=z")));
         for wrong in ["aud=x", "[]", "", r#"{"exp":5}"#] {

@@ -12,7 +12,7 @@ use ungraceful_record::scale::span;
 use ungraceful_rig::attempts::fault::{AttemptLog, Stage};
 use ungraceful_rig::measure::clock::RunClock;
 
-use crate::ending::Untold;
+use crate::ending::Unfinished;
 use crate::numbered;
 
 /// Measure: QoS 2 messages that were delivered at least once, in attempts in which no connection ended.
@@ -57,7 +57,7 @@ pub(super) async fn within<T>(
     longest: Duration,
     fates: &SharedFates,
     work: impl Future<Output = T>,
-) -> Result<Option<T>, Untold> {
+) -> Result<Option<T>, Unfinished> {
     match stage.unless_stopped(timeout(longest, work)).await {
         Some(Ok(done)) => Ok(Some(done)),
         Some(Err(_elapsed)) => Err(fates.borrow().unfinished(longest).into()),

@@ -25,7 +25,7 @@ use super::quota_leak::Variant;
 use super::subscriber::{Acknowledging, Subscriber};
 use super::unacked_subscriber::{LATER, Later};
 use super::{longest, offline_queue_checks, topic};
-use crate::ending::{Untold, attempted, confirm, qos_taken};
+use crate::ending::{Unfinished, attempted, confirm, qos_taken};
 use crate::mode::{Call, ConnectionsOf, FaultMode, each_case};
 use crate::peer::{Peer, discard_session};
 use crate::resumption::{Resumption, SESSION_PRESENT};
@@ -156,7 +156,7 @@ struct Returned {
 }
 
 impl OfflineQueue {
-    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Untold> {
+    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Unfinished> {
         qos_taken(stage, self.variant.qos())?;
         let fates = Fates::of(stage, log, self.variant.qos());
         let returned = self.leave_and_return(stage, log, &fates).await;
@@ -170,10 +170,10 @@ impl OfflineQueue {
         stage: &Stage,
         log: &mut AttemptLog<'_>,
         fates: &SharedFates,
-    ) -> Result<(), Untold> {
+    ) -> Result<(), Unfinished> {
         let acting = self.act(stage, log, fates);
         let returned = within(stage, self.flags.longest, fates, acting).await?;
-        let mut returned = returned.ok_or(Untold::Stopped)??;
+        let mut returned = returned.ok_or(Unfinished::Stopped)??;
         let drained_at = now();
         let asking = returned.pair.subscriber.is_served(stage.reaction_timeout);
         let served = stage.unless_stopped(returned.pair.publisher.during(asking));

@@ -10,12 +10,12 @@ use super::judging::{QOS_2_ONCE, counts, min, missing, qos_2_comes_once, unsettl
 use super::offline_queue::{GRANTED_S, LOST_END, PUBLISHER};
 use super::unacked_subscriber::{LATER, Later};
 use crate::judging::{self, comes_in_order, evidence_count, examples, is_v5, no_sample};
-use crate::resumption::{Resumed, Resumption, SESSION_PRESENT, TELLS_SESSION_PRESENT_TRULY};
+use crate::resumption::{REPORTS_SESSION_PRESENT_CORRECTLY, Resumed, Resumption, SESSION_PRESENT};
 
 /// The checks, in the order in which they are reported.
 pub const CHECKS: &[Check] = &[
     Check::must("keeps_the_session", &[V5_3_1_2_23], keeps_the_session),
-    TELLS_SESSION_PRESENT_TRULY,
+    REPORTS_SESSION_PRESENT_CORRECTLY,
     Check::must("delivers_the_queue_in_order", &[V5_4_6_0_5, V311_4_6_0_6], comes_in_order),
     Check::must("delivers_the_queue_once", QOS_2_ONCE, qos_2_comes_once),
     Check::must("keeps_what_it_took", &[V5_4_5_0_1, V311_4_5_0_1], keeps_what_it_took),

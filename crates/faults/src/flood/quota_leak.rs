@@ -21,7 +21,7 @@ use ungraceful_wire::clock::now;
 use super::fates::{Fates, SharedFates, within};
 use super::publisher::{Published, Publisher};
 use super::{longest, quota_leak_checks, topic};
-use crate::ending::{Untold, attempted, confirm, prepared, qos_taken};
+use crate::ending::{Unfinished, attempted, confirm, prepared, qos_taken};
 use crate::mode::{Call, FaultMode, each_case};
 use crate::peer::Peer;
 
@@ -170,7 +170,7 @@ impl Fault for QuotaLeak {
 }
 
 impl QuotaLeak {
-    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Untold> {
+    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Unfinished> {
         let qos = self.variant.qos();
         qos_taken(stage, qos)?;
         let fates = Fates::of(stage, log, qos);
@@ -199,7 +199,7 @@ impl QuotaLeak {
         log: &mut AttemptLog<'_>,
         publisher: &mut Publisher,
         fates: &SharedFates,
-    ) -> Result<(), Untold> {
+    ) -> Result<(), Unfinished> {
         log.provoked(now());
         let known = within(stage, self.longest, fates, self.act(stage, publisher)).await?;
         let seen = &publisher.account.seen;

@@ -49,7 +49,7 @@ fn serves_a_client_that_keeps_every_rule(case: &Judged<'_>) -> Option<Finding> {
     let cut = all_that(|value| matches!(value, Served::Cut(_)));
     let cut_silently = cut_by("FIN") + cut_by("RST");
     let with_another_reason = cut - named - cut_silently;
-    Some(if case.told(SERVED) == 0 {
+    Some(if case.total(SERVED) == 0 {
         Finding::inconclusive(no_sample(case))
     } else if of(Served::ToTheEnd) == all && down == 0 {
         Finding::holds(all, evidence)

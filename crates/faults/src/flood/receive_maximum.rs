@@ -29,7 +29,7 @@ use ungraceful_wire::clock::now;
 use super::fates::{Fates, SharedFates, within};
 use super::subscriber::Subscriber;
 use super::{longest, receive_maximum_checks, topic};
-use crate::ending::{Confirmed, Untold, attempted, confirm, prepared, qos_taken};
+use crate::ending::{Confirmed, Unfinished, attempted, confirm, prepared, qos_taken};
 use crate::mode::{Call, ConnectionsOf, FaultMode, each_case};
 use crate::numbered;
 use crate::peer::Peer;
@@ -303,7 +303,7 @@ impl BeyondReceiveMaximum {
         (receive_maximum + self.flags.excess.0).min(self.flags.flood_max.0).min(UNLIMITED)
     }
 
-    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Untold> {
+    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Unfinished> {
         let qos = self.variant.qos();
         qos_taken(stage, qos)?;
         let (topic, fates) = (topic(stage, log), Fates::of(stage, log, qos));

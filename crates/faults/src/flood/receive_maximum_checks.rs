@@ -27,7 +27,7 @@ const EXPECTED: &str = "DISCONNECT 0x93";
 fn answers_excess_with_0x93(case: &Judged<'_>) -> Option<Finding> {
     let all = evidence_count(case);
     let of = |what: What| case.count(WHAT, what);
-    let all_taken = of(What::AllTaken) == case.told(WHAT);
+    let all_taken = of(What::AllTaken) == case.total(WHAT);
     let (Some(announced), Some(taken), false) =
         (range(case, RECEIVE_MAXIMUM), range(case, TAKEN_BEFORE_REACTION), all == 0)
     else {
@@ -72,7 +72,7 @@ fn answers_excess_with_0x93(case: &Judged<'_>) -> Option<Finding> {
 
 /// MQTT 5.0 section 4.9 (prose): up to Receive Maximum a client may send. A refusal may have another reason.
 fn takes_what_it_announced(case: &Judged<'_>) -> Option<Finding> {
-    let (all, below) = (case.told(LINE), case.count(LINE, Line::Below));
+    let (all, below) = (case.total(LINE), case.count(LINE, Line::Below));
     let (Some(announced), Some(taken), true) =
         (range(case, RECEIVE_MAXIMUM), range(case, TAKEN_BEFORE_REACTION), all > 0)
     else {

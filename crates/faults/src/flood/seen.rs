@@ -8,7 +8,7 @@ use ungraceful_rig::attempts::observe::unframed;
 use ungraceful_rig::measure::clock::RunClock;
 use ungraceful_wire::{Arrival, StreamEnd};
 
-use crate::ending::told_end;
+use crate::ending::end_of_stream;
 
 /// The most reactions kept of one connection, besides its end.
 const REACTIONS_MAX: usize = 16;
@@ -62,7 +62,7 @@ impl Seen {
                 self.push(kind, None, *at, Some(detail));
             }
             Arrival::End(end) if self.end.is_none() => {
-                self.push(told_end(end.how).0, None, end.at, None);
+                self.push(end_of_stream(end.how).0, None, end.at, None);
                 self.end = Some(end.clone());
             }
             Arrival::End(_) | Arrival::Packet(_) => {}
@@ -78,7 +78,7 @@ impl Seen {
     /// The outcome: how the connection ended or, while it is open, whether the client is `served`.
     pub(super) fn outcome(&self, served: bool) -> Outcome {
         match &self.end {
-            Some(end) => told_end(end.how).1,
+            Some(end) => end_of_stream(end.how).1,
             None if served => Outcome::Tolerated,
             None => Outcome::NoReaction,
         }
@@ -98,7 +98,7 @@ impl Seen {
     pub(super) fn ended_by(&self) -> Option<String> {
         match (self.disconnect, &self.end) {
             (Some(code), _) => Some(format!("DISCONNECT 0x{code:02X}")),
-            (None, Some(end)) => Some(told_end(end.how).2.to_owned()),
+            (None, Some(end)) => Some(end_of_stream(end.how).2.to_owned()),
             (None, None) => None,
         }
     }

@@ -27,7 +27,7 @@ use super::pair::Pair;
 use super::publisher::Published;
 use super::subscriber::{Acknowledging, Subscriber};
 use super::{longest, slow_consumer_checks, topic};
-use crate::ending::{Untold, attempted, confirm, prepared, qos_taken};
+use crate::ending::{Unfinished, attempted, confirm, prepared, qos_taken};
 use crate::mode::{Call, ConnectionsOf, FaultMode, each_case};
 use crate::peer::Peer;
 
@@ -214,7 +214,7 @@ struct Known {
 }
 
 impl SlowConsumer {
-    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Untold> {
+    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Unfinished> {
         qos_taken(stage, self.variant.qos())?;
         let mut pair = prepared(stage, self.prepare(stage, log)).await?;
         let carried_out = self.slow_down(stage, log, &mut pair).await;
@@ -227,7 +227,7 @@ impl SlowConsumer {
         stage: &Stage,
         log: &mut AttemptLog<'_>,
         pair: &mut Pair,
-    ) -> Result<(), Untold> {
+    ) -> Result<(), Unfinished> {
         let provoked_at = now();
         log.provoked(provoked_at);
         let fates = pair.fates.clone();

@@ -47,7 +47,7 @@ fn keeps_qos1_for_the_slow(case: &Judged<'_>) -> Option<Finding> {
 
 /// No numbered statement: a slow subscriber need not slow its publisher, though a broker may let it.
 fn spares_the_publisher(case: &Judged<'_>) -> Option<Finding> {
-    let (all, kept) = (case.told(PUBLISHER), case.count(PUBLISHER, Pace::Kept));
+    let (all, kept) = (case.total(PUBLISHER), case.count(PUBLISHER, Pace::Kept));
     Some(if all == 0 {
         Finding::inconclusive(no_sample(case))
     } else if kept < all {

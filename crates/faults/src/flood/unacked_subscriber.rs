@@ -26,7 +26,7 @@ use super::pair::Pair;
 use super::publisher::{Published, Publisher};
 use super::subscriber::{Acknowledging, Subscriber};
 use super::{longest, topic, unacked_subscriber_checks};
-use crate::ending::{Untold, attempted, confirm, prepared, qos_taken};
+use crate::ending::{Unfinished, attempted, confirm, prepared, qos_taken};
 use crate::mode::{Call, ConnectionsOf, FaultMode, each_case};
 pub use crate::outbox::HELD_BACK;
 use crate::peer::Peer;
@@ -265,7 +265,7 @@ struct Known {
 }
 
 impl UnackedSubscriber {
-    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Untold> {
+    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Unfinished> {
         qos_taken(stage, self.variant.qos())?;
         let mut pair = prepared(stage, self.prepare(stage, log)).await?;
         let carried_out = self.withhold(stage, log, &mut pair).await;
@@ -273,7 +273,12 @@ impl UnackedSubscriber {
         carried_out
     }
 
-    async fn withhold(&self, stage: &Stage, log: &mut AttemptLog<'_>, pair: &mut Pair) -> Result<(), Untold> {
+    async fn withhold(
+        &self,
+        stage: &Stage,
+        log: &mut AttemptLog<'_>,
+        pair: &mut Pair,
+    ) -> Result<(), Unfinished> {
         log.provoked(now());
         let fates = pair.fates.clone();
         let known = within(stage, self.flags.longest, &fates, self.act(stage, pair)).await?;

@@ -1,5 +1,5 @@
-//! The dead peer: a client comes back while its older connection is still open and is no longer read. Does the
-//! newcomer's CONNACK wait for the corpse?
+//! The dead peer: a client reconnects while its older connection is still open but no longer read. Does the newcomer's
+//! CONNACK wait for the dead connection?
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,8 +13,7 @@ use ungraceful_record::attempt::{Attempt, Case};
 use ungraceful_record::check::{Check, Finding, Judged};
 use ungraceful_record::fact::Measure;
 use ungraceful_record::run::CaseRecord;
-use ungraceful_record::scale::micros;
-use ungraceful_record::scale::time;
+use ungraceful_record::scale::{micros, time};
 use ungraceful_rig::attempts::client::Client;
 use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
 use ungraceful_rig::attempts::observe::{Observed, observe};
@@ -22,39 +21,43 @@ use ungraceful_rig::bystanders::witness::WitnessWatch;
 use ungraceful_wire::ConnectOptions;
 use ungraceful_wire::clock::now;
 
+use super::after_takeover::{self, LATER, Later, NEWCOMER_WILL, Newcomer};
 use super::judged::{self, no_newcomer, refused};
-use super::looking_on::{self, LATER, Later, NEWCOMER_WILL, Newcomer};
-use super::{ALIVE, Alive, Answer, NEWCOMER, NEWCOMER_CONNACK, VersionPair, VersionPairs, refusal};
-use crate::ending::{Confirmed, Untold, attempted, confirm, prepared, watch};
+use super::{
+    ALIVE, Alive, Answer, NEWCOMER, NEWCOMER_CONNACK, VersionPair, VersionPairs, connack_time, refusal,
+    send_newcomer,
+};
+use crate::ending::{Unfinished, attempted, confirm, prepared, watch};
 use crate::mode::{ConnectionsOf, FaultMode, each_case};
 use crate::peer::Peer;
 use crate::vanish::keep_alive::longest_held;
 
 /// The fault's id in the catalogue.
 pub const ID: &str = "dead-peer";
-/// Measure: what the broker was given for the older connection and that connection's client did not read.
+/// Measure: bytes published to the older connection, whose client did not read them.
 pub const UNREAD: Measure = Measure::new("unread_bytes");
 
-/// The receive buffer of an older client that is to have a zero window soon.
+/// The receive buffer of an older client whose window should soon be zero.
 const SMALL_BUFFER_BYTES: u32 = 4_096;
-/// One message towards the client that does not read.
+/// The size of a message to the client that does not read.
 const MESSAGE_BYTES: usize = 32 * 1_024;
-/// How long the broker is given to run into the zero window.
+/// How long the broker has to reach the zero window.
 const FILL_WITHIN: Duration = Duration::from_millis(500);
 
-/// How often the newcomer shows that it is alive, while the older connection is watched.
+/// How often the newcomer sends PINGREQ while the older connection is watched.
 const PING_EVERY: Duration = Duration::from_millis(400);
-const TOO_LATE: &str = "the older connection's Keep Alive was over before the newcomer's CONNECT: a longer --keepalive leaves it time";
-const NOT_TAKEN: &str = "the broker did not take the backlog in time";
+const TOO_LATE: &str =
+    "the older connection's Keep Alive expired before the newcomer's CONNECT; use a longer --keepalive";
+const NOT_ACCEPTED: &str = "the broker did not accept the backlog in time";
 
 ungraceful_record::words! {
-    /// In which way the older connection is dead.
-    pub enum Corpse: "variant" {
-        /// It is alive: the control that the others are compared with.
+    /// The state of the older connection's client.
+    pub enum PeerState: "variant" {
+        /// Alive: the control for the other two.
         Alive = "alive",
-        /// It neither reads nor writes; nothing is under way to it.
+        /// It neither reads nor writes; nothing is in flight to it.
         Silent = "silent",
-        /// It does not read, and more is under way to it than the kernels' buffers hold: its window is zero.
+        /// It does not read, and more is in flight to it than the kernels' buffers hold: its window is zero.
         ZeroWindow = "zero-window",
     }
 }
@@ -65,8 +68,8 @@ ungraceful_record::words! {
 pub struct Flags {
     /// Variants, separated by commas: alive (the control), silent, zero-window [default: all]
     #[arg(long, value_name = "VARIANT", value_delimiter = ',')]
-    variant: Vec<Named<Corpse>>,
-    /// MiB published to the older client of zero-window, which does not read them
+    variant: Vec<Named<PeerState>>,
+    /// MiB published to the older client of zero-window, which does not read
     #[arg(long, value_name = "MIB", default_value = "8")]
     backlog: Whole<1, 1_000>,
     /// Keep Alive of the older connection, in whole seconds; the newcomer is watched for one and a half times as long after the take-over
@@ -81,14 +84,14 @@ pub struct Flags {
 
 impl FaultMode for Flags {
     const NAME: &'static str = ID;
-    const ABOUT: &'static str = "The older connection is dead: does it delay the newcomer's CONNACK?";
-    const LONG_ABOUT: &'static str = "Takes over connections whose client reads nothing any more, with nothing under way to it \
-         (silent) or with more than the buffers between it and the broker hold (zero-window), and \
-         compares the newcomer's CONNACK time with that of a take-over of a living connection (alive). \
-         Then the older client reads again, to see whether the broker has closed its connection. The \
-         newcomer is watched until the older connection's Keep Alive (--keepalive) is well over: a late \
-         end of the older one must not cost it its connection, its subscription or its Will.";
-    const CHECKS: &'static [&'static [Check]] = &[judged::CHECKS, CHECKS, looking_on::CHECKS];
+    const ABOUT: &'static str = "Does a dead older connection delay the newcomer's CONNACK?";
+    const LONG_ABOUT: &'static str = "Takes over connections whose client no longer reads, with nothing in flight to it (silent) or \
+         with more than the buffers between it and the broker hold (zero-window), and compares the \
+         newcomer's CONNACK time with that of a take-over of a live connection (alive). Then the older \
+         client reads again, to see whether the broker has closed its connection. The newcomer is watched \
+         until well after the older connection's Keep Alive (--keepalive) has expired: a late end of the \
+         older one must not end its connection or subscription, or publish its Will.";
+    const CHECKS: &'static [&'static [Check]] = &[judged::CHECKS, CHECKS, after_takeover::CHECKS];
     const DEFAULTS: &'static [(&'static str, &'static str)] =
         &[("attempts", "20"), ("count", "80"), ("connrate", "5")];
 
@@ -105,43 +108,43 @@ impl FaultMode for Flags {
     }
 
     fn faults(&self, spoken: &[ProtocolVersion]) -> Vec<Arc<dyn Fault>> {
-        let corpses = chosen(&Corpse::ALL, &self.variant);
-        each_case(&corpses, &self.versions.spoken(spoken), |corpse, versions| {
-            Some(DeadPeer { corpse, versions, flags: self.clone() })
+        let states = chosen(&PeerState::ALL, &self.variant);
+        each_case(&states, &self.versions.spoken(spoken), |state, versions| {
+            Some(DeadPeer { state, versions, flags: self.clone() })
         })
     }
 }
 
 impl Flags {
-    /// What is sent towards the older client that does not read.
+    /// Bytes to publish to the older client that does not read.
     fn backlog_bytes(&self) -> u64 {
         self.backlog.0 * 1_024 * 1_024
     }
 }
 
-/// A take-over of a connection that is dead in one way.
+/// A take-over of a connection whose client is in one state.
 #[derive(Clone, Debug)]
 pub struct DeadPeer {
-    /// In which.
-    pub corpse: Corpse,
+    /// That state.
+    pub state: PeerState,
     /// The versions.
     pub versions: VersionPair,
-    /// What else was asked for.
+    /// The other settings.
     pub flags: Flags,
 }
 
 impl Fault for DeadPeer {
     fn case(&self) -> Case {
-        Case::new(ID, self.corpse.name(), self.versions)
+        Case::new(ID, self.state.name(), self.versions)
     }
 
     fn describe(&self) -> String {
         let then = "then CONNECT with the same ClientID on a new connection";
-        match self.corpse {
-            Corpse::Alive => format!("CONNECT, SUBSCRIBE; {then}"),
-            Corpse::Silent => format!("CONNECT, SUBSCRIBE, and the socket is not read any more; {then}"),
-            Corpse::ZeroWindow => format!(
-                "CONNECT, SUBSCRIBE, the socket is not read any more, and {} bytes are published to it; {then}",
+        match self.state {
+            PeerState::Alive => format!("CONNECT, SUBSCRIBE; {then}"),
+            PeerState::Silent => format!("CONNECT, SUBSCRIBE, stop reading the socket; {then}"),
+            PeerState::ZeroWindow => format!(
+                "CONNECT, SUBSCRIBE, stop reading the socket while {} bytes are published to it; {then}",
                 self.flags.backlog_bytes()
             ),
         }
@@ -153,22 +156,21 @@ impl Fault for DeadPeer {
 }
 
 impl DeadPeer {
-    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Untold> {
+    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Unfinished> {
         let client_id = log.client_id().to_owned();
         let will = stage.watch_will(&client_id);
         let old = prepared(stage, self.prepare(stage, log, &client_id)).await?;
         // Nothing reads the older connection from here until the newcomer has its answer.
-        let mut newcomer = prepared(stage, self.come_back(stage, &client_id, will.as_ref(), log)).await?;
+        let mut newcomer = prepared(stage, self.reconnect(stage, &client_id, will.as_ref(), log)).await?;
         let Old { client: mut old, topic, keep_alive, heard_at } = old;
         if !keep_alive.is_zero() && newcomer.connect_sent >= heard_at + keep_alive {
-            // It may have been cut for its Keep Alive, and not by a take-over.
+            // The broker may have cut it for its Keep Alive instead of a take-over.
             return Err(TOO_LATE.into());
         }
-        // From the newcomer's answer on, however long it took: the broker has all of its time to close the older one.
-        let provoked_at = now();
-        let watch = watch(provoked_at, stage.reaction_timeout);
+        // The reaction timeout starts at the newcomer's answer, however long that took.
+        let watch = watch(now(), stage.reaction_timeout);
         let kept = async {
-            // Silent for as long, the newcomer would be cut for its Keep Alive, which the broker may have shortened.
+            // Otherwise the broker could cut the newcomer for its Keep Alive, which it may have shortened.
             if let Some((peer, _)) = &mut newcomer.accepted {
                 while peer.is_served(stage.reaction_timeout).await {
                     sleep(PING_EVERY).await;
@@ -181,9 +183,9 @@ impl DeadPeer {
             seen = kept => seen,
         };
         let seen = (seen.reactions, seen.outcome);
-        let Confirmed { outcome, .. } = confirm(stage, log, self.versions.new, seen).await;
-        if self.corpse == Corpse::Alive && outcome.is_ended() {
-            // A living client closes its side as well; a dead one leaves that to the broker.
+        let outcome = confirm(stage, log, self.versions.new, seen).await.outcome;
+        if self.state == PeerState::Alive && outcome.is_ended() {
+            // A live client closes its side as well; a dead one leaves that to the broker.
             drop(old);
         }
         if let Some((mut peer, accepted_at)) = newcomer.accepted {
@@ -195,17 +197,17 @@ impl DeadPeer {
                 let until = now() + keep_alive.mul_f64(1.5) + *self.flags.look_on;
                 let will = will.as_ref();
                 let mut newcomer = Newcomer { peer: &mut peer, topic: &topic, accepted_at, will };
-                // A run that stops meanwhile has seen the take-over all the same.
-                stage.unless_stopped(newcomer.look_on(stage, log, self.versions.new, until)).await;
+                // When the run stops meanwhile, the take-over itself has still been seen.
+                stage.unless_stopped(newcomer.observe_until(stage, log, self.versions.new, until)).await;
             }
             peer.client.leave().await;
         }
         Ok(())
     }
 
-    /// Has the older client connected, and dead.
+    /// Connects the older client and brings it into its state.
     async fn prepare(&self, stage: &Stage, log: &mut AttemptLog<'_>, client_id: &str) -> Result<Old, String> {
-        let receive_buffer_bytes = (self.corpse == Corpse::ZeroWindow).then_some(SMALL_BUFFER_BYTES);
+        let receive_buffer_bytes = (self.state == PeerState::ZeroWindow).then_some(SMALL_BUFFER_BYTES);
         let stage_of_old = Stage {
             options: ConnectOptions { receive_buffer_bytes, ..stage.options.clone() },
             ..stage.clone()
@@ -220,10 +222,10 @@ impl DeadPeer {
         let topic = format!("{}/takeover/{client_id}", stage.topic_root);
         let heard_at = now();
         peer.subscribe(&topic, QoS::AtMostOnce, within).await?;
-        if self.corpse == Corpse::ZeroWindow {
-            // A broker that holds back a publisher whose subscriber does not read would hold us for ever.
+        if self.state == PeerState::ZeroWindow {
+            // A broker may hold back the publisher for as long as the subscriber does not read.
             let filled = timeout(stage.reaction_timeout * 2, self.fill(stage, log, client_id, &topic)).await;
-            filled.map_err(|_late| NOT_TAKEN.to_owned())??;
+            filled.map_err(|_late| NOT_ACCEPTED.to_owned())??;
         }
         let keep_alive = accepted.server_keep_alive.unwrap_or(self.flags.keepalive.time());
         Ok(Old { client: peer.client, topic, keep_alive, heard_at })
@@ -245,44 +247,39 @@ impl DeadPeer {
         Publish::new(topic, &message)
             .encode(self.versions.old, &mut bytes)
             .map_err(|error| format!("cannot encode PUBLISH: {error}"))?;
-        let mut given = 0;
-        while given < self.flags.backlog_bytes() {
+        let mut published = 0;
+        while published < self.flags.backlog_bytes() {
             let sent = publisher.client.connection.send(&bytes).await;
-            sent.map_err(|error| format!("the backlog could not be published: {error}"))?;
-            given += bytes.len() as u64;
+            sent.map_err(|error| format!("cannot publish the backlog: {error}"))?;
+            published += bytes.len() as u64;
         }
-        log.measure(UNREAD, given);
-        // Everything published is with the broker when it has answered what came after it.
+        log.measure(UNREAD, published);
+        // The broker has received everything published once it answers a later packet.
         if !publisher.is_served(stage.reaction_timeout).await {
-            return Err(NOT_TAKEN.to_owned());
+            return Err(NOT_ACCEPTED.to_owned());
         }
         sleep(FILL_WITHIN).await;
         publisher.client.leave().await;
         Ok(())
     }
 
-    /// The newcomer connects.
-    async fn come_back(
+    /// Connects the newcomer.
+    async fn reconnect(
         &self,
         stage: &Stage,
         client_id: &str,
         will: Option<&WitnessWatch>,
         log: &mut AttemptLog<'_>,
-    ) -> Result<CameBack, String> {
-        let opened = stage.open(self.versions.new).await;
-        let (client, _) = opened.map_err(|error| format!("the newcomer cannot connect: {error}"))?;
-        let mut peer = Peer::new(client);
+    ) -> Result<Reconnected, String> {
         let honest = Client::honest_connect(client_id, &stage.credentials);
         let connect = Connect { will: will.map(|watch| stage.will(watch, NEWCOMER_WILL)), ..honest };
-        let sent = peer.client.send_connect(&connect).await;
-        let sent = sent.map_err(|error| format!("the newcomer's CONNECT could not be sent: {error}"))?;
+        let (mut peer, _, sent) = send_newcomer(stage, self.versions.new, &connect).await?;
         log.provoked(sent.at);
         let answered = peer.client.await_connack(sent, stage.reaction_timeout).await;
         let accepted = match answered {
             Ok((accepted, _packet)) => {
                 log.fact(NEWCOMER, Answer::Accepted);
-                let connack_time = accepted.connack_at.saturating_duration_since(sent.at);
-                log.measure(NEWCOMER_CONNACK, micros(connack_time));
+                log.measure(NEWCOMER_CONNACK, micros(connack_time(&accepted)));
                 Some((peer, accepted.connack_at))
             }
             Err(refused) => {
@@ -290,14 +287,14 @@ impl DeadPeer {
                 None
             }
         };
-        Ok(CameBack { connect_sent: sent.at, accepted })
+        Ok(Reconnected { connect_sent: sent.at, accepted })
     }
 }
 
-/// What became of the newcomer.
-struct CameBack {
+/// A newcomer whose CONNECT was sent.
+struct Reconnected {
     connect_sent: Instant,
-    /// The newcomer that was accepted, and when.
+    /// The newcomer and when it was accepted; absent when it was not.
     accepted: Option<(Peer, Instant)>,
 }
 
@@ -305,7 +302,7 @@ struct CameBack {
 struct Old {
     client: Client,
     topic: String,
-    /// The Keep Alive that holds for it: its own, or the broker's; zero when the broker turns it off.
+    /// The Keep Alive in force: its own, or the broker's; zero when the broker turns it off.
     keep_alive: Duration,
     /// When it last sent anything, or a little before.
     heard_at: Instant,
@@ -313,26 +310,27 @@ struct Old {
 
 /// The checks that only this mode has.
 pub const CHECKS: &[Check] = &[Check::prose("does_not_wait_for_the_dead", does_not_wait_for_the_dead)
-    .on(|case| case.case.variant != Corpse::Alive.name())];
+    .on(|case| case.case.variant != PeerState::Alive.name())];
 
-/// No numbered statement bounds the time to CONNACK; a client whose network was lost is locked out for as long.
+/// No numbered statement bounds the time to CONNACK; a client that lost its network is locked out for that long.
 fn does_not_wait_for_the_dead(case: &Judged<'_>) -> Option<Finding> {
-    /// How much longer than with a living peer counts: ten times, and half a second, so that noise does not.
+    /// How much slower than with a live peer counts: ten times and half a second, so that noise does not.
     const TIMES: u64 = 10;
     const AND_US: u64 = 500_000;
     let slowest = |case: &CaseRecord| case.measured(NEWCOMER_CONNACK).max;
     let is_control = |other: &&CaseRecord| {
-        other.case.variant == Corpse::Alive.name() && other.case.version == case.case.version
+        other.case.variant == PeerState::Alive.name() && other.case.version == case.case.version
     };
     let Some(dead_us) = slowest(case) else {
         return Some(no_newcomer(case));
     };
     let Some(alive_us) = case.record.cases.iter().find(is_control).and_then(slowest) else {
-        let why = "no take-over of a living connection to compare with; add the variant alive";
-        return Some(Finding::inconclusive(why));
+        return Some(Finding::inconclusive(
+            "there is no take-over of a live connection to compare with; add the variant alive",
+        ));
     };
     let evidence = format!(
-        "the slowest CONNACK took {} with a peer that is {}, and {} with one that is alive",
+        "the slowest CONNACK took {} in the variant {} and {} in the variant alive",
         time(dead_us),
         case.case.variant,
         time(alive_us)
@@ -341,7 +339,7 @@ fn does_not_wait_for_the_dead(case: &Judged<'_>) -> Option<Finding> {
     Some(if dead_us > alive_us.saturating_mul(TIMES) && dead_us > alive_us.saturating_add(AND_US) {
         Finding::differs(waited, "the newcomer waits for the dead connection", evidence)
     } else if refused > 0 {
-        // One that was never answered has waited longest of all, and has no time to CONNACK.
+        // A newcomer without an answer waited longest of all, and has no CONNACK time.
         let why = format!("{evidence}; but {refused} newcomers were refused or not answered");
         Finding::inconclusive(why)
     } else {

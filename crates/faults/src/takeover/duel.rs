@@ -1,7 +1,7 @@
-//! The duel: two or more clients with one ClientID, each connecting again when the other has thrown it out. A publisher
-//! of its own tells what is lost on the way.
+//! The duel: two or more clients with one ClientID, each reconnecting when another has taken its connection over. A separate
+//! publisher shows which messages are lost.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{RefCell, RefMut};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,16 +15,15 @@ use ungraceful_record::attempt::{Attempt, Case};
 use ungraceful_record::check::{Check, Finding, Judged};
 use ungraceful_record::fact::{FactOf, Measure};
 use ungraceful_record::reaction::{Outcome, Reaction, ReactionKind};
-use ungraceful_record::scale::micros;
-use ungraceful_record::scale::span;
+use ungraceful_record::scale::{micros, span};
 use ungraceful_rig::attempts::backoff::Backoff;
 use ungraceful_rig::attempts::client::Client;
 use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
 use ungraceful_wire::clock::now;
 
 use super::judged;
-use super::{ALIVE, Alive, Answer, NEWCOMER, NEWCOMER_CONNACK, VersionPair, session_connect};
-use crate::ending::{Untold, attempted, confirm, qos_taken, told_end};
+use super::{ALIVE, Alive, Answer, NEWCOMER, NEWCOMER_CONNACK, VersionPair, connack_time, session_connect};
+use crate::ending::{Unfinished, attempted, confirm, end_of_stream, qos_taken};
 use crate::judging;
 use crate::mode::{Call, ConnectionsOf, FaultMode, each_case};
 use crate::outbox::Outbox;
@@ -33,18 +32,18 @@ use crate::peer::{Delivered, Event, Peer, discard_session};
 /// The fault's id in the catalogue.
 pub const ID: &str = "duel";
 /// Fact: whether every CONNECT after the first found the session.
-pub const SESSION_PRESENT: FactOf<Found> = FactOf::new("session_present");
-/// Fact: how contenders were thrown out, every way that was seen.
+pub const SESSION_PRESENT: FactOf<SessionFound> = FactOf::new("session_present");
+/// Fact: every way in which contenders were disconnected.
 pub const THROWN_OUT_BY: FactOf<String> = FactOf::new("thrown_out_by");
-/// Fact: why CONNECTs were not accepted, the most frequent reason; absent when all were.
+/// Fact: the most frequent reason why CONNECTs were not accepted; absent when all were.
 pub const REFUSED_BY: FactOf<String> = FactOf::new("refused_by");
 /// Measure: connections that the broker ended during the duel.
 pub const TAKEOVERS: Measure = Measure::new("takeovers");
-/// Measure: the same, for each minute of the duel.
+/// Measure: the same, per minute of the duel.
 pub const TAKEOVERS_PER_MINUTE: Measure = Measure::new("takeovers_per_minute");
 /// Measure: the share of the duel in which at least one contender was connected.
 pub const CONNECTED: Measure = Measure::new("connected_permille");
-/// Measure: messages that the broker acknowledged and no contender was sent, for each 1,000 take-overs.
+/// Measure: messages that the broker acknowledged and never delivered, per 1,000 take-overs.
 pub const LOST_PER_1000: Measure = Measure::new("lost_per_1000_takeovers");
 /// Measure: CONNECTs that were not accepted.
 pub const REFUSED: Measure = Measure::new("connects_refused");
@@ -52,32 +51,32 @@ pub const REFUSED: Measure = Measure::new("connects_refused");
 pub const CONNACK_MAX: Measure = Measure::new("newcomer_connack_max_us");
 
 ungraceful_record::words! {
-    /// How often contenders found the session.
-    pub enum Found: "answer" {
+    /// How often reconnecting contenders found the session.
+    pub enum SessionFound: "answer" {
         /// Each time.
         Always = "always",
-        /// Not once.
+        /// Never.
         Never = "never",
         /// Not each time.
         Sometimes = "sometimes",
-        /// The broker said that it would not keep it.
+        /// The broker announced that it would not keep it.
         NotOwed = "not owed",
-        /// No contender came back.
+        /// No contender reconnected.
         Unknown = "unknown",
     }
 }
 
 /// The shortest duel in which clients have time to meet.
 const SHORTEST: Duration = Duration::from_millis(100);
-/// How long contenders are looked at after the duel, before those that are alive are counted.
+/// How long a take-over may take after the duel before the live contenders are counted.
 const SETTLE: Duration = Duration::from_millis(500);
-/// How often those that are alive are asked again, while there is more than one of them.
-const ASK_AGAIN_EVERY: Duration = Duration::from_millis(500);
+/// How often the live contenders are counted again while there is more than one.
+const COUNT_AGAIN_EVERY: Duration = Duration::from_millis(500);
 
 ungraceful_record::words! {
     /// Whether the contenders have a session.
     pub enum Sessions: "variant" {
-        /// Clean Start 0: the session is kept.
+        /// Clean Start 0: the broker keeps the session.
         Resume = "resume",
         /// Clean Start 1.
         Clean = "clean",
@@ -113,11 +112,11 @@ pub struct Flags {
 impl FaultMode for Flags {
     const NAME: &'static str = ID;
     const ABOUT: &'static str = "Two or more clients with one ClientID keep taking over from each other";
-    const LONG_ABOUT: &'static str = "Has --contenders clients with one ClientID connect again whenever they are disconnected, as two \
-         devices with one configuration do, for the time of --for. Reports how many take-overs per minute \
-         the broker goes through, the share of time in which the ClientID is connected at all, what each \
-         loser is told, and what is lost of the messages that are published to the ClientID meanwhile. \
-         --attempts duels are fought per case, each with a ClientID of its own.";
+    const LONG_ABOUT: &'static str = "Runs --contenders clients with one ClientID that reconnect whenever they are disconnected, as two \
+         devices with one configuration do, for the time of --for. Reports the number of take-overs per \
+         minute, the share of time in which the ClientID is connected at all, how clients are \
+         disconnected, and which messages published to the ClientID meanwhile are lost. Each case has \
+         --attempts duels, each with its own ClientID.";
     const CHECKS: &'static [&'static [Check]] = &[judged::CHECKS, CHECKS];
     const DEFAULTS: &'static [(&'static str, &'static str)] = &[("attempts", "1"), ("count", "10")];
 
@@ -128,7 +127,7 @@ impl FaultMode for Flags {
     fn check(&mut self, _call: &Call<'_>, mistakes: &mut Vec<Mistake>) {
         let lasting = *self.lasting;
         if lasting < SHORTEST {
-            let what = format!("{} is too short for a duel; give at least {}", span(lasting), span(SHORTEST));
+            let what = format!("{} is too short for a duel; use at least {}", span(lasting), span(SHORTEST));
             mistakes.push(Mistake::new("--for", what));
         }
     }
@@ -155,30 +154,51 @@ pub struct Duel {
     pub sessions: Sessions,
     /// The version that all of them speak.
     pub version: ProtocolVersion,
-    /// What else was asked for.
+    /// The other settings.
     pub flags: Flags,
 }
 
 /// What the contenders and the publisher share.
-struct Arena<'a> {
+struct Shared<'a> {
     stage: &'a Stage,
     client_id: &'a str,
     topic: String,
     until: Instant,
-    outbox: RefCell<Outbox>,
-    /// From CONNACK to the end, of every connection.
-    connected: RefCell<Vec<(Instant, Instant)>>,
-    connack_us: RefCell<Vec<u64>>,
-    thrown_out: Cell<u64>,
-    thrown_out_by: RefCell<BTreeSet<String>>,
-    first_thrown_out: RefCell<Option<Vec<Reaction>>>,
-    refused: RefCell<BTreeMap<String, u64>>,
-    sessions_present: Cell<u64>,
-    sessions_absent: Cell<u64>,
-    /// The session has its subscription: what is published from then on is owed to it.
-    is_subscribed: Cell<bool>,
-    /// The broker said that it would not keep the session (Session Expiry Interval 0).
-    is_not_kept: Cell<bool>,
+    seen: RefCell<Seen>,
+}
+
+/// What contenders and publisher have seen.
+#[derive(Default)]
+struct Seen {
+    outbox: Outbox,
+    /// From CONNACK to the end, for every connection.
+    connected: Vec<(Instant, Instant)>,
+    connack_us: Vec<u64>,
+    takeovers: u64,
+    thrown_out_by: BTreeSet<String>,
+    first_takeover: Option<Vec<Reaction>>,
+    /// Reasons why CONNECTs were not accepted.
+    refused: BTreeMap<String, u64>,
+    sessions_present: u64,
+    sessions_absent: u64,
+    /// The session has its subscription and is owed every later message.
+    is_subscribed: bool,
+    /// The broker announced that it would not keep the session (Session Expiry Interval 0).
+    is_not_kept: bool,
+}
+
+impl Shared<'_> {
+    fn seen(&self) -> RefMut<'_, Seen> {
+        self.seen.borrow_mut()
+    }
+
+    fn take_all(&self, delivered: &[Delivered]) {
+        self.seen().outbox.take_all(delivered, &self.stage.clock);
+    }
+
+    fn has_session(&self) -> bool {
+        !self.seen.borrow().connack_us.is_empty()
+    }
 }
 
 impl Fault for Duel {
@@ -188,10 +208,10 @@ impl Fault for Duel {
 
     fn describe(&self) -> String {
         format!(
-            "{} clients with one ClientID, each connecting again when it is thrown out ({}), for {}, Clean Start {}; {} messages per second of QoS 1 are published to them",
+            "{} clients with one ClientID for {}, each reconnecting when it is disconnected (back-off {}, Clean Start {}); {} QoS 1 messages per second are published to them",
             self.flags.contenders.0,
-            self.flags.backoff,
             span(*self.flags.lasting),
+            self.flags.backoff,
             u8::from(self.is_clean()),
             self.flags.publish_rate.0
         )
@@ -207,53 +227,42 @@ impl Duel {
         self.sessions == Sessions::Clean
     }
 
-    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Untold> {
+    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Unfinished> {
         qos_taken(stage, QoS::AtLeastOnce)?;
         let client_id = log.client_id().to_owned();
         let began = now();
-        let arena = Arena {
+        let shared = Shared {
             stage,
             client_id: &client_id,
             topic: format!("{}/takeover/{client_id}", stage.topic_root),
             until: began + *self.flags.lasting,
-            outbox: RefCell::default(),
-            connected: RefCell::default(),
-            connack_us: RefCell::default(),
-            thrown_out: Cell::default(),
-            thrown_out_by: RefCell::default(),
-            first_thrown_out: RefCell::default(),
-            refused: RefCell::default(),
-            sessions_present: Cell::default(),
-            sessions_absent: Cell::default(),
-            is_subscribed: Cell::default(),
-            is_not_kept: Cell::default(),
+            seen: RefCell::default(),
         };
-        let fought = stage.unless_stopped(self.fight(&arena)).await;
-        let Some((published, alive)) = fought else {
+        let Some((published, alive)) = stage.unless_stopped(self.fight(&shared)).await else {
             discard_session(stage, self.version, &client_id).await;
-            return Err(Untold::Stopped);
+            return Err(Unfinished::Stopped);
         };
-        if arena.connack_us.borrow().is_empty() {
-            let why = arena.refused.borrow().keys().next().cloned();
+        if !shared.has_session() {
+            let why = shared.seen().refused.keys().next().cloned();
             let why = why.unwrap_or_else(|| "no contender could connect".to_owned());
             return Err(why.into());
         }
         if let Err(trouble) = published {
             log.trouble(trouble);
         }
-        let Some(drained) = stage.unless_stopped(self.drain(&arena)).await else {
+        let Some(drained) = stage.unless_stopped(self.drain(&shared)).await else {
             discard_session(stage, self.version, &client_id).await;
-            return Err(Untold::Stopped);
+            return Err(Unfinished::Stopped);
         };
-        self.tell(&arena, log, began, alive, drained.is_ok());
+        self.report(&mut shared.seen(), log, began, alive, drained.is_ok());
         if let Err(trouble) = drained {
             log.trouble(trouble);
             discard_session(stage, self.version, &client_id).await;
         }
-        let reactions = arena.first_thrown_out.take().unwrap_or_default();
+        let reactions = shared.seen().first_takeover.take().unwrap_or_default();
         let outcome = match (alive, reactions.is_empty()) {
             (Some(2..), _) => Outcome::Tolerated,
-            // No contender was thrown out, and one or none is left: they never met.
+            // One contender or none is left without a take-over: they never met.
             (_, true) => Outcome::NoReaction,
             _ => Outcome::Closed,
         };
@@ -261,27 +270,27 @@ impl Duel {
         Ok(())
     }
 
-    /// The duel itself. How the publisher fared, and how many contenders were alive at its end; absent when none was
-    /// connected then, as happens when all of them wait before they connect again.
-    async fn fight(&self, arena: &Arena<'_>) -> (Result<(), String>, Option<usize>) {
-        let contenders = join_all((0..self.flags.contenders.0).map(|number| self.contend(arena, number)));
-        let (left, published) = join(contenders, self.publish(arena)).await;
+    /// The duel itself. Returns the publisher's result and how many contenders were alive at the end; absent when none was
+    /// connected then, as happens when all of them wait before they reconnect.
+    async fn fight(&self, shared: &Shared<'_>) -> (Result<(), String>, Option<usize>) {
+        let contenders = join_all((0..self.flags.contenders.0).map(|number| self.contend(shared, number)));
+        let (left, published) = join(contenders, self.publish(shared)).await;
         let mut left: Vec<Peer> = left.into_iter().flatten().collect();
-        // Who was thrown out in the last moment is known to be by now.
+        // A take-over in the last moment is noticed by then.
         sleep(SETTLE).await;
-        // More than one is an accusation only when the broker had all of its time to close the older ones.
-        let deadline = now() + arena.stage.reaction_timeout;
+        // More than one is a violation only when the broker had the full reaction timeout to close the older ones.
+        let deadline = now() + shared.stage.reaction_timeout;
         let alive = loop {
             let is_last = now() >= deadline;
             let mut alive = 0;
             for peer in &mut left {
-                alive += usize::from(peer.is_served(arena.stage.reaction_timeout).await);
-                take_all(arena, &peer.take_set_aside());
+                alive += usize::from(peer.is_served(shared.stage.reaction_timeout).await);
+                shared.take_all(&peer.take_set_aside());
             }
             if alive < 2 || is_last {
                 break alive;
             }
-            sleep(ASK_AGAIN_EVERY).await;
+            sleep(COUNT_AGAIN_EVERY).await;
         };
         let alive = (!left.is_empty()).then_some(alive);
         for peer in left {
@@ -290,92 +299,87 @@ impl Duel {
         (published, alive)
     }
 
-    /// One contender, until the duel is over. The connection that it has then; absent when it has none.
-    async fn contend(&self, arena: &Arena<'_>, number: u64) -> Option<Peer> {
-        let random = arena.stage.seed.stream(&format!("duel {} {number}", arena.client_id));
+    /// Runs one contender. Returns its connection at the end of the duel; absent when it has none.
+    async fn contend(&self, shared: &Shared<'_>, number: u64) -> Option<Peer> {
+        let random = shared.stage.seed.stream(&format!("duel {} {number}", shared.client_id));
         let mut waits = self.flags.backoff.waits(random);
-        // The first one begins the session, and the others find it: of two that come at once, the one whose CONNACK is read
-        // first need not be the one that the broker accepted first.
-        while number > 0 && arena.connack_us.borrow().is_empty() && now() < arena.until {
+        // The first contender begins the session and the others find it: of two simultaneous CONNECTs, the one whose CONNACK
+        // is read first need not be the one that the broker accepted first.
+        while number > 0 && !shared.has_session() && now() < shared.until {
             sleep(Duration::from_millis(1)).await;
         }
-        while now() < arena.until {
-            let Some((mut peer, connected_at)) = self.enter(arena).await else {
-                self.pause(arena, waits.next_wait().max(Duration::from_millis(1))).await;
+        while now() < shared.until {
+            let Some((mut peer, connected_at)) = self.connect(shared).await else {
+                self.pause(shared, waits.next_wait().max(Duration::from_millis(1))).await;
                 continue;
             };
-            let Some(ended_at) = serve(arena, &mut peer).await else {
-                arena.connected.borrow_mut().push((connected_at, arena.until.max(connected_at)));
+            let Some(ended_at) = await_takeover(shared, &mut peer).await else {
+                shared.seen().connected.push((connected_at, shared.until.max(connected_at)));
                 return Some(peer);
             };
-            arena.connected.borrow_mut().push((connected_at, ended_at));
+            shared.seen().connected.push((connected_at, ended_at));
             waits.connection_lasted(ended_at.saturating_duration_since(connected_at));
-            self.pause(arena, waits.next_wait()).await;
+            self.pause(shared, waits.next_wait()).await;
         }
         None
     }
 
-    async fn pause(&self, arena: &Arena<'_>, wait: Duration) {
-        sleep_until(TokioInstant::from_std((now() + wait).min(arena.until))).await;
+    async fn pause(&self, shared: &Shared<'_>, wait: Duration) {
+        sleep_until(TokioInstant::from_std((now() + wait).min(shared.until))).await;
     }
 
-    /// Connects, and subscribes where there is no session; absent when that failed.
-    async fn enter(&self, arena: &Arena<'_>) -> Option<(Peer, Instant)> {
+    /// Connects, and subscribes when there is no session; absent when it could not connect.
+    async fn connect(&self, shared: &Shared<'_>) -> Option<(Peer, Instant)> {
         let kept = [Property::SessionExpiryInterval(self.flags.session_expiry_interval.0)];
         let properties: &[Property<'_>] = if self.is_clean() { &[] } else { &kept };
         let connect =
-            session_connect(arena.stage, self.version, arena.client_id, self.is_clean(), properties);
-        let connected = Peer::come_back(arena.stage, self.version, &connect).await;
-        let refuse = |why: String| *arena.refused.borrow_mut().entry(why).or_default() += 1;
+            session_connect(shared.stage, self.version, shared.client_id, self.is_clean(), properties);
+        let connected = Peer::come_back(shared.stage, self.version, &connect).await;
+        let refuse = |why: String| *shared.seen().refused.entry(why).or_default() += 1;
         let (mut peer, accepted) = connected.map_err(refuse).ok()?;
-        let connack_time = accepted.connack_at.saturating_duration_since(accepted.connect_sent);
-        if !arena.connack_us.borrow().is_empty() {
-            let count =
-                if accepted.session_present { &arena.sessions_present } else { &arena.sessions_absent };
-            count.set(count.get() + 1);
+        if shared.has_session() {
+            shared.seen().sessions_present += u64::from(accepted.session_present);
+            shared.seen().sessions_absent += u64::from(!accepted.session_present);
         }
-        arena.connack_us.borrow_mut().push(micros(connack_time));
-        if !accepted.session_present {
-            // With the older session its subscription is gone.
-            arena.is_subscribed.set(false);
-        }
-        if accepted.session_expiry_interval_s == Some(0) {
-            arena.is_not_kept.set(true);
-        }
-        if !accepted.session_present || !arena.is_subscribed.get() {
-            let within = arena.stage.options.connect_timeout;
-            // A contender that was thrown out before its SUBACK finds that out next, and another one subscribes.
-            let subscribed = peer.subscribe(&arena.topic, QoS::AtLeastOnce, within).await;
-            arena.is_subscribed.set(subscribed.is_ok() || arena.is_subscribed.get());
-            take_all(arena, &peer.take_set_aside());
+        shared.seen().connack_us.push(micros(connack_time(&accepted)));
+        // The subscription goes with its session.
+        shared.seen().is_subscribed &= accepted.session_present;
+        shared.seen().is_not_kept |= accepted.session_expiry_interval_s == Some(0);
+        let is_subscribed = shared.seen().is_subscribed;
+        if !is_subscribed {
+            let within = shared.stage.options.connect_timeout;
+            // After a take-over before its SUBACK, the contender notices the end next, and another one subscribes.
+            let subscribed = peer.subscribe(&shared.topic, QoS::AtLeastOnce, within).await;
+            shared.seen().is_subscribed |= subscribed.is_ok();
+            shared.take_all(&peer.take_set_aside());
         }
         Some((peer, accepted.connack_at))
     }
 
     /// Publishes to the contenders for as long as the duel lasts.
-    async fn publish(&self, arena: &Arena<'_>) -> Result<(), String> {
+    async fn publish(&self, shared: &Shared<'_>) -> Result<(), String> {
         const LOOK_EVERY: Duration = Duration::from_millis(5);
-        while !arena.is_subscribed.get() && now() < arena.until {
+        while !shared.seen.borrow().is_subscribed && now() < shared.until {
             sleep(LOOK_EVERY).await;
         }
-        let client_id = format!("{}p", arena.client_id);
-        let connect = Client::honest_connect(&client_id, &arena.stage.credentials);
-        let (mut publisher, accepted) = Peer::connect(arena.stage, self.version, &connect)
+        let client_id = format!("{}p", shared.client_id);
+        let connect = Client::honest_connect(&client_id, &shared.stage.credentials);
+        let (mut publisher, accepted) = Peer::connect(shared.stage, self.version, &connect)
             .await
-            .map_err(|error| format!("the publisher: {error}"))?;
-        // A client keeps to the broker's Receive Maximum (MQTT 5.0 [MQTT-3.3.4-7]); what is due waits.
+            .map_err(|error| format!("publisher: {error}"))?;
+        // A client respects the broker's Receive Maximum (MQTT 5.0 [MQTT-3.3.4-7]); due messages wait.
         let at_once = usize::from(accepted.receive_maximum.unwrap_or(u16::MAX));
         let every = Duration::from_secs(1) / self.flags.publish_rate.get();
         let mut due = now();
-        let mut under_way: BTreeMap<u16, u64> = BTreeMap::new();
-        // What a broker that acknowledges slowly leaves no room for is not published after the duel.
-        while (due < arena.until && now() < arena.until) || !under_way.is_empty() {
-            let may_send = due < arena.until && now() < arena.until && under_way.len() < at_once;
-            let deadline = if may_send { due } else { now() + arena.stage.reaction_timeout };
+        let mut in_flight: BTreeMap<u16, u64> = BTreeMap::new();
+        // Messages delayed by slow acknowledgements are not published after the duel.
+        while (due < shared.until && now() < shared.until) || !in_flight.is_empty() {
+            let may_send = due < shared.until && now() < shared.until && in_flight.len() < at_once;
+            let deadline = if may_send { due } else { now() + shared.stage.reaction_timeout };
             match publisher.next_before(deadline).await {
                 Some(Event::Finished { identifier, code }) => {
-                    if let Some(sequence) = under_way.remove(&identifier) {
-                        arena.outbox.borrow_mut().acknowledged(sequence, code);
+                    if let Some(sequence) = in_flight.remove(&identifier) {
+                        shared.seen().outbox.acknowledged(sequence, code);
                     }
                 }
                 Some(Event::Ended { .. }) => {
@@ -386,13 +390,14 @@ impl Duel {
                 }
                 Some(_) => {}
                 None if may_send => {
-                    let sequence = arena.outbox.borrow_mut().offer(QoS::AtLeastOnce);
-                    let sent = publisher.send_publish(&arena.topic, QoS::AtLeastOnce, sequence, None).await?;
-                    arena.outbox.borrow_mut().sent(sequence);
-                    under_way.insert(sent, sequence);
+                    let sequence = shared.seen().outbox.offer(QoS::AtLeastOnce);
+                    let sent =
+                        publisher.send_publish(&shared.topic, QoS::AtLeastOnce, sequence, None).await?;
+                    shared.seen().outbox.sent(sequence);
+                    in_flight.insert(sent, sequence);
                     due += every;
                 }
-                // What is not acknowledged by now stays unknown.
+                // The fate of messages without an acknowledgement stays unknown.
                 None => break,
             }
         }
@@ -400,111 +405,108 @@ impl Duel {
         Ok(())
     }
 
-    /// The last client takes what the session still holds, and ends the session.
+    /// A last client receives what the session still holds and ends the session.
     ///
     /// # Errors
-    /// In words, when it could not look: what did not come says nothing then.
-    async fn drain(&self, arena: &Arena<'_>) -> Result<(), String> {
-        let connect = session_connect(arena.stage, self.version, arena.client_id, self.is_clean(), &[]);
-        let connected = Peer::connect(arena.stage, self.version, &connect).await;
-        let (mut peer, _) = connected.map_err(|error| format!("the client after the duel: {error}"))?;
-        let latest = now() + arena.stage.reaction_timeout;
-        while !self.is_clean() && now() < latest && arena.outbox.borrow().lost() > 0 {
+    /// A message for the user when that failed: messages that did not arrive are no evidence then.
+    async fn drain(&self, shared: &Shared<'_>) -> Result<(), String> {
+        let connect = session_connect(shared.stage, self.version, shared.client_id, self.is_clean(), &[]);
+        let connected = Peer::connect(shared.stage, self.version, &connect).await;
+        let (mut peer, _) = connected.map_err(|error| format!("client after the duel: {error}"))?;
+        let latest = now() + shared.stage.reaction_timeout;
+        while !self.is_clean() && now() < latest && shared.seen.borrow().outbox.lost() > 0 {
             match peer.next_alive(latest).await {
-                Some(Event::Delivered(delivered)) => take_all(arena, &[delivered]),
+                Some(Event::Delivered(delivered)) => shared.take_all(&[delivered]),
                 Some(Event::Ended { .. } | Event::Disconnect(_)) => {
                     return Err("the broker ended the connection of the client after the duel".to_owned());
                 }
                 Some(_) | None => {}
             }
         }
-        peer.leave_nothing(arena.stage, arena.client_id).await;
+        peer.leave_nothing(shared.stage, shared.client_id).await;
         Ok(())
     }
 
-    fn tell(
+    fn report(
         &self,
-        arena: &Arena<'_>,
+        seen: &mut Seen,
         log: &mut AttemptLog<'_>,
         began: Instant,
         alive: Option<usize>,
         is_drained: bool,
     ) {
-        let refused = arena.refused.borrow();
-        let most = refused.iter().max_by_key(|(_, count)| **count).map(|(why, _)| why.as_str());
-        // The first of them met no other: without a take-over, a refusal is what became of the others.
-        let thrown_out = arena.thrown_out.get();
-        log.fact(
-            NEWCOMER,
-            match most {
-                Some(why) if thrown_out == 0 => Answer::Refused(why.to_owned()),
-                _ => Answer::Accepted,
-            },
-        );
-        if let Some(why) = most.filter(|_| thrown_out > 0) {
+        let most = seen.refused.iter().max_by_key(|(_, count)| **count).map(|(why, _)| why.as_str());
+        // Without a take-over, the first contender met no other: the others were refused.
+        let takeovers = seen.takeovers;
+        let answer = match most {
+            Some(why) if takeovers == 0 => Answer::Refused(why.to_owned()),
+            _ => Answer::Accepted,
+        };
+        log.fact(NEWCOMER, answer);
+        if let Some(why) = most.filter(|_| takeovers > 0) {
             log.fact(REFUSED_BY, why);
         }
         log.fact(ALIVE, alive.map_or(Alive::Unknown, Alive::of_many));
-        log.measure(TAKEOVERS, thrown_out);
+        log.measure(TAKEOVERS, takeovers);
         let lasted_us = micros(*self.flags.lasting).max(1);
-        log.measure(TAKEOVERS_PER_MINUTE, thrown_out.saturating_mul(60_000_000) / lasted_us);
-        let connected = union(&mut arena.connected.borrow_mut(), began, arena.until);
+        log.measure(TAKEOVERS_PER_MINUTE, takeovers.saturating_mul(60_000_000) / lasted_us);
+        let connected = union(&mut seen.connected, began, began + *self.flags.lasting);
         log.measure(CONNECTED, micros(connected).saturating_mul(1_000) / lasted_us);
-        let outbox = arena.outbox.borrow();
-        // A loss is one only where the session is owed, and somebody looked.
-        let can_lose = !self.is_clean() && !arena.is_not_kept.get() && is_drained;
-        if can_lose && thrown_out > 0 && outbox.acknowledged_any() {
-            log.measure(LOST_PER_1000, outbox.lost().saturating_mul(1_000) / thrown_out);
+        // A message is lost only when its session should have been kept and was drained.
+        let can_lose = !self.is_clean() && !seen.is_not_kept && is_drained;
+        if can_lose && takeovers > 0 && seen.outbox.acknowledged_any() {
+            log.measure(LOST_PER_1000, seen.outbox.lost().saturating_mul(1_000) / takeovers);
         }
-        log.measure(REFUSED, refused.values().sum());
-        let mut connack_us = arena.connack_us.borrow().clone();
-        connack_us.sort_unstable();
-        if let (Some(median), Some(longest)) = (connack_us.get(connack_us.len() / 2), connack_us.last()) {
-            log.measure(NEWCOMER_CONNACK, *median);
+        log.measure(REFUSED, seen.refused.values().sum());
+        seen.connack_us.sort_unstable();
+        if let Some(longest) = seen.connack_us.last() {
+            log.measure(NEWCOMER_CONNACK, seen.connack_us[seen.connack_us.len() / 2]);
             log.measure(CONNACK_MAX, *longest);
         }
-        let by: Vec<String> = arena.thrown_out_by.borrow().iter().cloned().collect();
-        if !by.is_empty() {
-            log.fact(THROWN_OUT_BY, by.join(" or "));
+        if !seen.thrown_out_by.is_empty() {
+            let ways: Vec<&str> = seen.thrown_out_by.iter().map(String::as_str).collect();
+            log.fact(THROWN_OUT_BY, ways.join(" or "));
         }
         if !self.is_clean() {
-            let present = match (arena.sessions_present.get(), arena.sessions_absent.get()) {
-                _ if arena.is_not_kept.get() => Found::NotOwed,
-                (0, 0) => Found::Unknown,
-                (_, 0) => Found::Always,
-                (0, _) => Found::Never,
-                _ => Found::Sometimes,
+            let found = match (seen.sessions_present, seen.sessions_absent) {
+                _ if seen.is_not_kept => SessionFound::NotOwed,
+                (0, 0) => SessionFound::Unknown,
+                (_, 0) => SessionFound::Always,
+                (0, _) => SessionFound::Never,
+                _ => SessionFound::Sometimes,
             };
-            log.fact(SESSION_PRESENT, present);
+            log.fact(SESSION_PRESENT, found);
         }
         if can_lose {
-            outbox.tell(log);
+            seen.outbox.report(log);
         }
     }
 }
 
-/// Serves a contender's connection until it is ended, and tells when; absent when the duel is over before.
-async fn serve(arena: &Arena<'_>, peer: &mut Peer) -> Option<Instant> {
+/// Serves a contender's connection until it ends and returns when; absent when the duel is over before.
+async fn await_takeover(shared: &Shared<'_>, peer: &mut Peer) -> Option<Instant> {
     let reaction = |kind, code, at: Instant| Reaction {
         kind,
         code,
-        at_us: arena.stage.clock.us(at),
+        at_us: shared.stage.clock.us(at),
         detail: None,
         connection: None,
     };
     loop {
-        match peer.next_alive(arena.until).await? {
-            Event::Delivered(delivered) => take_all(arena, &[delivered]),
+        match peer.next_alive(shared.until).await? {
+            Event::Delivered(delivered) => shared.take_all(&[delivered]),
             Event::Ended { how, at } => {
-                let kind = told_end(how).0;
-                // It may have come before this, while the contender waited for its SUBACK.
-                let told = peer.disconnected;
-                let told = told.map(|(code, at)| reaction(ReactionKind::Disconnect, Some(code), at));
-                let reactions: Vec<Reaction> = told.into_iter().chain([reaction(kind, None, at)]).collect();
-                arena.thrown_out.set(arena.thrown_out.get() + 1);
-                let told: Vec<String> = reactions.iter().map(Reaction::label).collect();
-                arena.thrown_out_by.borrow_mut().insert(told.join(", "));
-                arena.first_thrown_out.borrow_mut().get_or_insert(reactions);
+                // A DISCONNECT may have come earlier, while the contender waited for its SUBACK.
+                let disconnect = peer.disconnected;
+                let disconnect =
+                    disconnect.map(|(code, at)| reaction(ReactionKind::Disconnect, Some(code), at));
+                let end = reaction(end_of_stream(how).0, None, at);
+                let reactions: Vec<Reaction> = disconnect.into_iter().chain([end]).collect();
+                let labels: Vec<String> = reactions.iter().map(Reaction::label).collect();
+                let mut seen = shared.seen();
+                seen.takeovers += 1;
+                seen.thrown_out_by.insert(labels.join(", "));
+                seen.first_takeover.get_or_insert(reactions);
                 return Some(at);
             }
             _ => {}
@@ -512,11 +514,7 @@ async fn serve(arena: &Arena<'_>, peer: &mut Peer) -> Option<Instant> {
     }
 }
 
-fn take_all(arena: &Arena<'_>, delivered: &[Delivered]) {
-    arena.outbox.borrow_mut().take_all(delivered, &arena.stage.clock);
-}
-
-/// How much of the time from `began` to `until` is covered by at least one of the stretches.
+/// How much of the time from `began` to `until` at least one of the stretches covers.
 fn union(stretches: &mut [(Instant, Instant)], began: Instant, until: Instant) -> Duration {
     stretches.sort_unstable();
     let (mut covered, mut reached) = (Duration::ZERO, began);
@@ -533,11 +531,11 @@ pub const CHECKS: &[Check] =
     &[Check::prose("keeps_messages_across_takeovers", keeps_messages_across_takeovers)
         .on(|case| case.case.variant == "resume")];
 
-/// A session that every contender resumed holds what nobody has acknowledged. Which statement a loss breaks can't be
-/// told from outside (the message may have been on its way to one of many connections), so it is a note.
+/// A session that every contender resumed holds every unacknowledged message. Which statement a loss violates is not visible
+/// from outside (the message may have been in flight to one of many connections), so it is a note.
 fn keeps_messages_across_takeovers(case: &Judged<'_>) -> Option<Finding> {
     let counts = case.messages.get(&1).cloned().unwrap_or_default();
-    // A session takes messages while its client is away: "no matching subscribers" is no excuse.
+    // A session stores messages while its client is away, so "no matching subscribers" explains nothing.
     let lost = counts.lost + counts.without_subscribers;
     let takeovers = case.measured(TAKEOVERS).sum;
     let evidence = format!(
@@ -545,8 +543,7 @@ fn keeps_messages_across_takeovers(case: &Judged<'_>) -> Option<Finding> {
         counts.acknowledged, lost, counts.duplicated
     );
     Some(if counts.acknowledged == 0 || takeovers == 0 {
-        let why = "no message was acknowledged, or nobody was taken over";
-        Finding::inconclusive(why)
+        Finding::inconclusive("no message was acknowledged, or no connection was taken over")
     } else if lost > 0 {
         let note = "acknowledged messages were lost in take-overs";
         judging::lost_without_rule(case, note, 0, evidence)
@@ -564,7 +561,7 @@ mod tests {
     use super::union;
 
     #[test]
-    fn overlapping_connections_count_once_and_nothing_beyond_the_duel_counts() {
+    fn overlapping_connections_count_once_within_the_duel() {
         let began = now();
         let at = |ms| began + Duration::from_millis(ms);
         let mut stretches = [(at(50), at(80)), (at(10), at(30)), (at(20), at(40)), (at(90), at(500))];

@@ -1,5 +1,5 @@
-//! The flap: one ClientID connects and resets its connection, again and again. When does the broker have enough of it,
-//! and for how long?
+//! The flap: one ClientID connects and resets its connection repeatedly. After how many connections, and for how long,
+//! does the broker ban it?
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,44 +13,43 @@ use ungraceful_record::attempt::{Attempt, Case};
 use ungraceful_record::check::{Check, Finding, Judged};
 use ungraceful_record::fact::{FactOf, Measure, YesNo};
 use ungraceful_record::reaction::Outcome;
-use ungraceful_record::scale::micros;
-use ungraceful_record::scale::span;
+use ungraceful_record::scale::{micros, span};
 use ungraceful_rig::attempts::client::Client;
 use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
 use ungraceful_wire::clock::now;
 
-use super::refusal;
-use crate::ending::{Untold, attempted};
+use super::{connack_time, refusal};
+use crate::ending::{Unfinished, attempted};
 use crate::judging::no_sample;
 use crate::mode::{Call, FaultMode, each_case};
 use crate::peer::honest_connack_time;
 
 /// The fault's id in the catalogue.
 pub const ID: &str = "flap";
-/// Fact: how the broker refused the client that came back too often, or that it never did.
+/// Fact: how the broker refused the client for reconnecting too often, or that it never did.
 pub const BANNED: FactOf<Banned> = FactOf::new("banned");
 /// Fact: whether another ClientID was served at the end.
 pub const OTHERS_SERVED: FactOf<YesNo> = FactOf::new("others_served");
-/// Measure: connections that were accepted.
+/// Measure: accepted connections.
 pub const ACCEPTED: Measure = Measure::new("connections_accepted");
-/// Measure: connections that were accepted before the first that was not.
+/// Measure: connections accepted before the first refusal.
 pub const BANNED_AFTER: Measure = Measure::new("banned_after_connections");
-/// Measure: from the first refusal until the client was accepted again; absent when it was not by the end.
+/// Measure: from the first refusal until the client was accepted again; absent when that did not happen.
 pub const BANNED_FOR: Measure = Measure::new("banned_for_us");
-/// Measure: median CONNACK time of the first tenth of all connections, and of the last tenth: does it drift?
+/// Measure: median CONNACK time of the first tenth of all connections.
 pub const CONNACK_FIRST: Measure = Measure::new("connack_first_tenth_us");
-/// See [`CONNACK_FIRST`].
+/// Measure: median CONNACK time of the last tenth of all connections.
 pub const CONNACK_LAST: Measure = Measure::new("connack_last_tenth_us");
 /// Measure: the longest CONNACK time.
 pub const CONNACK_MAX: Measure = Measure::new("connack_max_us");
 
 ungraceful_record::words! {
-    /// Whether a client was refused that came back again and again.
+    /// Whether the broker refused a client that reconnected repeatedly.
     pub enum Banned {
-        /// It never was.
+        /// It never did.
         Never = "no",
     } else {
-        /// How it was.
+        /// How it did.
         By = "",
     }
 }
@@ -71,7 +70,7 @@ pub struct Flags {
 
 impl FaultMode for Flags {
     const NAME: &'static str = ID;
-    const ABOUT: &'static str = "One ClientID connects and resets repeatedly: when is it banned?";
+    const ABOUT: &'static str = "When does the broker ban a ClientID that connects and resets repeatedly?";
     const LONG_ABOUT: &'static str = "Connects, waits for CONNACK and resets the connection, with the same ClientID, every --every for \
          the time of --for. Reports after how many connections the broker refuses the client, how and for \
          how long, whether CONNACK times drift, and whether other clients are still served. --attempts \
@@ -87,7 +86,7 @@ impl FaultMode for Flags {
     fn check(&mut self, _call: &Call<'_>, mistakes: &mut Vec<Mistake>) {
         if self.every >= self.lasting {
             let what = format!(
-                "{} leaves no time to come back within the {} of --for; give less",
+                "{} leaves no time to reconnect within the {} of --for; use a shorter interval",
                 span(*self.every),
                 span(*self.lasting)
             );
@@ -112,13 +111,13 @@ pub struct Flap {
     pub version: ProtocolVersion,
     /// Interval between connections; above 0.
     pub every: Duration,
-    /// How long it goes on.
+    /// How long it keeps reconnecting.
     pub lasting: Duration,
 }
 
-/// What was seen of all connections.
+/// The answers to all CONNECTs of a client.
 #[derive(Debug, Default)]
-struct Flapped {
+struct Connections {
     connack_us: Vec<u64>,
     first_refusal: Option<(Instant, String)>,
     accepted_before: u64,
@@ -144,19 +143,20 @@ impl Fault for Flap {
 }
 
 impl Flap {
-    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Untold> {
+    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Unfinished> {
         let client_id = log.client_id().to_owned();
-        let flapped = stage.unless_stopped(self.flap(stage, &client_id)).await.ok_or(Untold::Stopped)?;
-        if flapped.connack_us.is_empty() {
-            // Who was never accepted was not banned for coming back.
-            let why = flapped.first_refusal.map_or_else(|| "no connection".to_owned(), |(_, how)| how);
+        let connections =
+            stage.unless_stopped(self.flap(stage, &client_id)).await.ok_or(Unfinished::Stopped)?;
+        if connections.connack_us.is_empty() {
+            // A client that was never accepted was not banned for reconnecting.
+            let why = connections.first_refusal.map_or_else(|| "no connection".to_owned(), |(_, how)| how);
             return Err(format!("never accepted: {why}").into());
         }
         let others =
             stage.unless_stopped(honest_connack_time(stage, self.version, &format!("{client_id}o"))).await;
-        let others = others.ok_or(Untold::Stopped)?.is_ok();
-        // Each connection was ended by its client; what is judged is whether it might come back. That nobody is served
-        // may also mean that the broker is no more.
+        let others = others.ok_or(Unfinished::Stopped)?.is_ok();
+        // The client itself ends each connection, so the outcome is about reconnecting. When the other client is not
+        // served, the broker may be down.
         let outcome = match others {
             true => Outcome::Tolerated,
             false => stage.confirm(Outcome::NoReaction, None, self.version).await,
@@ -166,22 +166,22 @@ impl Flap {
             return Ok(());
         }
         log.fact(OTHERS_SERVED, others);
-        log.measure(ACCEPTED, flapped.connack_us.len() as u64);
-        let tenth = (flapped.connack_us.len() / 10).max(1);
-        if let Some(first) = median(flapped.connack_us.get(..tenth).unwrap_or_default()) {
-            log.measure(CONNACK_FIRST, first);
+        let connack_us = &connections.connack_us;
+        log.measure(ACCEPTED, connack_us.len() as u64);
+        let tenth = (connack_us.len() / 10).max(1);
+        for (measure, us) in [
+            (CONNACK_FIRST, median(&connack_us[..tenth])),
+            (CONNACK_LAST, median(&connack_us[connack_us.len() - tenth..])),
+            (CONNACK_MAX, connack_us.iter().max().copied()),
+        ] {
+            if let Some(us) = us {
+                log.measure(measure, us);
+            }
         }
-        let last = flapped.connack_us.len().saturating_sub(tenth);
-        if let Some(last) = median(&flapped.connack_us[last..]) {
-            log.measure(CONNACK_LAST, last);
-        }
-        if let Some(longest) = flapped.connack_us.iter().max() {
-            log.measure(CONNACK_MAX, *longest);
-        }
-        if let Some((refused_at, how)) = flapped.first_refusal {
+        if let Some((refused_at, how)) = connections.first_refusal {
             log.fact(BANNED, Banned::By(how));
-            log.measure(BANNED_AFTER, flapped.accepted_before);
-            if let Some(again_at) = flapped.accepted_again_at {
+            log.measure(BANNED_AFTER, connections.accepted_before);
+            if let Some(again_at) = connections.accepted_again_at {
                 log.measure(BANNED_FOR, micros(again_at.saturating_duration_since(refused_at)));
             }
         } else {
@@ -190,42 +190,41 @@ impl Flap {
         Ok(())
     }
 
-    async fn flap(&self, stage: &Stage, client_id: &str) -> Flapped {
-        let mut flapped = Flapped::default();
+    async fn flap(&self, stage: &Stage, client_id: &str) -> Connections {
+        let mut connections = Connections::default();
         let began = now();
         let mut due = began;
         while due < began + self.lasting {
             sleep_until(TokioInstant::from_std(due)).await;
-            match self.come_and_go(stage, client_id).await {
+            match self.connect_and_reset(stage, client_id).await {
                 Ok(connack_us) => {
-                    flapped.connack_us.push(connack_us);
-                    if flapped.first_refusal.is_some() {
-                        flapped.accepted_again_at.get_or_insert_with(now);
+                    connections.connack_us.push(connack_us);
+                    if connections.first_refusal.is_some() {
+                        connections.accepted_again_at.get_or_insert_with(now);
                     }
                 }
                 Err(how) => {
-                    if flapped.first_refusal.is_none() {
-                        flapped.accepted_before = flapped.connack_us.len() as u64;
-                        flapped.first_refusal = Some((now(), how));
+                    if connections.first_refusal.is_none() {
+                        connections.accepted_before = connections.connack_us.len() as u64;
+                        connections.first_refusal = Some((now(), how));
                     }
                 }
             }
-            // One that took longer than its time is followed at once, and not by all that were missed.
+            // After a connection that took too long, the next one follows at once and the missed ones are skipped.
             due = (due + self.every).max(now());
         }
-        flapped
+        connections
     }
 
-    /// One connection: the time to its CONNACK, or why there was none. A broker may also ban an address, so that no
-    /// connection is opened at all.
-    async fn come_and_go(&self, stage: &Stage, client_id: &str) -> Result<u64, String> {
+    /// The time to CONNACK in µs, or why there was none. A broker may also ban an address, so that no connection opens.
+    async fn connect_and_reset(&self, stage: &Stage, client_id: &str) -> Result<u64, String> {
         let opened = stage.open(self.version).await;
         let (mut client, _) = opened.map_err(|error| format!("cannot connect: {error}"))?;
         let connect = Client::honest_connect(client_id, &stage.credentials);
         let answered = client.connect(&connect, stage.options.connect_timeout).await;
         client.connection.reset();
         let accepted = answered.map_err(|refused| refusal(&refused))?;
-        Ok(micros(accepted.connack_at.saturating_duration_since(accepted.connect_sent)))
+        Ok(micros(connack_time(&accepted)))
     }
 }
 
@@ -241,17 +240,17 @@ pub const CHECKS: &[Check] = &[
     Check::prose("serves_others", serves_others),
 ];
 
-/// No numbered statement: a broker may refuse a client that comes back too often.
+/// No numbered statement: a broker may refuse a client that reconnects too often.
 fn takes_the_client_back(case: &Judged<'_>) -> Option<Finding> {
-    let (never, all) = (case.count(BANNED, Banned::Never), case.told(BANNED));
+    let (never, all) = (case.count(BANNED, Banned::Never), case.total(BANNED));
     let connections = case.measured(ACCEPTED).sum;
     let evidence = format!(
-        "{never} of {all} clients that came back again and again were always accepted ({connections} connections)"
+        "{never} of {all} clients that reconnected repeatedly were always accepted ({connections} connections)"
     );
     Some(if all == 0 {
         Finding::inconclusive(no_sample(case))
     } else if never == all && connections < 2 * all {
-        Finding::inconclusive(format!("{evidence}: nobody came back"))
+        Finding::inconclusive(format!("{evidence}, but no client reconnected"))
     } else if never == all {
         Finding::holds(all, evidence)
     } else {
@@ -259,11 +258,11 @@ fn takes_the_client_back(case: &Judged<'_>) -> Option<Finding> {
     })
 }
 
-/// No numbered statement: a client that flaps does not keep others from being served.
+/// No numbered statement: a client that flaps does not stop the broker from serving others.
 fn serves_others(case: &Judged<'_>) -> Option<Finding> {
     let (served, not) = (case.count(OTHERS_SERVED, true), case.count(OTHERS_SERVED, false));
     let evidence =
-        format!("after {} clients had flapped, another one was accepted {served} times", served + not);
+        format!("after {} clients had flapped, another client was accepted {served} times", served + not);
     Some(match (served + not, not) {
         (0, _) => Finding::inconclusive(no_sample(case)),
         (_, 0) => Finding::holds(served + not, evidence),

@@ -1,4 +1,4 @@
-//! What every mode of a take-over is judged by: is the older connection closed, and is the newer one left?
+//! The checks of every take-over mode: is the older connection closed, and does the newer one stay?
 
 use ungraceful_mqtt::ProtocolVersion;
 use ungraceful_mqtt::statement::{V5_3_1_4_3, V311_3_1_4_2};
@@ -16,12 +16,12 @@ pub const CHECKS: &[Check] = &[
     Check::must("closes_the_older_connection", &[V5_3_1_4_3, V311_3_1_4_2], closes_the_older_connection),
     Check::prose("accepts_the_newcomer", accepts_the_newcomer),
     Check::prose("leaves_one_connection", leaves_one_connection),
-    Check::prose("tells_session_taken_over", tells_session_taken_over)
+    Check::prose("reports_session_taken_over", reports_session_taken_over)
         .on(|case| older(case) == Some(ProtocolVersion::V5)),
     SENDS_NO_DISCONNECT_ON_3_1_1.on(|case| older(case) == Some(ProtocolVersion::V3_1_1)),
 ];
 
-/// The versions of the older connections and of the newcomers of a case; absent when the record names none that are known.
+/// The versions of the older connections and of the newcomers of a case; absent when the record's are unknown.
 pub(super) fn versions(case: &CaseRecord) -> Option<VersionPair> {
     case.case.version.parse().ok()
 }
@@ -31,9 +31,9 @@ fn older(case: &CaseRecord) -> Option<ProtocolVersion> {
     Some(versions(case)?.old)
 }
 
-/// Newcomers that were not accepted.
+/// Newcomers that were refused or not answered.
 pub(super) fn refused(case: &CaseRecord) -> u64 {
-    case.told(NEWCOMER).saturating_sub(case.count(NEWCOMER, Answer::Accepted))
+    case.total(NEWCOMER).saturating_sub(case.count(NEWCOMER, Answer::Accepted))
 }
 
 /// Attempts that ended with more than one live connection.
@@ -41,46 +41,41 @@ fn more_than_one(case: &CaseRecord) -> u64 {
     case.count(ALIVE, Alive::Two) + case.count(ALIVE, Alive::Several)
 }
 
-/// The finding where no newcomer was accepted.
+/// The finding when no newcomer was accepted.
 pub(super) fn no_newcomer(case: &CaseRecord) -> Finding {
-    let refused = match case.count(NEWCOMER, Answer::Accepted) {
-        0 => refused(case),
-        _ => 0,
-    };
-    Finding::inconclusive(if refused > 0 {
-        format!("the broker accepted none of the newcomers ({refused} refused or not answered)")
-    } else {
-        no_sample(case)
+    Finding::inconclusive(match (case.count(NEWCOMER, Answer::Accepted), refused(case)) {
+        (0, refused @ 1..) => {
+            format!("the broker accepted none of the newcomers ({refused} refused or not answered)")
+        }
+        _ => no_sample(case),
     })
 }
 
-/// MQTT 5.0 [MQTT-3.1.4-3], MQTT 3.1.1 [MQTT-3.1.4-2]: the older connection is closed. Violated only when it was
-/// proved to be served on beside a newcomer that was accepted.
+/// MQTT 5.0 [MQTT-3.1.4-3], MQTT 3.1.1 [MQTT-3.1.4-2]: the older connection is closed. Violated only when the broker
+/// demonstrably kept serving it beside an accepted newcomer.
 fn closes_the_older_connection(case: &Judged<'_>) -> Option<Finding> {
-    // Where the broker stalled, two that were answered prove nothing.
+    // Two answered connections prove nothing when the broker stalled.
     let both = more_than_one(case).min(case.outcome(Outcome::Tolerated));
     let (silent, down) = (case.outcome(Outcome::NoReaction), case.outcome(Outcome::BrokerDown));
-    let all = evidence_count(case);
-    let ended = case.ended();
-    let accepted = case.count(NEWCOMER, Answer::Accepted);
-    let finding = if both > 0 {
+    let (all, ended, accepted) = (evidence_count(case), case.ended(), case.count(NEWCOMER, Answer::Accepted));
+    let still_served = || examples(case, |sequence| sequence.ends_with("still served"));
+    Some(if both > 0 {
         let evidence = format!(
-            "{both} of {all} ClientIDs had more than one connection that was served on after the newest CONNECT had \
-             been accepted: each of them was answered PINGREQ"
+            "{both} of {all} ClientIDs still had more than one live connection after the newest CONNECT was accepted: \
+             the broker answered PINGREQ on each of them"
         );
-        served_on(both, ended, evidence)
-            .with_examples(examples(case, |sequence| sequence.ends_with("still served")))
+        served_on(both, ended, evidence).with_examples(still_served())
     } else if accepted == 0 {
         no_newcomer(case)
     } else if silent > 0 {
         let evidence = match case.case.fault.as_str() {
-            // Many against many: there is no one older connection.
+            // With many contenders there is no single older connection.
             duel::ID | race::ID => format!(
-                "in {silent} of {all} attempts the broker closed nobody, and no two clients were proved to be served"
+                "in {silent} of {all} attempts the broker closed no connection, and no two clients were seen to be served"
             ),
             _ => format!(
-                "{silent} of {all} older connections were neither closed nor served until the deadline; a longer \
-                 --reaction-timeout may tell"
+                "{silent} of {all} older connections were neither closed nor served by the deadline; try a longer \
+                 --reaction-timeout"
             ),
         };
         Finding::inconclusive(evidence)
@@ -91,27 +86,25 @@ fn closes_the_older_connection(case: &Judged<'_>) -> Option<Finding> {
         Finding::inconclusive(evidence)
     } else if ended < accepted.min(all) {
         let evidence = format!(
-            "the broker closed {ended} older connections and accepted {accepted} newcomers: of the others, the older \
-             connection was served on, and the newcomer was not"
+            "the broker closed {ended} older connections and accepted {accepted} newcomers: in the remaining attempts \
+             it kept serving the older connection and not the newcomer"
         );
-        Finding::inconclusive(evidence)
-            .with_examples(examples(case, |sequence| sequence.ends_with("still served")))
+        Finding::inconclusive(evidence).with_examples(still_served())
     } else if ended == 0 {
         Finding::inconclusive(no_sample(case))
     } else {
-        let refused = refused(case);
-        let but = match refused {
-            0 => String::new(),
-            _ => format!("; it refused {refused} newcomers, for whom it need not close any"),
-        };
-        Finding::holds(ended, format!("the broker closed {ended} of {all} older connections{but}"))
-    };
-    Some(finding)
+        let mut evidence = format!("the broker closed {ended} of {all} older connections");
+        if let refused @ 1.. = refused(case) {
+            evidence +=
+                &format!("; it refused {refused} newcomers, and a refusal does not require it to close any");
+        }
+        Finding::holds(ended, evidence)
+    })
 }
 
-/// No numbered statement: a broker may refuse any CONNECT. The client that comes back is the one that is in need.
+/// No numbered statement: a broker may refuse any CONNECT.
 fn accepts_the_newcomer(case: &Judged<'_>) -> Option<Finding> {
-    let (all, accepted) = (case.told(NEWCOMER), case.count(NEWCOMER, Answer::Accepted));
+    let (all, accepted) = (case.total(NEWCOMER), case.count(NEWCOMER, Answer::Accepted));
     let evidence = format!("{accepted} of {all} newcomers were accepted");
     Some(match all {
         0 => Finding::inconclusive(no_sample(case)),
@@ -120,25 +113,25 @@ fn accepts_the_newcomer(case: &Judged<'_>) -> Option<Finding> {
     })
 }
 
-/// No numbered statement but that of [`closes_the_older_connection`]: of two connections with one ClientID the newer
-/// one is left, and not none.
+/// No numbered statement beyond that of [`closes_the_older_connection`]: of two connections with one ClientID, the newer
+/// one stays.
 fn leaves_one_connection(case: &Judged<'_>) -> Option<Finding> {
     let (none, one) = (case.count(ALIVE, Alive::None), case.count(ALIVE, Alive::One));
     let both = more_than_one(case);
     let evidence =
         format!("{one} ClientIDs ended with one live connection, {none} with none, {both} with more");
-    Some(if none + one + both == 0 {
-        no_newcomer(case)
-    } else if none + both > 0 {
-        let note = format!("{} ClientIDs without exactly one live connection", none + both);
-        Finding::differs(none + one + both, note, evidence)
-    } else {
-        Finding::holds(none + one + both, evidence)
+    Some(match (one, none + both) {
+        (0, 0) => no_newcomer(case),
+        (_, 0) => Finding::holds(one, evidence),
+        (_, wrong) => {
+            let note = format!("{wrong} ClientIDs without exactly one live connection");
+            Finding::differs(one + wrong, note, evidence)
+        }
     })
 }
 
-/// MQTT 5.0 section 3.1.4 (prose): the older client is told 0x8E before it is cut.
-fn tells_session_taken_over(case: &Judged<'_>) -> Option<Finding> {
+/// MQTT 5.0 section 3.1.4 (prose): the older client receives DISCONNECT 0x8E before the broker closes its connection.
+fn reports_session_taken_over(case: &Judged<'_>) -> Option<Finding> {
     let all = case.ended();
     if case.count(NEWCOMER, Answer::Accepted) == 0 {
         return Some(no_newcomer(case));
@@ -146,9 +139,9 @@ fn tells_session_taken_over(case: &Judged<'_>) -> Option<Finding> {
     if all == 0 && case.disconnect_codes.is_empty() {
         return Some(Finding::inconclusive("the broker closed no older connection"));
     }
-    let told = sent_code(case, &[SESSION_TAKEN_OVER]);
+    let informed = sent_code(case, &[SESSION_TAKEN_OVER]);
     let evidence = format!(
-        "{told} older clients received DISCONNECT 0x8E (Session taken over); the broker closed {all} of them"
+        "{informed} older clients received DISCONNECT 0x8E (Session taken over); the broker closed {all} older connections"
     );
     Some(names_the_reason(case, &[SESSION_TAKEN_OVER], all, evidence))
 }

@@ -1,5 +1,5 @@
-//! The race: many CONNECTs with one ClientID, released on connections of their own within a millisecond. One of them is
-//! left, or the broker keeps two clients under one name.
+//! The race: many CONNECTs with one ClientID, sent on separate connections within a millisecond. Exactly one of them should
+//! survive.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,23 +13,25 @@ use ungraceful_record::check::Check;
 use ungraceful_record::fact::{FactOf, Measure};
 use ungraceful_record::reaction::{Outcome, Reaction};
 use ungraceful_record::scale::micros;
-use ungraceful_rig::attempts::client::{Client, NotConnected};
+use ungraceful_rig::attempts::client::{Accepted, Client, NotConnected};
 use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
 use ungraceful_rig::attempts::observe::{Observed, observe};
 use ungraceful_wire::Sent;
 
-use super::{ALIVE, Alive, Answer, NEWCOMER, NEWCOMER_CONNACK, VersionPair, judged, observe_on, refusal};
-use crate::ending::{Untold, attempted, prepared, watch};
+use super::{
+    ALIVE, Alive, Answer, NEWCOMER, NEWCOMER_CONNACK, VersionPair, connack_time, judged, keep_observing,
+    refusal,
+};
+use crate::ending::{Unfinished, attempted, prepared, watch};
 use crate::mode::{ConnectionsOf, FaultMode, each_case};
 
 /// The fault's id in the catalogue.
 pub const ID: &str = "race";
-/// Measure: first CONNECT handed to the kernel, until the last one was.
+/// Measure: from the first CONNECT handed to the kernel until the last.
 pub const RELEASED_WITHIN: Measure = Measure::new("released_within_us");
-/// Measure: contenders that were answered by a CONNACK that accepts them, however short they lived.
+/// Measure: contenders that received a successful CONNACK, however soon they were closed.
 pub const CONTENDERS_ACCEPTED: Measure = Measure::new("contenders_accepted");
-
-/// Fact: why contenders that were not accepted were not; absent when all were, or none.
+/// Fact: why contenders were not accepted; absent when all were, or none.
 pub const OTHERS: FactOf<String> = FactOf::new("others_refused_by");
 
 /// The flags.
@@ -48,8 +50,8 @@ impl FaultMode for Flags {
     const ABOUT: &'static str =
         "Many CONNECT packets with one ClientID at once: exactly one client may survive";
     const LONG_ABOUT: &'static str = "Opens --contenders connections and then sends CONNECT with one ClientID on all of them, within a \
-         millisecond (how closely is measured). Reports how many are accepted, what the losers are told, \
-         and how many are still served at the end: exactly one should be.";
+         millisecond (the exact spread is measured). Reports how many are accepted, what the others \
+         receive, and how many are still served at the end: exactly one should be.";
     const CHECKS: &'static [&'static [Check]] = &[judged::CHECKS];
     const DEFAULTS: &'static [(&'static str, &'static str)] =
         &[("attempts", "20"), ("count", "20"), ("connrate", "20")];
@@ -72,7 +74,7 @@ impl FaultMode for Flags {
 pub struct Race {
     /// The version that every contender speaks.
     pub version: ProtocolVersion,
-    /// How many there are, from 2.
+    /// Their number, from 2.
     pub contenders: u16,
 }
 
@@ -82,7 +84,10 @@ impl Fault for Race {
     }
 
     fn describe(&self) -> String {
-        format!("{} connections, then CONNECT with one ClientID on each of them at once", self.contenders)
+        format!(
+            "open {} connections, then send CONNECT with one ClientID on all of them at once",
+            self.contenders
+        )
     }
 
     fn attempt<'a>(&'a self, stage: &'a Stage, log: AttemptLog<'a>) -> LocalBoxFuture<'a, Attempt> {
@@ -90,49 +95,64 @@ impl Fault for Race {
     }
 }
 
-/// What became of one contender.
-struct Raced {
+/// A contender after its CONNECT.
+struct Contender {
     client: Client,
-    accepted_at: Option<Instant>,
-    accepted_after_us: Result<u64, NotConnected>,
+    accepted: Result<Accepted, NotConnected>,
     seen: Observed,
 }
 
-impl Raced {
-    async fn watched_on(mut self, stage: &Stage, accepted_at: Instant) -> Self {
-        if self.accepted_at.is_some() {
-            self.seen = observe_on(stage, &mut self.client, self.seen, accepted_at).await;
+impl Contender {
+    /// Waits for the CONNACK, and then for the broker's reaction. A contender without one is no live connection.
+    async fn watch(stage: &Stage, mut client: Client, sent: Sent) -> Self {
+        let within = stage.reaction_timeout;
+        let answer = stage.unless_stopped(client.await_connack(sent, within)).await;
+        let accepted =
+            answer.unwrap_or(Err(NotConnected::Silent(within))).map(|(accepted, _packet)| accepted);
+        let seen = match accepted {
+            Ok(_) => observe(&mut client, &stage.clock, &stage.stop, watch(sent.at, within)).await,
+            Err(_) => Observed::default(),
+        };
+        Self { client, accepted, seen }
+    }
+
+    async fn keep_watching(mut self, stage: &Stage, accepted_at: Instant) -> Self {
+        if self.accepted.is_ok() {
+            self.seen = keep_observing(stage, &mut self.client, self.seen, accepted_at).await;
         }
         self
+    }
+
+    fn is_served(&self) -> bool {
+        self.seen.outcome == Some(Outcome::Tolerated)
     }
 }
 
 impl Race {
-    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Untold> {
+    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Unfinished> {
         let client_id = log.client_id().to_owned();
         let released = prepared(stage, self.release(stage, &client_id)).await?;
-        let sent = |edge: fn(u64, u64) -> u64, none: u64| {
-            released.iter().map(|(_, sent)| stage.clock.us(sent.at)).fold(none, edge)
-        };
-        let (first_us, last_us) = (sent(u64::min, u64::MAX), sent(u64::max, 0));
+        let sent_us =
+            |released: Option<&(Client, Sent)>| released.map_or(0, |(_, sent)| stage.clock.us(sent.at));
+        let (first_us, last_us) = (sent_us(released.first()), sent_us(released.last()));
         log.provoked(stage.clock.at(first_us));
         log.measure(RELEASED_WITHIN, last_us.saturating_sub(first_us));
-        let raced =
-            join_all(released.into_iter().map(|(client, sent)| watch_contender(stage, client, sent))).await;
-        // The connection that was accepted last may end the others until the broker has had all of its time since then.
-        let last_accepted = raced.iter().filter_map(|raced| raced.accepted_at).max();
-        let raced = match last_accepted {
-            Some(at) => join_all(raced.into_iter().map(|raced| raced.watched_on(stage, at))).await,
-            None => raced,
-        };
-        if stage.stop.reason().is_some() {
-            return Err(Untold::Stopped);
+        let mut contenders =
+            join_all(released.into_iter().map(|(client, sent)| Contender::watch(stage, client, sent))).await;
+        let accepted = contenders.iter().filter_map(|contender| contender.accepted.as_ref().ok());
+        // The broker has the full reaction timeout from the last CONNACK on to end the other connections.
+        if let Some(at) = accepted.map(|accepted| accepted.connack_at).max() {
+            let watched = contenders.into_iter().map(|contender| contender.keep_watching(stage, at));
+            contenders = join_all(watched).await;
         }
-        self.tell(stage, log, raced, last_us).await;
+        if stage.stop.reason().is_some() {
+            return Err(Unfinished::Stopped);
+        }
+        self.report(stage, log, contenders, last_us).await;
         Ok(())
     }
 
-    /// Opens every connection first, and then sends every CONNECT.
+    /// Opens all connections first and then sends all CONNECTs.
     async fn release(&self, stage: &Stage, client_id: &str) -> Result<Vec<(Client, Sent)>, String> {
         let mut clients = Vec::new();
         for _ in 0..self.contenders {
@@ -144,40 +164,44 @@ impl Race {
         let mut released = Vec::new();
         for mut client in clients {
             let sent = client.send_connect(&connect).await;
-            released.push((client, sent.map_err(|error| format!("a CONNECT could not be sent: {error}"))?));
+            released.push((client, sent.map_err(|error| format!("cannot send a CONNECT: {error}"))?));
         }
         Ok(released)
     }
 
-    async fn tell(&self, stage: &Stage, log: &mut AttemptLog<'_>, raced: Vec<Raced>, last_us: u64) {
-        let served = |raced: &&Raced| raced.seen.outcome == Some(Outcome::Tolerated);
-        let alive = raced.iter().filter(served).count();
-        let accepted = raced.iter().filter(|raced| raced.accepted_after_us.is_ok()).count();
-        let unclear = raced.iter().any(|raced| raced.seen.outcome == Some(Outcome::NoReaction));
+    async fn report(
+        &self,
+        stage: &Stage,
+        log: &mut AttemptLog<'_>,
+        contenders: Vec<Contender>,
+        last_us: u64,
+    ) {
+        let alive = contenders.iter().filter(|contender| contender.is_served()).count();
+        let accepted = contenders.iter().filter(|contender| contender.accepted.is_ok()).count();
+        let unclear = contenders.iter().any(|contender| contender.seen.outcome == Some(Outcome::NoReaction));
         log.measure(CONTENDERS_ACCEPTED, accepted as u64);
-        if let Some(us) = raced.iter().filter(served).find_map(|raced| raced.accepted_after_us.as_ref().ok())
-        {
-            log.measure(NEWCOMER_CONNACK, *us);
+        let survivor = contenders.iter().find(|contender| contender.is_served());
+        if let Some(Ok(accepted)) = survivor.map(|survivor| &survivor.accepted) {
+            log.measure(NEWCOMER_CONNACK, micros(connack_time(accepted)));
         }
-        let refused = raced.iter().find_map(|raced| raced.accepted_after_us.as_ref().err()).map(refusal);
+        let refused = contenders.iter().find_map(|contender| contender.accepted.as_ref().err()).map(refusal);
         if let (true, Some(refused)) = (accepted > 0, &refused) {
             log.fact(OTHERS, refused.clone());
         }
         let newcomer = refused.filter(|_| accepted == 0).map_or(Answer::Accepted, Answer::Refused);
         log.fact(NEWCOMER, newcomer);
         log.fact(ALIVE, if unclear && alive < 2 { Alive::Unknown } else { Alive::of_many(alive) });
-        // What the losers saw; the survivor saw nothing.
-        let ends = |raced: &Raced| raced.seen.reactions.iter().any(|seen| seen.kind.ends_connection());
+        let mut reactions = contenders.iter().flat_map(|contender| &contender.seen.reactions);
         let outcome = match alive {
             0 | 1 if unclear => Outcome::NoReaction,
             // No connection was closed: the others were refused, or never answered.
-            0 | 1 if !raced.iter().any(ends) => Outcome::NoReaction,
+            0 | 1 if !reactions.any(|seen| seen.kind.ends_connection()) => Outcome::NoReaction,
             0 | 1 => Outcome::Closed,
             _ => Outcome::Tolerated,
         };
         let mut reactions = Vec::new();
         let mut clients = Vec::new();
-        for (number, contender) in (0..).zip(raced) {
+        for (number, contender) in (0..).zip(contenders) {
             let numbered = contender.seen.reactions.into_iter();
             reactions.extend(numbered.map(|seen| Reaction { connection: Some(number), ..seen }));
             clients.push(contender.client);
@@ -189,35 +213,5 @@ impl Race {
         for client in clients {
             client.leave().await;
         }
-    }
-}
-
-/// Waits for a contender's CONNACK, and then for what the broker does with it.
-async fn watch_contender(stage: &Stage, mut client: Client, sent: Sent) -> Raced {
-    let within = stage.reaction_timeout;
-    let accepted = match stage.unless_stopped(client.await_connack(sent, within)).await {
-        Some(Ok((accepted, _packet))) => accepted,
-        Some(Err(refused)) => {
-            // What was refused, or never answered, is no live connection.
-            return Raced {
-                client,
-                accepted_at: None,
-                accepted_after_us: Err(refused),
-                seen: Observed::default(),
-            };
-        }
-        None => {
-            let never = Err(NotConnected::Silent(within));
-            return Raced { client, accepted_at: None, accepted_after_us: never, seen: Observed::default() };
-        }
-    };
-    let watch = watch(sent.at, stage.reaction_timeout);
-    let seen = observe(&mut client, &stage.clock, &stage.stop, watch).await;
-    let connack_time = accepted.connack_at.saturating_duration_since(accepted.connect_sent);
-    Raced {
-        client,
-        accepted_at: Some(accepted.connack_at),
-        accepted_after_us: Ok(micros(connack_time)),
-        seen,
     }
 }

@@ -1,7 +1,7 @@
-//! The storm: many clients that are connected and working, each taken over by a new connection with its ClientID.
+//! The storm: many connected and working clients, each taken over by a new connection with its ClientID.
 //!
-//! Each situation is one combination of what decides the fate of session and Will: the newcomer's Clean Start, whether
-//! the older session was to outlive its connection, and whether the Will had a delay.
+//! Each situation is one combination of the settings that determine what happens to session and Will: the newcomer's Clean
+//! Start, whether the older session outlives its connection, and whether the Will has a delay.
 
 mod facts;
 mod newcomer;
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use futures_util::future::LocalBoxFuture;
-use newcomer::{Newcomer, is_accepted_within};
+use newcomer::{Newcomer, is_well_within};
 use older::{ENDED_FIRST, Old, OldSession};
 pub use situation::Situation;
 use ungraceful_flags::{Mistake, Named, PositiveTime, Seconds, Wanted, Whole, chosen};
@@ -25,8 +25,10 @@ use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
 use ungraceful_rig::attempts::observe::observe;
 use ungraceful_rig::bystanders::witness::WitnessWatch;
 
-use super::{Answer, NEWCOMER, VersionPair, VersionPairs, judged, observe_on, refusal, storm_checks};
-use crate::ending::{Untold, attempted, confirm, prepared, watch};
+use super::{
+    Answer, NEWCOMER, VersionPair, VersionPairs, connack_time, judged, keep_observing, refusal, storm_checks,
+};
+use crate::ending::{Unfinished, attempted, confirm, prepared, watch};
 use crate::mode::{AttemptsOf, Call, ConnectionsOf, FaultMode, each_case};
 use crate::outbox::Outbox;
 pub use crate::outbox::{HELD_BACK, Share};
@@ -35,47 +37,47 @@ use crate::peer::{discard_session, keep};
 /// The fault's id in the catalogue.
 pub const ID: &str = "storm";
 
-/// From how long on a wait for what a resumed session owes tells that it does not come, whatever was sent meanwhile: a
-/// broker may send again only when an acknowledgement is overdue, and some take half a minute.
-pub const RESEND_TELLS_AFTER: Duration = Duration::from_secs(60);
+/// After this wait, a message that a resumed session owes counts as missing: a broker may resend only when an
+/// acknowledgement is overdue, and for some that takes half a minute.
+pub const RESEND_DECIDES_AFTER: Duration = Duration::from_secs(60);
 
-/// Whether messages in flight were sent again on the resumed session. [`Share::NotYet`] also where the wait was shorter than
-/// [`RESEND_TELLS_AFTER`].
+/// Fact: whether messages in flight were sent again on the resumed session. Also [`Share::NotYet`] when the wait was shorter
+/// than [`RESEND_DECIDES_AFTER`].
 pub const SENT_AGAIN: FactOf<Share> = FactOf::new("sent_again");
-/// Measure: the newcomer's CONNACK, until the last of the messages in flight had been sent again.
+/// Measure: from the newcomer's CONNACK until the last message in flight had been sent again.
 pub const SENT_AGAIN_AFTER: Measure = Measure::new("sent_again_after_us");
-/// Whether these kept their Packet Identifiers.
+/// Fact: whether these kept their Packet Identifiers.
 pub const IDENTIFIERS: FactOf<Identifiers> = FactOf::new("identifiers");
-/// Whether these had DUP 1.
+/// Fact: whether these had DUP 1.
 pub const DUP: FactOf<Dup> = FactOf::new("dup");
-/// Whether messages that waited behind the older client's Receive Maximum came; as [`SENT_AGAIN`].
+/// Fact: whether messages queued behind the older client's Receive Maximum arrived; as [`SENT_AGAIN`].
 pub const QUEUED: FactOf<Share> = FactOf::new("queued");
-/// How often the QoS 2 message came that the newcomer repeated. Absent where it repeated none, as one that was told Session
-/// Present 0: without a session there is no exchange to go on with.
+/// Fact: how often the QoS 2 message that the newcomer repeated arrived. Absent when it repeated none, as after Session
+/// Present 0: without a session there is no exchange to continue.
 pub const REPEATED: FactOf<Repeated> = FactOf::new("repeated");
 
 ungraceful_record::words! {
     /// The Packet Identifiers of messages that were sent again.
     pub enum Identifiers: "identifiers" {
-        /// Those of the first time.
+        /// The same as the first time.
         Kept = "kept",
-        /// Others, at least of some.
+        /// Other ones, at least for some messages.
         Changed = "changed",
     }
 }
 
 ungraceful_record::words! {
-    /// DUP of messages that were sent again.
+    /// The DUP flag of messages that were sent again.
     pub enum Dup: "DUP" {
         /// 1 on all of them.
         Set = "set",
-        /// 0 on some.
+        /// 0 on at least one.
         Missing = "missing",
     }
 }
 
 ungraceful_record::words! {
-    /// How often a message came.
+    /// How often a message arrived.
     pub enum Repeated: "number" {
         /// Not at all.
         Never = "never",
@@ -110,7 +112,7 @@ pub struct Flags {
     #[arg(long, value_name = "N", default_value = "2")]
     queued: Whole<0, 1_000>,
     /// How long to wait for missing messages of a resumed session; they count as a violation from 60s on
-    // The standard sets no time, and there are brokers that send it only when an acknowledgement is half a minute overdue.
+    // The standard sets no time, and some brokers resend only when an acknowledgement is half a minute overdue.
     #[arg(long, value_name = "TIME", default_value = "60s")]
     resend_wait: PositiveTime,
     #[command(flatten)]
@@ -119,13 +121,13 @@ pub struct Flags {
 
 impl FaultMode for Flags {
     const NAME: &'static str = ID;
-    const ABOUT: &'static str =
-        "Many clients, connected and working, are each taken over by a new connection";
+    const ABOUT: &'static str = "Each of many connected, working clients is taken over by a new connection";
     const LONG_ABOUT: &'static str = "Connects --count clients before the baseline, with a Will and with messages in flight, and takes \
          each of them over by a new connection with its ClientID, --connrate per second. Reports how long \
-         the new connection waits for its CONNACK, what the older one is told, whether session, messages \
-         and Will fare as the standard has it, and which ClientIDs end with no live connection or with \
-         two. Each client is taken over once, so --attempts and --duration are not accepted.";
+         the new connection waits for its CONNACK, how the broker closes the older one, whether it \
+         handles session, messages and Will as the standard requires, and which ClientIDs end with no \
+         live connection or with two. Each client is taken over once, so --attempts and --duration are \
+         not accepted.";
     const CHECKS: &'static [&'static [Check]] = &[judged::CHECKS, storm_checks::CHECKS];
     const ATTEMPTS: AttemptsOf = AttemptsOf::Clients;
 
@@ -137,11 +139,11 @@ impl FaultMode for Flags {
         let (situations, pairs) = (self.situations(), self.versions.pairs());
         let is_spoken = |situation: &Situation| pairs.iter().any(|pair| situation.is_in(pair.old));
         let unspoken = situations.iter().find(|situation| !is_spoken(situation));
-        // Those that were not named, and `all`, leave out what the versions do not have.
+        // The default leaves out situations that the versions do not have.
         if let (true, Some(situation)) = (situations.len() < Situation::ALL.len(), unspoken) {
             let what = format!(
-                "{situation} needs MQTT 5: MQTT 3.1.1 has no Will Delay Interval, and its sessions that are kept begin with \
-                 Clean Session 0 in any case; choose another variant, or -V 5"
+                "{situation} requires MQTT 5: MQTT 3.1.1 has no Will Delay Interval, and its persistent sessions always \
+                 begin with Clean Session 0; choose another variant, or -V 5"
             );
             mistakes.push(Mistake::new("--variant", what));
         }
@@ -172,11 +174,11 @@ impl Flags {
 /// One situation with one pair of versions.
 #[derive(Clone, Debug)]
 pub struct Storm {
-    /// What decides the fate of session and Will.
+    /// What determines the fate of session and Will.
     pub situation: Situation,
     /// The versions.
     pub versions: VersionPair,
-    /// What else was asked for.
+    /// The other settings.
     pub flags: Flags,
 }
 
@@ -190,16 +192,18 @@ impl Fault for Storm {
     }
 
     fn describe(&self) -> String {
-        let of = |kept: bool| if kept { "a session that is kept" } else { "a session that ends with it" };
+        let session = match self.situation.persistent() {
+            true => "a persistent session",
+            false => "a session that ends with the connection",
+        };
         let will = match self.situation.will_delay() {
             true => format!("a Will delayed by {} s", self.flags.will_delay.0),
             false => "a Will".to_owned(),
         };
         format!(
-            "CONNECT with {}{will} and {}, SUBSCRIBE, {} messages left unacknowledged; then CONNECT with the same \
+            "CONNECT with {}{will} and {session}, SUBSCRIBE, leave {} messages unacknowledged; then CONNECT with the same \
              ClientID and Clean Start {} on a new connection",
             if self.situation.begun_clean() { "" } else { "Clean Start 0, " },
-            of(self.situation.persistent()),
             2 * self.flags.in_flight.0 + 1,
             u8::from(self.situation.clean_start())
         )
@@ -211,20 +215,18 @@ impl Fault for Storm {
 }
 
 impl Storm {
-    /// Each part is in a box of its own: an attempt that waits for its turn, one of ten thousand, holds no room for
-    /// what comes after.
-    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Untold> {
-        let is_taken_over = self.be_taken_over(stage, log).await;
+    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Unfinished> {
+        let is_taken_over = self.wait_and_take_over(stage, log).await;
         if is_taken_over.is_err() && self.situation.persistent() {
-            // No session stays behind that outlives its client.
+            // Leaves no session behind.
             Box::pin(discard_session(stage, self.versions.new, log.client_id())).await;
         }
-        if is_taken_over? { Ok(()) } else { Err(Untold::Stopped) }
+        if is_taken_over? { Ok(()) } else { Err(Unfinished::Stopped) }
     }
 
-    /// False when the run stopped before its turn; the client has left nothing then. Each part is in a box of its own: an
-    /// attempt that waits for its turn, one of ten thousand, holds no room for what comes after.
-    async fn be_taken_over(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<bool, Untold> {
+    /// False when the run stopped before the attempt's turn; the client has left nothing behind then. The futures of the
+    /// later parts are boxed, so that an attempt waiting for its turn, one of ten thousand, reserves no memory for them.
+    async fn wait_and_take_over(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<bool, Unfinished> {
         let will = stage.watch_will(log.client_id());
         let mut old = Box::pin(prepared(stage, self.prepare(stage, log, will.as_ref()))).await?;
         let Old { peer, session } = &mut *old;
@@ -240,55 +242,39 @@ impl Storm {
         &self,
         stage: &Stage,
         log: &mut AttemptLog<'_>,
-        mut old: Old,
+        old: Old,
         will: Option<WitnessWatch>,
-    ) -> Result<(), Untold> {
+    ) -> Result<(), Unfinished> {
+        let Old { peer: mut older, session } = old;
         let client_id = log.client_id().to_owned();
         let (newcomer, before, connect_sent) = prepared(stage, self.provoke(stage, &client_id)).await?;
-        let mut outbox = Outbox::of(&old.session.published);
+        let mut outbox = Outbox::of(&session.published);
         log.provoked(connect_sent.at);
         let watch = watch(connect_sent.at, stage.reaction_timeout);
-        let (topic, in_flight, unreleased) =
-            (&old.session.topic, &old.session.in_flight, old.session.unreleased);
-        let look = stage.unless_stopped(self.look_at_newcomer(
-            stage,
-            newcomer,
-            connect_sent,
-            topic,
-            in_flight,
-            unreleased,
-            &mut outbox,
-        ));
-        let (seen, newcomer) =
-            tokio::join!(observe(&mut old.peer.client, &stage.clock, &stage.stop, watch), look);
-        let seen = match &newcomer {
-            Some(Ok(newcomer)) => {
-                observe_on(stage, &mut old.peer.client, seen, newcomer.accepted.connack_at).await
-            }
-            _ => seen,
-        };
-        // What the broker has ended gives its descriptor back at once.
-        let Old { peer: older, session } = old;
+        let looking = self.observe_newcomer(stage, newcomer, connect_sent, &session, &mut outbox);
+        let watching = observe(&mut older.client, &stage.clock, &stage.stop, watch);
+        let (mut seen, newcomer) = tokio::join!(watching, stage.unless_stopped(looking));
+        if let Some(Ok(newcomer)) = &newcomer {
+            seen = keep_observing(stage, &mut older.client, seen, newcomer.accepted.connack_at).await;
+        }
+        // A connection that the broker has ended frees its descriptor at once.
         let still_open = seen.ended_at_us().is_none().then_some(older);
         let confirmed = confirm(stage, log, self.versions.new, (seen.reactions, seen.outcome)).await;
-        let newcomer = match newcomer {
-            Some(Ok(newcomer)) => Some(newcomer),
-            Some(Err(refused)) => {
-                log.fact(NEWCOMER, Answer::Refused(refusal(&refused)));
-                None
-            }
-            None => None,
-        };
-        if let Some(newcomer) = &newcomer {
-            outbox.take_all(&newcomer.came, &stage.clock);
-            self.tell(log, &outbox, &session, newcomer, confirmed.outcome);
-        }
-        if let (Some(watch), Some(newcomer)) = (will, &newcomer) {
-            self.await_will(stage, log, &watch, newcomer, before, confirmed.ended_at(stage)).await;
-        }
         match newcomer {
-            Some(newcomer) => newcomer.peer.leave_nothing(stage, &client_id).await,
-            None => discard_session(stage, self.versions.new, &client_id).await,
+            Some(Ok(newcomer)) => {
+                outbox.take_all(&newcomer.came, &stage.clock);
+                self.report(log, &outbox, &session, &newcomer, confirmed.outcome);
+                if let Some(watch) = will {
+                    self.await_will(stage, log, &watch, &newcomer, before, confirmed.ended_at(stage)).await;
+                }
+                newcomer.peer.leave_nothing(stage, &client_id).await;
+            }
+            not_accepted => {
+                if let Some(Err(refused)) = not_accepted {
+                    log.fact(NEWCOMER, Answer::Refused(refusal(&refused)));
+                }
+                discard_session(stage, self.versions.new, &client_id).await;
+            }
         }
         if let Some(older) = still_open {
             older.client.leave().await;
@@ -296,7 +282,7 @@ impl Storm {
         Ok(())
     }
 
-    /// Waits for the older connection's Will, which is due or not as the session goes.
+    /// Waits for the older connection's Will; whether it is due depends on the session.
     async fn await_will(
         &self,
         stage: &Stage,
@@ -310,9 +296,9 @@ impl Storm {
         if !outcome.is_evidence() {
             return;
         }
-        // A session that was not resumed, though it should have been, makes the delayed Will due.
+        // A session that wrongly was not resumed makes the delayed Will due.
         let goes_on = newcomer.resumption.goes_on();
-        // MQTT 3.1.1 knows no delay.
+        // MQTT 3.1.1 has no delay.
         let is_delayed = self.situation.will_delay() && self.versions.old == ProtocolVersion::V5;
         let is_forbidden = is_delayed && !self.situation.will_is_due();
         let due = outcome.is_ended() && (!is_forbidden || !goes_on);
@@ -320,9 +306,9 @@ impl Storm {
             true => self.flags.will_delay.time(),
             false => Duration::ZERO,
         };
-        if is_forbidden && !due && !(goes_on && is_accepted_within(&newcomer.accepted, delay)) {
-            // The broker may have closed the older connection long before it accepted the newcomer, or never resumed
-            // the session: it is not known whether the Will is due.
+        if is_forbidden && !due && !(goes_on && is_well_within(connack_time(&newcomer.accepted), delay)) {
+            // Whether the Will is due is unknown: the broker may have closed the older connection long before it accepted
+            // the newcomer, or never resumed the session.
             return;
         }
         if let Some(seen) = stage.await_delayed_will(watch, due, since, delay, ended_at, OLD_WILL).await {

@@ -1,4 +1,4 @@
-//! What a take-over storm is judged by. Each check reads the record alone and gives a verdict for each case.
+//! The checks of a take-over storm. Each check reads only the record and gives one verdict per case.
 
 use ungraceful_mqtt::ProtocolVersion;
 use ungraceful_mqtt::statement::{
@@ -15,12 +15,13 @@ use ungraceful_record::verdict::Force;
 use super::VersionPair;
 use super::judged::{no_newcomer, versions};
 use super::storm::{
-    DUP, Dup, HELD_BACK, IDENTIFIERS, Identifiers, QUEUED, REPEATED, RESEND_TELLS_AFTER, Repeated,
+    DUP, Dup, HELD_BACK, IDENTIFIERS, Identifiers, QUEUED, REPEATED, RESEND_DECIDES_AFTER, Repeated,
     SENT_AGAIN, SENT_AGAIN_AFTER, Share, Situation,
 };
 use crate::judging::{self, breach, came_once, due_wills, no_will, of_version};
 use crate::resumption::{
-    LEFT_OVER, Remains, Resumed, Resumption, SESSION_PRESENT, TELLS_SESSION_PRESENT_TRULY, broken_by_presence,
+    LEFT_OVER, REPORTS_SESSION_PRESENT_CORRECTLY, Remains, Resumed, Resumption, SESSION_PRESENT,
+    broken_by_presence,
 };
 
 /// The checks that only a storm has, in the order in which they are reported.
@@ -35,7 +36,7 @@ pub const CHECKS: &[Check] = &[
         .on(|case| situation(case).is_some_and(Situation::has_ended)),
     Check::must("resumes_the_session", &[V5_3_1_2_5, V311_3_1_2_4, V5_4_5_0_1], resumes_the_session)
         .on(resumes),
-    TELLS_SESSION_PRESENT_TRULY.on(resumes),
+    REPORTS_SESSION_PRESENT_CORRECTLY.on(resumes),
     Check::must(
         "sends_again_what_was_in_flight",
         &[V5_4_4_0_1, V311_4_4_0_1],
@@ -57,26 +58,26 @@ pub const CHECKS: &[Check] = &[
     ),
 ];
 
-/// Whether the newcomers of a case resume a session.
+/// Whether the newcomers of a case should resume a session.
 fn resumes(case: &CaseRecord) -> bool {
     situation(case).is_some_and(Situation::resumes)
 }
 
-/// The situation that a case is about.
+/// The situation of a case.
 fn situation(case: &CaseRecord) -> Option<Situation> {
     case.case.variant.parse().ok()
 }
 
-/// Clean Start 1 begins a session without Session Present (MQTT 5.0 [MQTT-3.2.2-2], MQTT 3.1.1 [MQTT-3.2.2-1]) and
-/// without anything of the older one ([MQTT-3.1.2-4], 3.1.1 [MQTT-3.1.2-6]).
+/// Clean Start 1 begins a session with Session Present 0 (MQTT 5.0 [MQTT-3.2.2-2], MQTT 3.1.1 [MQTT-3.2.2-1]) and with
+/// nothing of the older one ([MQTT-3.1.2-4], 3.1.1 [MQTT-3.1.2-6]).
 fn starts_a_new_session(case: &Judged<'_>) -> Option<Finding> {
     let discards = of_version(case, V5_3_1_2_4, V311_3_1_2_6);
     let says_so = of_version(case, V5_3_2_2_2, V311_3_2_2_1);
-    let (present, all) = (case.count(SESSION_PRESENT, Resumption::Announced), case.told(SESSION_PRESENT));
+    let (present, all) = (case.count(SESSION_PRESENT, Resumption::Announced), case.total(SESSION_PRESENT));
     let left_over = case.count(LEFT_OVER, Remains::Some);
     let evidence = format!(
-        "of {all} newcomers with Clean Start 1, {present} were told Session Present 1 and {left_over} were sent \
-         messages of the older session"
+        "of {all} newcomers with Clean Start 1, {present} received Session Present 1 and {left_over} received messages \
+         of the older session"
     );
     Some(if all == 0 {
         no_newcomer(case).by(discards)
@@ -90,8 +91,8 @@ fn starts_a_new_session(case: &Judged<'_>) -> Option<Finding> {
 }
 
 /// A session that ends with its connection is gone when a newcomer takes the ClientID over, whatever its Clean Start (MQTT
-/// 5.0 [MQTT-4.1.0-2], MQTT 3.1.1 [MQTT-3.1.2-6]: its state is not used again). Where nothing of it is left, Session Present
-/// 1 says something false ([MQTT-3.2.2-3] in both versions).
+/// 5.0 [MQTT-4.1.0-2], MQTT 3.1.1 [MQTT-3.1.2-6]: its state is not reused). When nothing of it is left, Session Present 1 is
+/// false ([MQTT-3.2.2-3] in both versions).
 fn ends_the_session(case: &Judged<'_>) -> Option<Finding> {
     let kept = match versions(case)?.old {
         ProtocolVersion::V5 => V5_4_1_0_2,
@@ -100,8 +101,8 @@ fn ends_the_session(case: &Judged<'_>) -> Option<Finding> {
     let (present, all) = (case.count(SESSION_PRESENT, Resumption::Announced), Resumed::of(case).all());
     let left_over = case.count(LEFT_OVER, Remains::Some);
     let evidence = format!(
-        "of {all} newcomers with Clean Start 0 after a session that ended with its connection, {present} were told \
-         Session Present 1 and {left_over} were sent messages of that session"
+        "of {all} newcomers with Clean Start 0 after a session that ended with its connection, {present} received \
+         Session Present 1 and {left_over} received messages of that session"
     );
     let not_owed = case.count(SESSION_PRESENT, Resumption::NotOwed);
     Some(if present + left_over > 0 {
@@ -111,7 +112,7 @@ fn ends_the_session(case: &Judged<'_>) -> Option<Finding> {
         Finding::holds(all, evidence).by(kept)
     } else if not_owed > 0 {
         let why = format!(
-            "the broker told {not_owed} older clients that it would keep their session for longer than they asked for"
+            "the broker granted {not_owed} older clients a longer Session Expiry Interval than they requested"
         );
         Finding::inconclusive(why).by(kept)
     } else {
@@ -119,26 +120,26 @@ fn ends_the_session(case: &Judged<'_>) -> Option<Finding> {
     })
 }
 
-/// Clean Start 0 goes on with the session there is (MQTT 5.0 [MQTT-3.1.2-5], MQTT 3.1.1 [MQTT-3.1.2-4]): Session
-/// Present says so, or the broker sends what the session holds; and what waited behind the older client's Receive Maximum
-/// comes ([MQTT-4.5.0-1]), as far as the broker keeps so much: it accuses by the rule of [`ungraceful_record::loss`].
+/// Clean Start 0 resumes an existing session (MQTT 5.0 [MQTT-3.1.2-5], MQTT 3.1.1 [MQTT-3.1.2-4]): the broker sets Session
+/// Present or sends the messages of the session. It also delivers messages queued behind the older client's Receive Maximum
+/// ([MQTT-4.5.0-1]), as far as its queue allows: [`ungraceful_record::loss`] decides which losses violate it.
 fn resumes_the_session(case: &Judged<'_>) -> Option<Finding> {
     let resumed = Resumed::of(case);
     let (absent, all) = (resumed.gone, resumed.all());
-    let without_queue = lacking(case, QUEUED);
+    let without_queue = incomplete(case, QUEUED);
     let evidence = format!(
-        "of {all} newcomers with Clean Start 0, {} were told Session Present 1, and {} were told 0 and sent messages of \
-         the session all the same; of {} whose messages waited in the session, {} were sent all of them",
+        "of {all} newcomers with Clean Start 0, {} received Session Present 1, and {} received Session Present 0 but also \
+         messages of the session; of {} with messages queued in the session, {} received all of them",
         resumed.announced,
         resumed.unannounced,
-        case.told(QUEUED),
+        case.total(QUEUED),
         case.count(QUEUED, Share::All) + case.count(QUEUED, Share::Late)
     );
     let not_owed = case.count(SESSION_PRESENT, Resumption::NotOwed);
     Some(if all == 0 && not_owed > 0 {
         let why = format!(
-            "the broker told {not_owed} older clients that it would not keep their session, or for less time than the \
-             take-over took, and owes them none"
+            "the broker announced to {not_owed} older clients that it would not keep their session, or not for as long as \
+             the take-over took"
         );
         Finding::inconclusive(why)
     } else if let Some(why) = resumed.nothing_known() {
@@ -146,16 +147,15 @@ fn resumes_the_session(case: &Judged<'_>) -> Option<Finding> {
     } else if all == 0 {
         no_newcomer(case)
     } else if absent > 0 && versions(case)?.old != versions(case)?.new {
-        // Neither version says that a session of the other one is to be resumed.
-        let note = "a session does not go on in the other version";
-        Finding::differs(all, note, evidence)
+        // Neither version requires that a session of the other one is resumed.
+        Finding::differs(all, "a session is not resumed in the other version", evidence)
     } else if absent > 0 {
         breach(case, evidence)
     } else if without_queue > 0 && versions(case)? == VersionPair::both(ProtocolVersion::V5) {
-        // The messages were taken, and are to be sent, by the rules of 5.0.
+        // Both when they were published and when they are due, the messages are subject to the rules of 5.0.
         judging::lost(case, case.measured(HELD_BACK).sum, evidence).by(V5_4_5_0_1)
     } else if without_queue > 0 {
-        Finding::differs(all, "messages that waited in the session did not come", evidence)
+        Finding::differs(all, "queued messages of the session were not delivered", evidence)
     } else if case.count(QUEUED, Share::NotYet) > 0 {
         Finding::inconclusive(not_yet(case.count(QUEUED, Share::NotYet)))
     } else {
@@ -163,68 +163,67 @@ fn resumes_the_session(case: &Judged<'_>) -> Option<Finding> {
     })
 }
 
-/// Newcomers that were not sent all of the messages that this fact is about.
-fn lacking(case: &CaseRecord, fact: FactOf<Share>) -> u64 {
+/// Newcomers that did not receive all of the messages that this fact is about.
+fn incomplete(case: &CaseRecord, fact: FactOf<Share>) -> u64 {
     case.count(fact, Share::None) + case.count(fact, Share::Some)
 }
 
 fn not_yet(newcomers: u64) -> String {
     format!(
-        "{newcomers} newcomers were not sent everything within --resend-wait. It may come yet: nothing that was published \
-         later had come either, or --resend-wait was below {}, from which on it decides; a longer --resend-wait may tell",
-        span(RESEND_TELLS_AFTER)
+        "{newcomers} newcomers did not receive everything within --resend-wait. It may still arrive: no later message had \
+         arrived either, or --resend-wait was below {}, which is too short to decide; try a longer --resend-wait",
+        span(RESEND_DECIDES_AFTER)
     )
 }
 
-/// MQTT 5.0 [MQTT-4.4.0-1], MQTT 3.1.1 [MQTT-4.4.0-1]: what the older client had not acknowledged is sent again, with
-/// its Packet Identifier.
+/// MQTT 5.0 [MQTT-4.4.0-1], MQTT 3.1.1 [MQTT-4.4.0-1]: the broker sends messages that the older client had not acknowledged
+/// again, with the same Packet Identifiers.
 fn sends_again_what_was_in_flight(case: &Judged<'_>) -> Option<Finding> {
-    let all = case.told(SENT_AGAIN);
-    let (lacking, renamed) = (lacking(case, SENT_AGAIN), case.count(IDENTIFIERS, Identifiers::Changed));
+    let all = case.total(SENT_AGAIN);
+    let (missing, renamed) = (incomplete(case, SENT_AGAIN), case.count(IDENTIFIERS, Identifiers::Changed));
     let evidence = format!(
-        "of {all} newcomers that resumed a session with unacknowledged messages, {lacking} were not sent all of them \
-         again within --resend-wait, which was {} at the least, and {renamed} under other Packet Identifiers",
-        span(RESEND_TELLS_AFTER)
+        "of {all} newcomers that resumed a session with unacknowledged messages, {missing} did not receive all of them \
+         again within --resend-wait (at least {}), and {renamed} received some under other Packet Identifiers",
+        span(RESEND_DECIDES_AFTER)
     );
     let late = case.count(SENT_AGAIN, Share::Late);
     Some(if all == 0 {
-        let why = "no session with unacknowledged messages was resumed";
-        Finding::inconclusive(why)
+        Finding::inconclusive("no session with unacknowledged messages was resumed")
     } else if renamed > 0 {
         Finding::violated(evidence)
-    } else if lacking > 0 {
-        let evidence = format!("{evidence}; a later message on the same topic was");
+    } else if missing > 0 {
+        let evidence = format!("{evidence}; a later message on the same topic arrived");
         breach(case, evidence)
     } else if case.count(SENT_AGAIN, Share::NotYet) > 0 {
         Finding::inconclusive(not_yet(case.count(SENT_AGAIN, Share::NotYet)))
     } else if late > 0 {
         let evidence = format!(
-            "of {all} newcomers that resumed a session with unacknowledged messages, {late} were sent them again only \
-             after a message that had been published later, at the latest {} after their CONNACK",
+            "of {all} newcomers that resumed a session with unacknowledged messages, {late} received them again only \
+             after a message that was published later, up to {} after their CONNACK",
             time(case.measured(SENT_AGAIN_AFTER).max.unwrap_or(0))
         );
-        let note = "what was in flight is sent again late, and not in its order";
-        Finding::differs(all, note, evidence)
+        Finding::differs(all, "messages in flight are sent again late and out of order", evidence)
     } else {
         Finding::holds(all, evidence)
     })
 }
 
-/// MQTT 5.0 [MQTT-3.3.1-1], MQTT 3.1.1 [MQTT-3.3.1-1]: DUP is 1 on what is sent again.
+/// MQTT 5.0 [MQTT-3.3.1-1], MQTT 3.1.1 [MQTT-3.3.1-1]: messages that are sent again have DUP 1.
 fn marks_what_it_sends_again(case: &Judged<'_>) -> Option<Finding> {
-    let (missing, all) = (case.count(DUP, Dup::Missing), case.told(DUP));
+    let (missing, all) = (case.count(DUP, Dup::Missing), case.total(DUP));
     let renamed = case.count(IDENTIFIERS, Identifiers::Changed);
-    let evidence = format!("of {all} newcomers that were sent messages again, {missing} saw some with DUP 0");
+    let evidence =
+        format!("of {all} newcomers that received messages again, {missing} received some with DUP 0");
     Some(if all == 0 {
-        Finding::inconclusive("nothing was sent again")
+        Finding::inconclusive("no message was sent again")
     } else if missing > renamed {
-        // More than can be those of other Packet Identifiers.
+        // More than the newcomers with other Packet Identifiers can account for.
         Finding::violated(evidence)
     } else if missing > 0 {
-        // Under another Packet Identifier it is a message of its own.
+        // Under another Packet Identifier it is a new message.
         let why = format!(
-            "{evidence}, and {renamed} were sent some under other Packet Identifiers: these were not sent again, but \
-             sent anew"
+            "{evidence}, and {renamed} received some under other Packet Identifiers: those are new messages, which need \
+             no DUP"
         );
         Finding::inconclusive(why)
     } else {
@@ -232,31 +231,32 @@ fn marks_what_it_sends_again(case: &Judged<'_>) -> Option<Finding> {
     })
 }
 
-/// MQTT 5.0 [MQTT-4.3.3-10], MQTT 3.1.1 [MQTT-4.3.3-2]: a QoS 2 PUBLISH that is repeated before its PUBREL is not
-/// delivered again.
+/// MQTT 5.0 [MQTT-4.3.3-10], MQTT 3.1.1 [MQTT-4.3.3-2]: the broker does not deliver a QoS 2 PUBLISH again that is repeated
+/// before its PUBREL.
 fn delivers_the_repeated_message_once(case: &Judged<'_>) -> Option<Finding> {
-    let all = case.told(REPEATED);
+    let all = case.total(REPEATED);
     let (twice, never) = (case.count(REPEATED, Repeated::Twice), case.count(REPEATED, Repeated::Never));
     let evidence = format!(
-        "of {all} QoS 2 messages that the newcomer repeated with DUP 1, {twice} came more than once and {never} never"
+        "of {all} QoS 2 messages that newcomers repeated with DUP 1, {twice} were delivered more than once and {never} never"
     );
     Some(if all == 0 {
-        let why = "no QoS 2 message was repeated on a resumed session";
-        Finding::inconclusive(why)
+        Finding::inconclusive("no QoS 2 message was repeated on a resumed session")
     } else if twice > 0 {
         Finding::violated(evidence)
     } else if never > 0 {
-        let note = "a QoS 2 message that the broker took did not come until the deadline";
-        Finding::differs(all, note, evidence)
+        Finding::differs(
+            all,
+            "a QoS 2 message that the broker accepted was not delivered by the deadline",
+            evidence,
+        )
     } else {
         Finding::holds(all, evidence)
     })
 }
 
-/// The Will of the older connection. MQTT 3.1.1 [MQTT-3.1.2-8] has it published whenever the connection is closed
-/// without DISCONNECT. MQTT 5.0 forbids one that is delayed while its session goes on ([MQTT-3.1.3-9]); all others are
-/// published by a comment in section 3.1.4, and by [MQTT-3.1.2-8] with an exception that may be read to cover
-/// take-overs: a deviation there is a note.
+/// The Will of the older connection. MQTT 3.1.1 [MQTT-3.1.2-8] requires it whenever the connection is closed without
+/// DISCONNECT. MQTT 5.0 forbids a delayed one while its session goes on ([MQTT-3.1.3-9]). A comment in section 3.1.4
+/// requires all others, and so does [MQTT-3.1.2-8], with an exception that may cover take-overs: a deviation there is a note.
 fn treats_the_will_as_the_session(case: &Judged<'_>) -> Option<Finding> {
     let situation = situation(case)?;
     let is_3_1_1 = versions(case)?.old == ProtocolVersion::V3_1_1;
@@ -267,22 +267,22 @@ fn treats_the_will_as_the_session(case: &Judged<'_>) -> Option<Finding> {
         (false, false) => finding.of(Force::Prose),
     };
     let Some(will) = case.will.as_ref() else {
-        return Some(by(Finding::inconclusive(no_will(case, "no Will could be waited for"))));
+        return Some(by(Finding::inconclusive(no_will(case, "no Will could be observed"))));
     };
     let may_have_come = will.due == 0 && case.ended() > 0;
     if forbidden && (will.not_due_and_seen > 0 || may_have_come) {
         let evidence = format!(
-            "{} of {} Wills with a Will Delay Interval were published although the session was resumed before it had \
-             passed",
+            "{} of {} Wills with a Will Delay Interval were published although the session was resumed before that \
+             interval had passed",
             will.not_due_and_seen, will.set
         );
         return Some(judging::withheld(case, will, evidence).by(V5_3_1_3_9));
     }
     if will.due == 0 {
-        let why = "no connection with a Will was closed by the broker";
+        let why = "the broker closed no connection with a Will";
         return Some(by(Finding::inconclusive(why)));
     }
-    // Where a delayed Will is due all the same, its session was not resumed: no statement demands it.
+    // A delayed Will is due here only if its session was not resumed: no statement requires it.
     let by = |finding: Finding| if forbidden { finding.of(Force::Prose) } else { by(finding) };
     let missing = |evidence| match is_3_1_1 {
         true => breach(case, evidence),

@@ -1,4 +1,4 @@
-//! What a drop is judged by. Each check reads the record alone and gives a verdict for each case.
+//! The checks of the drop. Each reads only the record, and gives a verdict for each case.
 
 use ungraceful_mqtt::QoS;
 use ungraceful_mqtt::statement::{
@@ -19,7 +19,7 @@ use crate::judging::{
 };
 use crate::outbox::{HELD_BACK, Share};
 use crate::resumption::{
-    Resumed, Resumption, SESSION_PRESENT, TELLS_SESSION_PRESENT_TRULY, broken_by_presence,
+    REPORTS_SESSION_PRESENT_CORRECTLY, Resumed, Resumption, SESSION_PRESENT, broken_by_presence,
 };
 
 /// The checks, in the order in which they are reported.
@@ -30,101 +30,94 @@ pub const CHECKS: &[Check] = &[
     Check::must("withholds_the_will", &[V5_3_14_4_3, V311_3_14_4_3, V5_3_1_3_9], withholds_the_will),
     Check::must("keeps_the_session", &[V5_3_1_2_23, V311_3_1_2_4], keeps_the_session).on(keeps_session),
     Check::must("ends_the_session", &[V5_4_1_0_2, V311_3_1_2_6, V5_3_2_2_3, V311_3_2_2_3], ends_the_session),
-    TELLS_SESSION_PRESENT_TRULY.on(keeps_session),
+    REPORTS_SESSION_PRESENT_CORRECTLY.on(keeps_session),
     Check::must("delivers_what_waited", &[V5_4_5_0_1, V311_3_1_2_5], delivers_what_waited).on(keeps_session),
     Check::must("delivers_in_order", &[V5_4_6_0_5, V311_4_6_0_6], delivers_in_order).on(keeps_session),
     Check::prose("closes_its_side", closes_its_side),
     SENDS_NO_DISCONNECT_ON_3_1_1,
 ];
 
-/// The variant of a case.
+const NO_WILL_AWAITED: &str = "the attempts could not wait for a Will";
+
 fn variant(case: &CaseRecord) -> Option<Variant> {
     Variant::named(&case.case.variant)
 }
 
-/// Whether the sessions of a case are to be there when their clients come back.
 fn keeps_session(case: &CaseRecord) -> bool {
     variant(case).is_some_and(Variant::keeps_session)
 }
 
-/// Whether the Wills of a case are due.
 fn will_is_due(case: &CaseRecord) -> bool {
     variant(case).is_some_and(Variant::will_is_due)
 }
 
-/// MQTT 5.0 and 3.1.1 [MQTT-3.1.2-8]: the Will of a client that goes without DISCONNECT 0x00 is published, and not before
+/// MQTT 5.0 and 3.1.1 [MQTT-3.1.2-8]: the Will of a client that leaves without DISCONNECT 0x00 is published, and not before
 /// its delay or its session is over.
 fn publishes_the_will(case: &Judged<'_>) -> Option<Finding> {
     let Some(will) = case.will.as_ref().filter(|will| will.due > 0) else {
-        return Some(Finding::inconclusive(no_will(case, "no Will could be waited for")));
+        return Some(Finding::inconclusive(no_will(case, NO_WILL_AWAITED)));
     };
-    let (early, rounded) = (case.count(WILL_CAME, WillCame::Early), case.count(WILL_CAME, WillCame::Rounded));
-    let late = case.count(WILL_CAME, WillCame::LateByDelay);
+    let count = |came| case.count(WILL_CAME, came);
+    let (early, rounded) = (count(WillCame::Early), count(WillCame::Rounded));
+    let late = count(WillCame::LateByDelay);
     if early > 0 {
         let evidence = format!(
-            "{early} of {} Wills came more than a second before their delay or their session was over",
+            "{early} of {} Wills came more than a second before their delay or session was over",
             will.due
         );
         return Some(will_breach(case, early, evidence));
     }
     let came = |evidence| {
-        if late > 0 {
-            let note = format!("{late} Wills waited for their delay although the session had ended before");
-            Finding::differs(will.due, note, evidence)
+        let note = if late > 0 {
+            format!("{late} Wills came after their full delay, although the session had ended earlier")
         } else if rounded > 0 {
-            let note = format!(
-                "{rounded} Wills came up to a second early, as if time were counted in whole seconds"
-            );
-            Finding::differs(will.due, note, evidence)
+            format!("{rounded} Wills came up to a second early: the broker seems to count in whole seconds")
         } else {
-            Finding::holds(will.due, evidence)
-        }
+            return Finding::holds(will.due, evidence);
+        };
+        Finding::differs(will.due, note, evidence)
     };
     Some(due_wills(case, will, |evidence| breach(case, evidence), came))
 }
 
-/// MQTT 5.0 and 3.1.1 [MQTT-3.1.2-10]: a Will that was published is gone. Copies with DUP do not count, and a broker that
-/// repeats some of many at QoS 1 may have to.
+/// MQTT 5.0 and 3.1.1 [MQTT-3.1.2-10]: a published Will is removed. Copies with DUP do not count, and a broker may have to
+/// repeat some Wills at QoS 1.
 fn publishes_the_will_once(case: &Judged<'_>) -> Option<Finding> {
-    let will = case.will.as_ref().filter(|will| will.due_and_seen > 0);
-    let Some(will) = will else {
+    let Some(will) = case.will.as_ref().filter(|will| will.due_and_seen > 0) else {
         return Some(Finding::inconclusive("no Will came"));
     };
     let twice = will.more_than_once;
     let evidence = format!("{twice} of {} Wills came more than once, without DUP", will.due_and_seen);
-    let finding = if twice == 0 {
+    Some(if twice == 0 {
         Finding::holds(will.due_and_seen, evidence)
     } else if twice == will.due_and_seen {
         will_breach(case, twice, evidence)
     } else {
         Finding::differs(will.due_and_seen, format!("{twice} Wills came more than once (QoS 1)"), evidence)
-    };
-    Some(finding)
+    })
 }
 
 /// MQTT 5.0 and 3.1.1 [MQTT-3.14.4-3]: no Will after DISCONNECT 0x00. MQTT 5.0 [MQTT-3.1.3-9]: none when the session is
-/// taken up before the delay is over.
+/// resumed before the delay is over.
 fn withholds_the_will(case: &Judged<'_>) -> Option<Finding> {
-    let variant = variant(case)?;
-    let (statement, when) = match variant {
+    let (statement, when) = match variant(case)? {
         Variant::Disconnect => {
             (of_version(case, V5_3_14_4_3, V311_3_14_4_3), "although the client had sent DISCONNECT")
         }
         Variant::BackBeforeWillDelay => (
             V5_3_1_3_9,
-            "although the client was back, with its session, before the Will Delay Interval was over",
+            "although the client had resumed its session before the Will Delay Interval was over",
         ),
         _ => return None,
     };
     let Some(will) = case.will.as_ref() else {
-        let why = no_will(case, "no Will could be waited for");
-        return Some(Finding::inconclusive(why).by(statement));
+        return Some(Finding::inconclusive(no_will(case, NO_WILL_AWAITED)).by(statement));
     };
     let evidence = format!("{} of {} Wills were published {when}", will.not_due_and_seen, will.set);
     Some(judging::withheld(case, will, evidence).by(statement))
 }
 
-/// Why no Session Present tells anything.
+/// Why Session Present allows no conclusion.
 fn no_return(case: &CaseRecord) -> String {
     let refused = case.others(RETURN, Answer::Accepted);
     let not_owed = case.count(SESSION_PRESENT, Resumption::NotOwed);
@@ -132,23 +125,23 @@ fn no_return(case: &CaseRecord) -> String {
         why
     } else if not_owed > 0 {
         format!(
-            "of {} clients that came back, {not_owed} were too late to tell, or the broker had granted another Session \
-             Expiry Interval than was asked for",
-            case.told(SESSION_PRESENT)
+            "{not_owed} of {} returning clients were too late, or the broker had granted another Session Expiry Interval \
+             than requested",
+            case.total(SESSION_PRESENT)
         )
     } else if !refused.is_empty() {
-        format!("no client that came back was accepted: {refused}")
+        format!("the broker accepted no returning client: {refused}")
     } else {
         no_sample(case)
     }
 }
 
-/// MQTT 5.0 [MQTT-3.1.2-23], MQTT 3.1.1 [MQTT-3.1.2-4]: the session is kept. Accuses only when it was gone each time.
+/// MQTT 5.0 [MQTT-3.1.2-23], MQTT 3.1.1 [MQTT-3.1.2-4]: the session is kept. Violated only when every session was gone.
 fn keeps_the_session(case: &Judged<'_>) -> Option<Finding> {
     let resumed = Resumed::of(case);
     let (kept, gone) = (resumed.kept(), resumed.gone);
-    let evidence = format!("{kept} of {} sessions were there when their clients came back", resumed.all());
-    let finding = if resumed.all() == 0 {
+    let evidence = format!("{kept} of {} sessions still existed when their clients returned", resumed.all());
+    Some(if resumed.all() == 0 {
         Finding::inconclusive(no_return(case))
     } else if gone == 0 {
         Finding::holds(resumed.all(), evidence)
@@ -156,13 +149,12 @@ fn keeps_the_session(case: &Judged<'_>) -> Option<Finding> {
         Finding::differs(kept + gone, format!("{gone} sessions were gone"), evidence)
     } else {
         breach(case, evidence)
-    };
-    Some(finding)
+    })
 }
 
-/// MQTT 5.0 [MQTT-4.1.0-2], MQTT 3.1.1 [MQTT-3.1.2-6]: a session does not live longer than it was to. How much longer a
-/// broker may take is nowhere said: less than [`ACCUSED_BEYOND_S`] is a note. Where nothing of it is left, Session Present
-/// says something false ([MQTT-3.2.2-3] in both versions).
+/// MQTT 5.0 [MQTT-4.1.0-2], MQTT 3.1.1 [MQTT-3.1.2-6]: a session ends when its time is over. The standard does not limit how
+/// late a broker may end it: less than [`VIOLATED_AFTER_S`] is a note. Where nothing of the session is left, Session
+/// Present 1 is false ([MQTT-3.2.2-3] in both versions).
 fn ends_the_session(case: &Judged<'_>) -> Option<Finding> {
     let variant = variant(case)?;
     if !matches!(variant, Variant::SessionEnds | Variant::AfterExpiry) {
@@ -170,35 +162,35 @@ fn ends_the_session(case: &Judged<'_>) -> Option<Finding> {
     }
     let statement = of_version(case, V5_4_1_0_2, V311_3_1_2_6);
     let Resumed { announced: kept, gone, .. } = Resumed::of(case);
-    let evidence = format!("{kept} of {} clients that came back were told Session Present 1", kept + gone);
+    let evidence = format!("{kept} of {} returning clients received Session Present 1", kept + gone);
     let beyond_s = case.measured(BACK_PAST_END).min.unwrap_or(0) / 1_000_000;
-    let finding = if kept + gone == 0 {
+    Some(if kept + gone == 0 {
         Finding::inconclusive(no_return(case))
     } else if kept == 0 {
         Finding::holds(kept + gone, evidence)
-    } else if variant == Variant::AfterExpiry && beyond_s < ACCUSED_BEYOND_S {
-        let note = format!("{kept} sessions were still there {beyond_s} s after their end");
-        let evidence =
-            format!("{evidence}; a broker may sweep now and then: --grace {ACCUSED_BEYOND_S}s tells more");
+    } else if variant == Variant::AfterExpiry && beyond_s < VIOLATED_AFTER_S {
+        let note = format!("{kept} sessions still existed {beyond_s} s after their end");
+        let evidence = format!(
+            "{evidence}; a broker may remove expired sessions only now and then: use --grace {VIOLATED_AFTER_S}s or more to \
+             be sure"
+        );
         Finding::differs(kept + gone, note, evidence)
     } else {
-        let told = of_version(case, V5_3_2_2_3, V311_3_2_2_3);
-        return Some(broken_by_presence(case, statement, told, evidence));
-    };
-    Some(finding)
+        broken_by_presence(case, statement, of_version(case, V5_3_2_2_3, V311_3_2_2_3), evidence)
+    })
 }
 
-/// How long after its end a session may still be there before that is put down to the broker, in seconds: brokers look
-/// for sessions that have ended every few seconds.
-pub const ACCUSED_BEYOND_S: u64 = 10;
+/// A session that still exists this long after its end is a violation, in seconds: brokers remove expired sessions every few
+/// seconds.
+pub const VIOLATED_AFTER_S: u64 = 10;
 
-/// Whether the broker takes QoS 0 alone: nothing waits for a client that is away then, by right, and nothing is judged.
+/// Whether the broker supports only QoS 0: it need not keep messages for an absent client then.
 fn keeps_no_messages(record: &Record) -> bool {
     Offers::known(&record.broker).maximum_qos == QoS::AtMostOnce
 }
 
-/// MQTT 5.0 [MQTT-4.5.0-1], MQTT 3.1.1 [MQTT-3.1.2-5]: what is published for a session that is away waits in it.
-/// How much of it a broker keeps it may limit: it accuses by the rule of [`ungraceful_record::loss`].
+/// MQTT 5.0 [MQTT-4.5.0-1], MQTT 3.1.1 [MQTT-3.1.2-5]: messages for the session of an absent client wait in it. A broker may
+/// limit their number: the rule of [`ungraceful_record::loss`] decides what is a violation.
 fn delivers_what_waited(case: &Judged<'_>) -> Option<Finding> {
     if keeps_no_messages(case.record) {
         return None;
@@ -206,37 +198,34 @@ fn delivers_what_waited(case: &Judged<'_>) -> Option<Finding> {
     let count = |value| case.count(WAITING, value);
     let (lacking, not_yet) = (count(Share::Some) + count(Share::None), count(Share::NotYet));
     let evidence = format!(
-        "of {} clients that came back to their session, {lacking} were not sent all of the messages that the broker had \
-         taken meanwhile, though one that was published later",
-        case.told(WAITING)
+        "{lacking} of {} clients that resumed their session did not receive all messages that the broker had accepted \
+         during their absence, although they received a later one",
+        case.total(WAITING)
     );
-    let finding = if lacking > 0 {
+    Some(if lacking > 0 {
         judging::lost(case, case.measured(HELD_BACK).sum, evidence)
     } else if not_yet > 0 {
-        let why = format!(
-            "{not_yet} clients were not sent everything until the deadline, and nothing that was published later \
-             either: a longer --reaction-timeout may tell"
-        );
-        Finding::inconclusive(why)
-    } else if case.told(WAITING) == 0 {
-        Finding::inconclusive("no messages waited for a client whose session was there")
+        Finding::inconclusive(format!(
+            "{not_yet} clients did not receive everything before the deadline, nor any later message: try a longer \
+             --reaction-timeout"
+        ))
+    } else if case.total(WAITING) == 0 {
+        Finding::inconclusive("no messages were waiting for a client that resumed its session")
     } else {
-        Finding::holds(case.told(WAITING), evidence)
-    };
-    Some(finding)
+        Finding::holds(case.total(WAITING), evidence)
+    })
 }
 
-/// MQTT 5.0 [MQTT-4.6.0-5], MQTT 3.1.1 [MQTT-4.6.0-6]: the messages of one client on one topic at one QoS come in their
-/// order, those that waited before those that are published now.
+/// MQTT 5.0 [MQTT-4.6.0-5], MQTT 3.1.1 [MQTT-4.6.0-6]: the messages of one client on one topic at one QoS come in order,
+/// waiting ones before new ones.
 fn delivers_in_order(case: &Judged<'_>) -> Option<Finding> {
     if keeps_no_messages(case.record) { None } else { comes_in_order(case) }
 }
 
-/// No numbered statement: after the client's FIN the broker closes as well. One that does not holds a socket until the
-/// Keep Alive is over.
+/// No numbered statement: after the client's FIN the broker closes as well. Otherwise it holds a socket until the Keep Alive is
+/// over.
 fn closes_its_side(case: &Judged<'_>) -> Option<Finding> {
-    let variant = variant(case)?;
-    if !matches!(variant.way(), Way::HalfClose | Way::Disconnect(_)) {
+    if !matches!(variant(case)?.way(), Way::HalfClose | Way::Disconnect(_)) {
         return None;
     }
     let (closed, open) = (case.ended(), case.outcome(Outcome::NoReaction));
@@ -244,10 +233,9 @@ fn closes_its_side(case: &Judged<'_>) -> Option<Finding> {
     Some(match (closed, open) {
         (0, 0) => Finding::inconclusive(no_sample(case)),
         (_, 0) => Finding::holds(closed + open, evidence),
-        _ => Finding::differs(
-            closed + open,
-            format!("{open} connections were still half open at the deadline"),
-            evidence,
-        ),
+        _ => {
+            let note = format!("{open} connections were still half open at the deadline");
+            Finding::differs(closed + open, note, evidence)
+        }
     })
 }

@@ -1,8 +1,8 @@
-//! The herd: many clients that are connected and working lose their connection at one instant and come back, each by the
-//! same back-off profile. How long until all are back, how many tries does it take, and who is left behind?
+//! The herd: many working clients lose their connection at one instant and return, all with the same back-off profile. How
+//! long does it take until all are back, how many tries does it need, and which clients are left behind?
 //!
-//! One case per profile, and each is a wave of its own: the next herd is gathered when nothing is left of the one before.
-//! A member that is back stays connected until all are back, as clients do: a broker may let some in only when others leave.
+//! Each profile is a case and a wave of its own: the next herd gathers when the previous one is gone. A member that is back
+//! stays connected until all are back: otherwise a broker might accept some clients only because others leave.
 
 mod flags;
 mod members;
@@ -18,7 +18,7 @@ use ungraceful_mqtt::{Property, ProtocolVersion, QoS};
 use ungraceful_record::attempt::{Attempt, Case};
 use ungraceful_record::fact::{FactOf, Measure};
 use ungraceful_record::reaction::Outcome;
-use ungraceful_record::scale::span;
+use ungraceful_record::scale::{micros, span};
 use ungraceful_rig::attempts::backoff::Profile;
 use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
 use ungraceful_wire::clock::now;
@@ -26,70 +26,70 @@ use ungraceful_wire::clock::now;
 pub use self::flags::Flags;
 use self::members::{Member, Members};
 use self::returning::{Returned, Returning};
-use crate::ending::{Untold, attempted, prepared};
+use crate::ending::{Unfinished, attempted, prepared};
 use crate::peer::{Event, Peer, discard_session};
 use crate::resumption::{Resumption, SESSION_PRESENT};
 use crate::takeover::session_connect;
 
 /// The fault's id in the catalogue.
 pub const ID: &str = "herd";
-/// Milestone: the CONNACK of the connection that a member kept. Fact: yes, or what its last try came to.
+/// Milestone: the CONNACK of the connection that a member kept. Fact: yes, or the result of its last try.
 pub const BACK: FactOf<Back> = FactOf::new("back");
-/// Measure: connections that a member began, until it was back or its time was over.
+/// Measure: connections that a member tried, until it was back or its time was over.
 pub const TRIES: Measure = Measure::new("tries");
-/// Measure: CONNECT handed to the kernel, until the CONNACK that let the member in again.
+/// Measure: from CONNECT, handed to the kernel, to the CONNACK that accepted the member again.
 pub const CONNACK: Measure = Measure::new("back_connack_us");
-/// Measure: TCP handshakes of a member that took a second or more. A listen backlog that is full drops SYNs, which are sent
-/// again after a second.
+/// Measure: TCP handshakes of a member that took a second or more. A full listen backlog drops SYNs, which are resent after a
+/// second.
 pub const LATE_HANDSHAKES: Measure = Measure::new("handshakes_of_1_s");
-/// Measure: how often a member that was back lost its connection again. Absent when it never did.
+/// Measure: how often a returned member lost its connection again. Absent when it never did.
 pub const LOST_AGAIN: Measure = Measure::new("lost_again");
-/// Measure: tries that failed for want of local ports or descriptors of ours.
+/// Measure: tries that failed because this machine ran out of local ports or file descriptors.
 pub const OUR_OWN: Measure = Measure::new("tries_without_port_or_descriptor");
 
 ungraceful_record::words! {
-    /// Whether a client was back.
+    /// Whether a client returned in time.
     pub enum Back {
-        /// It was, within the time that there is.
+        /// It did.
         InTime = "yes",
     } else {
-        /// It was not; how its last try ended.
+        /// It did not; the result of its last try.
         Not = "",
     }
 }
 
-/// How long before its turn a member may read that its connection has ended with a planned outage: the broker's end and
-/// our word that the wave is let go go different ways.
+/// In a planned outage, a member may see the end of its connection this long before its turn: the two signals arrive
+/// separately.
 const ENDED_EARLY: Duration = Duration::from_secs(2);
-/// Members that part at the same time: parting is no part of the fault.
-const PARTING_MAX: usize = 32;
+/// Members that disconnect at the same time afterwards, which is not part of the fault.
+const LEAVING_MAX: usize = 32;
 
 /// How the members lose their connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Loss {
-    /// We reset them (RST).
+    /// The members send RST.
     Reset,
-    /// The run has the broker restarted, within this time.
+    /// The run restarts the broker, within this time.
     Restart(Duration),
 }
 
 /// One herd.
 #[derive(Debug)]
 pub struct Herd {
-    /// By which profile its members come back.
+    /// The back-off profile of its members.
     pub profile: Profile,
-    /// The version they speak.
+    /// The protocol version.
     pub version: ProtocolVersion,
     /// How they lose their connections.
     pub loss: Loss,
-    /// How long they have to come back, from the instant of the loss.
+    /// How long they have to return, from the instant of the loss.
     pub back_within: Duration,
     /// Session Expiry Interval of their sessions, in seconds, from 1.
     pub session_expiry_interval_s: u32,
-    /// How many may be under way between SYN and CONNACK at the same time; absent for any number, as in life.
+    /// How many may be between SYN and CONNACK at the same time; absent for no limit.
     pub connecting: Option<Arc<Semaphore>>,
     members: Members,
-    parting: Arc<Semaphore>,
+    leaving: Arc<Semaphore>,
 }
 
 /// A member before its loss.
@@ -102,16 +102,16 @@ struct Before {
 
 /// How the wait for the turn ended.
 enum Turn {
-    /// The herd is let go, and the member still has its connection.
+    /// It is the herd's turn, and the member is still connected.
     Due,
-    /// The herd is let go, and the member has lost its connection.
+    /// It is the herd's turn, and the member has lost its connection.
     DueAndLost(Instant),
     /// The run stops.
     Stopped,
 }
 
 impl Herd {
-    /// A herd that comes back by `profile`.
+    /// A herd that returns with `profile`.
     #[must_use]
     pub fn new(profile: Profile, version: ProtocolVersion, flags: &Flags) -> Self {
         Self {
@@ -122,7 +122,7 @@ impl Herd {
             session_expiry_interval_s: flags.session_expiry_interval.0,
             connecting: flags.connecting_max.map(|max| Arc::new(Semaphore::new(max.get()))),
             members: Members::default(),
-            parting: Arc::new(Semaphore::new(PARTING_MAX)),
+            leaving: Arc::new(Semaphore::new(LEAVING_MAX)),
         }
     }
 }
@@ -138,12 +138,12 @@ impl Fault for Herd {
 
     fn describe(&self) -> String {
         let loss = match self.loss {
-            Loss::Reset => "RST by us".to_owned(),
-            Loss::Restart(_) => "lost as the broker is restarted".to_owned(),
+            Loss::Reset => "RST by the client",
+            Loss::Restart(_) => "restart of the broker",
         };
         format!(
-            "CONNECT with a session that is kept, SUBSCRIBE, one PUBLISH; all at one instant {loss}; then CONNECT with the \
-             same ClientID and Clean Start 0 {}, until it is accepted or {} are over",
+            "CONNECT with a persistent session, SUBSCRIBE, one PUBLISH; all connections end at one instant: {loss}; then \
+             CONNECT with the same ClientID and Clean Start 0 {}, until it is accepted or {} are over",
             self.profile.backoff,
             span(self.back_within)
         )
@@ -155,15 +155,15 @@ impl Fault for Herd {
 }
 
 impl Herd {
-    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Untold> {
-        let told = self.be_let_go(stage, log).await;
-        if let Err(Untold::Trouble(_)) = told {
+    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Unfinished> {
+        let result = self.wait_and_return(stage, log).await;
+        if let Err(Unfinished::Trouble(_)) = result {
             Box::pin(discard_session(stage, self.version, log.client_id())).await;
         }
-        told
+        result
     }
 
-    async fn be_let_go(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Untold> {
+    async fn wait_and_return(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Unfinished> {
         let mut before = Box::pin(prepared(stage, self.prepare(stage, log))).await?;
         let member = self.members.join();
         let lost_at = match self.wait_for_turn(&mut before, log).await? {
@@ -171,7 +171,7 @@ impl Herd {
             Turn::DueAndLost(at) => Some(at),
             Turn::Stopped => {
                 Box::pin(before.peer.leave_nothing(stage, log.client_id())).await;
-                return Err(Untold::Stopped);
+                return Err(Unfinished::Stopped);
             }
         };
         Box::pin(self.lose_and_return(stage, log, before, member, lost_at)).await
@@ -185,13 +185,13 @@ impl Herd {
         is_first: bool,
     ) -> Result<Returned, returning::Failure> {
         let properties = [Property::SessionExpiryInterval(self.session_expiry_interval_s)];
-        // 3.1.1 has one flag for both: a session that is to be kept is not a clean one.
+        // 3.1.1 has one flag for both: a session to be kept is not a clean one.
         let clean_start = is_first && self.version == ProtocolVersion::V5;
         let connect = session_connect(stage, self.version, client_id, clean_start, &properties);
         returning::connect(stage, self.version, &connect).await
     }
 
-    /// Has a member connected, subscribed, and served.
+    /// Connects and subscribes a member, and checks that the broker serves it.
     async fn prepare(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<Before, String> {
         let client_id = log.client_id().to_owned();
         let connected = self.connect(stage, &client_id, true).await;
@@ -209,9 +209,9 @@ impl Herd {
         Ok(Before { peer, topic, session_kept_for })
     }
 
-    /// Serves the connection until the herd is let go.
+    /// Serves the connection until the herd's turn.
     async fn wait_for_turn(&self, before: &mut Before, log: &mut AttemptLog<'_>) -> Result<Turn, String> {
-        const ENDED: &str = "the broker ended the connection before the herd was let go";
+        const ENDED: &str = "the broker ended the connection before the herd lost its connections";
         let ended_at = loop {
             match before.peer.wait_for_turn(log, drop).await {
                 Ok(is_due) => return Ok(if is_due { Turn::Due } else { Turn::Stopped }),
@@ -229,7 +229,7 @@ impl Herd {
         }
     }
 
-    /// Waits for the connection to go down with the broker; absent when it does not.
+    /// Waits until the connection ends with the broker; absent when it does not.
     async fn lost_with_broker(&self, peer: &mut Peer, within: Duration) -> Option<Instant> {
         let deadline = now() + within;
         loop {
@@ -248,10 +248,10 @@ impl Herd {
         before: Before,
         mut member: Member,
         lost_at: Option<Instant>,
-    ) -> Result<(), Untold> {
+    ) -> Result<(), Unfinished> {
         let client_id = log.client_id().to_owned();
         let Before { mut peer, topic, session_kept_for } = before;
-        // What has ended gives its descriptor back at once.
+        // An ended connection frees its descriptor at once.
         let lost_at = match (self.loss, lost_at) {
             (_, Some(at)) => {
                 drop(peer);
@@ -265,8 +265,8 @@ impl Herd {
                 match stage.unless_stopped(self.lost_with_broker(&mut peer, within)).await {
                     Some(None) => {
                         drop(member);
-                        peer.client.leave_and_see_it_closed().await;
-                        let trouble = "the connection outlived the restart of the broker";
+                        peer.client.leave_and_await_close().await;
+                        let trouble = "the connection survived the restart of the broker";
                         return Err(trouble.into());
                     }
                     lost_at => {
@@ -276,22 +276,22 @@ impl Herd {
                 }
             }
         };
-        let lost_at = lost_at.ok_or(Untold::Stopped)?;
+        let lost_at = lost_at.ok_or(Unfinished::Stopped)?;
         log.provoked(lost_at);
         let deadline = stage.clock.at(log.so_far().due_us) + self.back_within;
         let mut returning = Returning::new(self, stage, &client_id, &topic, deadline);
         let returned = stage.unless_stopped(returning.come_back_and_stay(&mut member)).await;
-        let served = match returned.ok_or(Untold::Stopped)? {
+        let served = match returned.ok_or(Unfinished::Stopped)? {
             Some(mut peer) => match peer.is_served(stage.reaction_timeout).await {
                 true => Ok(peer),
-                false => Err("CONNACK 0x00, and no answer to a PINGREQ afterwards".to_owned()),
+                false => Err("CONNACK 0x00, then no answer to PINGREQ".to_owned()),
             },
             None => Err(returning.last_failure()),
         };
         if served.is_err() {
             returning.kept = None;
         }
-        self.tell(log, &returning, lost_at, session_kept_for);
+        self.report(log, &returning, lost_at, session_kept_for);
         drop(member);
         log.fact(BACK, served.as_ref().map_or_else(|why| Back::Not(why.clone()), |_| Back::InTime));
         let outcome = match &served {
@@ -299,7 +299,7 @@ impl Herd {
             Err(_) => stage.confirm(Outcome::NoReaction, None, self.version).await,
         };
         log.reacted(Vec::new(), outcome);
-        let _place = self.parting.acquire().await;
+        let _place = self.leaving.acquire().await;
         match served {
             Ok(peer) => peer.leave_nothing(stage, &client_id).await,
             Err(_) => discard_session(stage, self.version, &client_id).await,
@@ -307,7 +307,7 @@ impl Herd {
         Ok(())
     }
 
-    fn tell(
+    fn report(
         &self,
         log: &mut AttemptLog<'_>,
         returning: &Returning<'_>,
@@ -315,25 +315,25 @@ impl Herd {
         session_kept_for: Option<Duration>,
     ) {
         log.measure(TRIES, returning.tries);
-        for (measure, count) in returning.counted() {
-            log.measure(measure, count);
+        for (measure, count) in &returning.counts {
+            log.measure(*measure, *count);
         }
         if let Some(accepted) = returning.first_accepted {
             let away = accepted.connack_at.saturating_duration_since(lost_at);
             let resumption = returning.resumption.unwrap_or(by_connack(accepted.session_present, self.loss));
             let is_owed = session_kept_for.is_some_and(|kept_for| away < kept_for);
-            let is_told = resumption.goes_on() || is_owed;
-            log.fact(SESSION_PRESENT, if is_told { resumption } else { Resumption::NotOwed });
+            let is_relevant = resumption.goes_on() || is_owed;
+            log.fact(SESSION_PRESENT, if is_relevant { resumption } else { Resumption::NotOwed });
         }
         if let Some(accepted) = returning.kept {
             log.milestone(BACK.name(), accepted.connack_at);
             let took = accepted.connack_at.saturating_duration_since(accepted.connect_sent);
-            log.measure(CONNACK, ungraceful_record::scale::micros(took));
+            log.measure(CONNACK, micros(took));
         }
     }
 }
 
-/// What the CONNACK alone tells of a session. One that is not announced is looked for where only connections were lost.
+/// What the CONNACK alone shows about a session. Where only connections were lost, a session that it denies is looked for.
 fn by_connack(session_present: bool, loss: Loss) -> Resumption {
     match (session_present, loss) {
         (true, _) => Resumption::Announced,

@@ -1,12 +1,13 @@
-//! Keep Alive: the client that falls silent, and the one that is nearly late.
+//! Keep Alive: a client that falls silent, and a client that sends PINGREQ just in time or slightly late.
 //!
-//! A Client that says nothing for one and a half times its Keep Alive is to be cut (MQTT 5.0 [MQTT-3.1.2-22], MQTT 3.1.1
-//! [MQTT-3.1.2-24]). It is how a broker finds out that a device lost its power or its network, and what an operator finds
-//! in the log is a client that "exceeded timeout". Cut too early, healthy clients come and go for ever.
+//! A broker must close the connection of a client that sends nothing for one and a half times its Keep Alive (MQTT 5.0
+//! [MQTT-3.1.2-22], MQTT 3.1.1 [MQTT-3.1.2-24]). This is how it notices that a device lost its power or its network; its log
+//! says that the client "exceeded timeout". A broker that cuts too early makes healthy clients reconnect again and again.
 
 use std::time::{Duration, Instant};
 
 use ungraceful_mqtt::{Connect, Packet, ProtocolVersion};
+use ungraceful_record::check::Finding;
 use ungraceful_record::fact::{FactOf, Measure};
 use ungraceful_record::reaction::{Reaction, ReactionKind};
 use ungraceful_record::run::Record;
@@ -25,13 +26,13 @@ mod flags;
 pub mod silence;
 pub mod silence_checks;
 
-/// Fact: the Keep Alive that held, in seconds: the client's, or the Server Keep Alive in its place.
+/// Fact: the effective Keep Alive, in seconds: the client's, or the Server Keep Alive that replaces it.
 pub const KEEP_ALIVE: FactOf<u64> = FactOf::new("keep_alive_s");
-/// Measure: from the client's last packet until it was cut, as a share of the Keep Alive that held.
+/// Measure: from the client's last packet until it was cut, in thousandths of the effective Keep Alive.
 pub const CUT_AT: Measure = Measure::new("cut_at_keep_alive_permille");
 
 ungraceful_record::words! {
-    /// What a client was told that was cut.
+    /// The reason that the broker gave to a client that it cut.
     pub enum Reason {
         /// No Reason Code: FIN or RST alone.
         None = "no reason",
@@ -43,21 +44,21 @@ ungraceful_record::words! {
     }
 }
 
-/// Where both versions of the standard tell what Keep Alive means.
+/// The section of both versions of the standard that defines Keep Alive.
 const SECTION: &str = "3.1.2.10";
-/// Clients that must be cut alike before their cut is put down to the Keep Alive.
+/// At least this many clients must be cut in the same way before the Keep Alive counts as the reason.
 const ALIKE_MIN: u64 = 2;
-/// The longest Server Keep Alive that is waited for in place of a shorter one of the client's.
+/// The longest Server Keep Alive to wait for where it replaces a shorter one of the client.
 const SERVER_KEEP_ALIVE_MAX_S: u16 = 10;
 
-/// The longest Keep Alive that is waited for where a client asks for `asked`: a broker may put its own in place of it (MQTT 5.0
-/// [MQTT-3.2.2-21]), and a plan is made before that is known.
+/// The longest Keep Alive to wait for where a client requests `asked`: a broker may replace it by its own (MQTT 5.0
+/// [MQTT-3.2.2-21]), which the plan cannot know.
 #[must_use]
 pub fn longest_held(asked: Duration) -> Duration {
     asked.max(Duration::from_secs(SERVER_KEEP_ALIVE_MAX_S.into()))
 }
 
-/// When a packet was sent, as far as it can be told from outside the kernel.
+/// When a packet was sent, as far as is visible from outside the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct LastPacket {
     /// Just before the write: the broker had not seen it.
@@ -75,9 +76,9 @@ impl From<Forwarded> for LastPacket {
 /// How long a client had been silent when something happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Silence {
-    /// Since the last packet was on its way: what is reported.
+    /// Since the last packet left: the reported value.
     measured: Duration,
-    /// The longest that the broker can have measured: since just before that packet was handed to the kernel.
+    /// The longest silence that the broker can have measured: since just before that packet was handed to the kernel.
     longest: Duration,
 }
 
@@ -89,7 +90,7 @@ impl Silence {
         }
     }
 
-    /// The share of the Keep Alive in thousandths.
+    /// In thousandths of the Keep Alive.
     fn permille_of(self, keep_alive: Duration) -> u64 {
         let permille = self.measured.as_micros() * 1_000 / keep_alive.as_micros().max(1);
         u64::try_from(permille).unwrap_or(u64::MAX)
@@ -97,10 +98,10 @@ impl Silence {
 }
 
 ungraceful_record::words! {
-    /// When a silent client was cut, by the Keep Alive that held.
+    /// When a silent client was cut, relative to the effective Keep Alive.
     pub enum Cut: "cut" {
-        /// Before the Keep Alive was over, so that the client had kept its word: by more than a twentieth of it, which is
-        /// left to clocks and timers.
+        /// Before the Keep Alive was over, so that the client was in time: by more than a twentieth of it, the margin for
+        /// clocks and timers.
         Early = "before 1.0",
         /// The client was late, but by less than half of its Keep Alive (less the same twentieth).
         Between = "between 1.0 and 1.5",
@@ -126,30 +127,30 @@ impl Cut {
     }
 }
 
-/// When the client was told to go or was cut, whichever came first, and the reason that it was told. Absent when the connection has
-/// not ended.
+/// When the client received DISCONNECT or was cut, whichever came first, and the reason. Absent when the connection has not
+/// ended.
 fn cut_of(reactions: &[Reaction]) -> Option<(u64, Reason)> {
     let end = reactions.iter().find(|reaction| reaction.kind.ends_connection())?;
-    let told = reactions.iter().find(|reaction| reaction.kind == ReactionKind::Disconnect);
-    Some(match told {
-        Some(told) => (told.at_us, told.label().parse().unwrap_or(Reason::None)),
+    let disconnect = reactions.iter().find(|reaction| reaction.kind == ReactionKind::Disconnect);
+    Some(match disconnect {
+        Some(disconnect) => (disconnect.at_us, disconnect.label().parse().unwrap_or(Reason::None)),
         None => (end.at_us, Reason::None),
     })
 }
 
-/// A client that is connected, and the Keep Alive that holds.
+/// A connected client.
 #[derive(Debug)]
 struct Connected {
     accepted: Accepted,
+    /// The effective Keep Alive.
     keep_alive: Duration,
-    /// Its CONNECT.
     connect: LastPacket,
 }
 
 /// Sends this CONNECT and waits for its CONNACK.
 ///
 /// # Errors
-/// In words, when the broker refuses or wants a Keep Alive that is too long to wait for.
+/// A message for the user when the broker refuses, or sets a Keep Alive that is too long to wait for.
 async fn connect(stage: &Stage, peer: &mut Peer, connect: &Connect<'_>) -> Result<Connected, String> {
     let in_words = |error: NotConnected| error.to_string();
     let not_before = now();
@@ -160,7 +161,7 @@ async fn connect(stage: &Stage, peer: &mut Peer, connect: &Connect<'_>) -> Resul
     Ok(Connected { accepted, keep_alive, connect: LastPacket { not_before, at: sent.at } })
 }
 
-/// The Keep Alive that holds: the Server's where it tells one (MQTT 5.0 [MQTT-3.2.2-21]).
+/// The effective Keep Alive: the Server Keep Alive where the CONNACK has one (MQTT 5.0 [MQTT-3.2.2-21]).
 fn keep_alive_of(
     version: ProtocolVersion,
     asked_s: u16,
@@ -173,9 +174,9 @@ fn keep_alive_of(
     let asked = Duration::from_secs(asked_s.into());
     let held = server.map_or(asked, |seconds| Duration::from_secs(seconds.into()));
     match server {
-        Some(0) => Err("the broker turns Keep Alive off (Server Keep Alive 0)".to_owned()),
+        Some(0) => Err("the broker disables Keep Alive (Server Keep Alive 0)".to_owned()),
         Some(seconds) if held > longest_held(asked) => Err(format!(
-            "the broker puts a Server Keep Alive of {seconds} s in place of {asked_s} s; give --keepalive {seconds}s"
+            "the broker replaces the Keep Alive of {asked_s} s by a Server Keep Alive of {seconds} s; give --keepalive {seconds}s"
         )),
         _ => Ok(held),
     }
@@ -184,7 +185,7 @@ fn keep_alive_of(
 /// Sends PINGREQ and waits for its answer.
 ///
 /// # Errors
-/// In words, when none comes.
+/// A message for the user when no answer comes.
 async fn ping_once(peer: &mut Peer, within: Duration) -> Result<LastPacket, String> {
     let not_before = now();
     let sent = peer.client.ping().await.map_err(|error| format!("PINGREQ could not be sent: {error}"))?;
@@ -193,7 +194,7 @@ async fn ping_once(peer: &mut Peer, within: Duration) -> Result<LastPacket, Stri
         match peer.next_before(deadline).await {
             Some(Event::Pong) => return Ok(LastPacket { not_before, at: sent.at }),
             Some(Event::Ended { .. } | Event::Disconnect(_)) => {
-                return Err("the broker ended the connection before it fell silent".to_owned());
+                return Err("the broker ended the connection before the client fell silent".to_owned());
             }
             Some(_passed_over) => {}
             None => return Err(format!("no PINGRESP within {}", span(within))),
@@ -201,25 +202,27 @@ async fn ping_once(peer: &mut Peer, within: Duration) -> Result<LastPacket, Stri
     }
 }
 
-/// Whether so many of `all` clients were cut alike that it is the broker's way, and no chance of one of them.
+/// Whether `count` of `all` clients are enough to be the broker's regular behaviour.
 fn is_common(count: u64, all: u64) -> bool {
     count >= ALIKE_MIN && count * 2 >= all
 }
 
-/// Why `told` clients that received 0x8D are no violation: they are too few.
-fn few_were_told(evidence: &str, told: u64) -> String {
-    format!(
-        "{evidence}; {told} of them told 0x8D (Keep Alive timeout): a broker that cuts too early for the Keep Alive does so to \
-         most clients, and to two at the least; more --attempts will tell"
-    )
+/// The finding where `count` clients received 0x8D: too few for a violation.
+fn few_keep_alive_timeouts(evidence: &str, count: u64) -> Finding {
+    Finding::inconclusive(format!(
+        "{evidence}; {count} of them received 0x8D (Keep Alive timeout): a broker that cuts too early because of the Keep Alive \
+         does so to most clients, and to at least two; run more --attempts"
+    ))
 }
 
-/// Why a cut without a reason can't be put down to the Keep Alive in this run; absent when it can.
+/// Why this run cannot attribute a cut without a reason to the Keep Alive; absent when it can.
 pub(crate) fn no_control(record: &Record) -> Option<&'static str> {
     match &record.bystanders {
-        None => Some("there were no bystanders to show that others are left alone; run it with --bystanders"),
+        None => {
+            Some("there were no bystanders to show that other clients stay connected; run with --bystanders")
+        }
         Some(bystanders) if bystanders.connections_lost.is_empty() => None,
-        Some(_) => Some("honest clients lost their connections, too"),
+        Some(_) => Some("well-behaved clients lost their connections as well"),
     }
 }
 

@@ -1,11 +1,11 @@
-//! The knock: a connection without a CONNECT, or with one that takes its time. The health check of a load balancer that
-//! connects and closes; the socket that says nothing; the CONNECT that drips a byte at a time.
+//! The knock: a connection without a CONNECT, or with a very slow one. A load balancer's health check that connects and
+//! closes; a silent socket; a CONNECT that arrives byte by byte.
 //!
-//! When does the broker give up, does it bound the whole CONNECT or only the gap between two bytes, and do honest clients
-//! still get in while many are held open?
+//! When does the broker give up, does it limit the whole CONNECT or only the gap between two bytes, and can well-behaved
+//! clients still connect while many such connections are open?
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use futures_util::future::LocalBoxFuture;
@@ -23,43 +23,43 @@ use ungraceful_wire::PACKET_BYTES_MAX;
 use ungraceful_wire::clock::now;
 
 use super::knock_checks;
-use crate::ending::{Answer, Untold, attempted, confirm, prepared, refusal};
+use crate::ending::{Answer, Unfinished, attempted, confirm, prepared, refusal};
 use crate::mode::{ConnectionsOf, FaultMode, each_case};
 use crate::peer::honest_connack_time;
 
 /// The fault's id in the catalogue.
 pub const ID: &str = "knock";
 
-/// Fact: what became of the CONNECT that dripped.
+/// Fact: the fate of the slow CONNECT.
 pub const DRIPPED: FactOf<Dripping> = FactOf::new("dripped_connect");
-/// Fact: what became of an honest client that connected meanwhile.
+/// Fact: the answer to a well-behaved client that connected meanwhile.
 pub const HONEST: FactOf<Answer> = FactOf::new("honest_client");
-/// Measure: SYN of that honest client, until its CONNACK.
+/// Measure: from the SYN of that client to its CONNACK.
 pub const HONEST_CONNACK: Measure = Measure::new("honest_connack_us");
-/// Measure: connections of this run that were open when the honest client came.
+/// Measure: open connections of this run when the well-behaved client connected.
 pub const HELD_OPEN: Measure = Measure::new("held_open");
-/// Measure: bytes of the CONNECT that had been sent.
+/// Measure: bytes of the slow CONNECT that were sent.
 pub const DRIPPED_BYTES: Measure = Measure::new("dripped_bytes");
-/// Measure: the connection was open, until the last byte of the CONNECT was sent or the broker ended it.
+/// Measure: from the opening of the connection until the last byte of the CONNECT was sent or the broker closed it.
 pub const DRIPPED_FOR: Measure = Measure::new("dripped_for_us");
 
 ungraceful_record::words! {
-    /// What became of a CONNECT that dripped.
+    /// The fate of a slow CONNECT.
     pub enum Dripping {
-        /// It was accepted.
+        /// Accepted.
         Accepted = "accepted",
-        /// The broker ended the connection before the CONNECT was whole.
+        /// The broker closed the connection before the CONNECT was complete.
         Cut = "cut",
     } else {
-        /// It was refused, or not answered.
+        /// Refused or not answered.
         Refused = "",
     }
 }
 
 ungraceful_record::words! {
-    /// What is done.
+    /// What the client does.
     pub enum Variant: "variant" {
-        /// FIN at once, as the health check of a load balancer does.
+        /// FIN at once, like a load balancer's health check.
         Closes = "closes",
         /// Nothing is sent.
         Silent = "silent",
@@ -94,11 +94,11 @@ impl FaultMode for Flags {
     const NAME: &'static str = ID;
     const ABOUT: &'static str =
         "Connections without a CONNECT, or with a very slow one: when does the broker give up?";
-    const LONG_ABOUT: &'static str = "Opens connections that close before their CONNECT, as a load balancer's health check does; that \
-         say nothing; and whose CONNECT comes a byte at a time. Reports when the broker gives up, whether \
-         it bounds the whole CONNECT or only the gap between two bytes, how many can be held open (raise \
-         --attempts, --count and --connrate), and whether well-behaved clients still get in. What --wait \
-         does not reach is reported as still open, and is never reported as a violation.";
+    const LONG_ABOUT: &'static str = "Opens connections that close before their CONNECT, like a load balancer's health check; that stay silent; and \
+         whose CONNECT arrives byte by byte. Reports when the broker gives up, whether it limits the whole CONNECT or \
+         only the gap between two bytes, how many connections can be held open (raise --attempts, --count and \
+         --connrate), and whether well-behaved clients can still connect. A connection that is still open after \
+         --wait is a note, never a violation.";
     const CHECKS: &'static [&'static [Check]] = &[knock_checks::CHECKS];
     const DEFAULTS: &'static [(&'static str, &'static str)] = &[("attempts", "20")];
 
@@ -107,7 +107,7 @@ impl FaultMode for Flags {
     }
 
     fn connections(&self) -> ConnectionsOf {
-        // The one that is held, and the honest client beside it.
+        // The held one, and that of the well-behaved client.
         ConnectionsOf::EachClient(2)
     }
 
@@ -125,21 +125,15 @@ impl FaultMode for Flags {
 /// One variant with one version.
 #[derive(Clone, Copy, Debug)]
 pub struct Knock {
-    /// What is done.
+    /// What the client does.
     pub variant: Variant,
-    /// The version of the CONNECT that drips, and of the honest client.
+    /// The version of the slow CONNECT and of the well-behaved client.
     pub version: ProtocolVersion,
-    /// How long the connection is held, at the most.
+    /// How long the connection is held at most.
     pub wait: Duration,
 }
 
-/// What was seen of a connection that was held.
-struct Held {
-    seen: Observed,
-    /// What became of the CONNECT; absent where none was sent.
-    dripped: Option<Dripped>,
-}
-
+/// A slow CONNECT.
 struct Dripped {
     fate: Dripping,
     bytes: usize,
@@ -153,15 +147,12 @@ impl Fault for Knock {
 
     fn describe(&self) -> String {
         match self.variant {
-            Variant::Closes => "connect, FIN at once; then an honest client connects".to_owned(),
+            Variant::Closes => "connect, FIN at once; then a well-behaved client connects".to_owned(),
             Variant::Silent => {
-                format!(
-                    "connect, say nothing for {}; then an honest client connects beside it",
-                    span(self.wait)
-                )
+                format!("connect, send nothing for {}; then a well-behaved client connects", span(self.wait))
             }
             Variant::Drip => format!(
-                "connect, CONNECT byte by byte over {}; an honest client connects before the last byte",
+                "connect, CONNECT byte by byte over {}; a well-behaved client connects before the last byte",
                 span(self.wait)
             ),
         }
@@ -173,37 +164,36 @@ impl Fault for Knock {
 }
 
 impl Knock {
-    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Untold> {
+    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Unfinished> {
         let opening =
             async { stage.open(self.version).await.map_err(|error| format!("cannot connect: {error}")) };
         let (mut client, established) = prepared(stage, opening).await?;
         log.established(established);
         log.provoked(established);
         let client_id = log.client_id().to_owned();
-        let held = match self.variant {
+        let (seen, dripped) = match self.variant {
             Variant::Closes => {
                 client.connection.close();
                 log.provoked(now());
                 let seen = Observed { outcome: Some(Outcome::Left), ..Observed::default() };
-                stage.unless_stopped(self.honest_client(stage, log)).await.ok_or(Untold::Stopped)?;
-                Held { seen, dripped: None }
+                stage.unless_stopped(self.honest_client(stage, log)).await.ok_or(Unfinished::Stopped)?;
+                (seen, None)
             }
             Variant::Silent => {
                 let watch = self.watch(established, self.wait);
                 let seen = observe_silently(&mut client, &stage.clock, &stage.stop, watch).await;
-                stage.unless_stopped(self.honest_client(stage, log)).await.ok_or(Untold::Stopped)?;
+                stage.unless_stopped(self.honest_client(stage, log)).await.ok_or(Unfinished::Stopped)?;
                 client.connection.close();
-                Held { seen, dripped: None }
+                (seen, None)
             }
             Variant::Drip => {
                 let dripping = self.drip(stage, log, &mut client, established, &client_id);
-                let held = stage.unless_stopped(dripping).await.ok_or(Untold::Stopped)?;
+                let observed = stage.unless_stopped(dripping).await.ok_or(Unfinished::Stopped)?;
                 client.leave().await;
-                held
+                observed
             }
         };
         log.connection_over();
-        let Held { seen, dripped } = held;
         if let Some(dripped) = dripped {
             log.fact(DRIPPED, dripped.fate);
             log.measure(DRIPPED_BYTES, dripped.bytes as u64);
@@ -213,11 +203,11 @@ impl Knock {
         Ok(())
     }
 
-    const fn watch(&self, from: std::time::Instant, within: Duration) -> Watch {
+    const fn watch(&self, from: Instant, within: Duration) -> Watch {
         Watch { provoked_at: from, within, connacks_due: 0, subscribed: false }
     }
 
-    /// An honest client connects, and leaves.
+    /// Connects a well-behaved client and disconnects it.
     async fn honest_client(&self, stage: &Stage, log: &mut AttemptLog<'_>) {
         log.measure(HELD_OPEN, stage.connections.now());
         let honest_id = format!("{}o", log.client_id());
@@ -230,18 +220,19 @@ impl Knock {
         }
     }
 
+    /// Sends CONNECT byte by byte. No [`Dripped`] where the CONNECT has no bytes.
     async fn drip(
         &self,
         stage: &Stage,
         log: &mut AttemptLog<'_>,
         client: &mut Client,
-        established: std::time::Instant,
+        established: Instant,
         client_id: &str,
-    ) -> Held {
+    ) -> (Observed, Option<Dripped>) {
         let mut bytes = Vec::new();
         let connect = Client::honest_connect(client_id, &stage.credentials);
         let encoded = encode_connect(&connect, self.version, PACKET_BYTES_MAX, &mut bytes);
-        encoded.expect("an honest CONNECT is a legal one");
+        encoded.expect("a well-behaved CONNECT is valid");
         let count = u32::try_from(bytes.len()).unwrap_or(u32::MAX).max(1);
         let mut reactions = Vec::new();
         for (index, byte) in (1..=count).zip(&bytes) {
@@ -265,28 +256,23 @@ impl Knock {
                 }
                 let outcome = if is_over { seen.outcome } else { Some(Outcome::Reset) };
                 let dripped = Dripped { fate: Dripping::Cut, bytes: index as usize - 1, lasted };
-                return Held { seen: Observed { reactions, outcome, ..seen }, dripped: Some(dripped) };
+                return (Observed { reactions, outcome, ..seen }, Some(dripped));
             };
             if is_last {
-                let dripped = |fate| Some(Dripped { fate, bytes: index as usize, lasted });
-                return match client.await_connack(sent, stage.reaction_timeout).await {
+                let (fate, outcome) = match client.await_connack(sent, stage.reaction_timeout).await {
                     Ok((accepted, _packet)) => {
                         log.accepted(accepted.connack_at);
-                        let seen =
-                            Observed { reactions, outcome: Some(Outcome::Tolerated), ..Observed::default() };
-                        Held { seen, dripped: dripped(Dripping::Accepted) }
+                        (Dripping::Accepted, Outcome::Tolerated)
                     }
-                    Err(refused) => {
-                        let outcome = match &refused {
-                            NotConnected::Silent(_) => Outcome::NoReaction,
-                            _ => Outcome::Closed,
-                        };
-                        let seen = Observed { reactions, outcome: Some(outcome), ..Observed::default() };
-                        Held { seen, dripped: dripped(Dripping::Refused(refusal(&refused))) }
+                    Err(silent @ NotConnected::Silent(_)) => {
+                        (Dripping::Refused(refusal(&silent)), Outcome::NoReaction)
                     }
+                    Err(refused) => (Dripping::Refused(refusal(&refused)), Outcome::Closed),
                 };
+                let seen = Observed { reactions, outcome: Some(outcome), ..Observed::default() };
+                return (seen, Some(Dripped { fate, bytes: index as usize, lasted }));
             }
         }
-        Held { seen: Observed::default(), dripped: None }
+        (Observed::default(), None)
     }
 }

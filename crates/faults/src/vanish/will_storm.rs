@@ -1,6 +1,5 @@
-//! The storm of Wills: many clients with a Will are lost in the same instant, as when a switch goes down. Are all Wills
-//! published, how long does the last one take, and what is retained afterwards: does "offline" stay although the client
-//! is back?
+//! The storm of Wills: many clients with a Will are lost at the same instant, as when a network switch fails. Are all Wills
+//! published, how long does the last one take, and is "offline" still retained although the client is back?
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,7 +21,7 @@ use ungraceful_rig::bystanders::witness::WitnessWatch;
 use ungraceful_wire::clock::now;
 
 use super::will_storm_checks;
-use crate::ending::{Answer, Untold, attempted, confirm, prepared};
+use crate::ending::{Answer, Unfinished, attempted, confirm, prepared};
 use crate::mode::{AttemptsOf, Call, ConnectionsOf, FaultMode, each_case};
 use crate::peer::Peer;
 use crate::takeover::session_connect;
@@ -30,53 +29,53 @@ use crate::takeover::session_connect;
 /// The fault's id in the catalogue.
 pub const ID: &str = "will-storm";
 
-/// Fact: what is retained on the Will's topic when all is over.
+/// Fact: the message retained on the Will's topic at the end.
 pub const RETAINED: FactOf<Retained> = FactOf::new("retained");
-/// Fact: whether the Will came after what the client had published when it was back.
+/// Fact: whether the Will came after the message that the returned client published.
 pub const AFTER_ONLINE: FactOf<YesNo> = FactOf::new("offline_after_online");
-/// Fact: what became of the client that came back: it was accepted, and its "online" acknowledged, or why not.
+/// Fact: whether the returning client was accepted and its "online" acknowledged, or why not.
 pub const RETURN: FactOf<Answer> = FactOf::new("return");
-/// Measure: the client was lost, until its "online" was acknowledged.
+/// Measure: from the loss of the client until its "online" was acknowledged.
 pub const ONLINE_AFTER: Measure = Measure::new("online_after_us");
 
 ungraceful_record::words! {
-    /// What is retained on the Will's topic when all is over.
+    /// The message retained on the Will's topic at the end.
     pub enum Retained: "message" {
         /// The Will.
         Offline = "offline",
-        /// What the client published when it was back.
+        /// The message of the returned client.
         Online = "online",
         /// Nothing.
         Nothing = "nothing",
         /// Another message.
         Other = "something else",
-        /// It could not be asked for.
+        /// It could not be read.
         Unknown = "unknown",
     }
 }
 
 /// Application Message of the Will.
 const OFFLINE: &[u8] = Retained::Offline.name().as_bytes();
-/// What the client publishes when it is back.
+/// The message that the returned client publishes.
 const ONLINE: &[u8] = Retained::Online.name().as_bytes();
 
-/// How long after the SUBACK a retained message would come.
+/// How long to wait for a retained message after the SUBACK.
 const RETAINED_WITHIN: Duration = Duration::from_secs(3);
-/// Clients that look at what is retained do not come all at once: they are no part of the storm.
-const LOOK_EVERY: Duration = Duration::from_millis(2);
-/// How many of them come one after the other before it begins anew.
-const LOOKING_MAX: u64 = 500;
+/// Clients that read the retained message are not part of the storm, so they start one after the other, this far apart.
+const READ_EVERY: Duration = Duration::from_millis(2);
+/// How many of them start one after the other before the next round.
+const READERS_PER_ROUND: u64 = 500;
 
 ungraceful_record::words! {
-    /// What is done.
+    /// The kind of Will, and whether the client returns.
     pub enum Variant: "variant" {
         /// A Will that is not retained.
         Plain = "plain",
         /// A retained Will, "offline".
         Retained = "retained",
-        /// The same; the client is back at once and publishes a retained "online".
+        /// The same; the client returns at once and publishes a retained "online".
         Back = "back",
-        /// The same with a Will Delay Interval, the cure (MQTT 5.0).
+        /// The same with a Will Delay Interval, which prevents a stale "offline" (MQTT 5.0).
         BackWillDelay = "back-will-delay",
     }
 }
@@ -88,20 +87,19 @@ impl Variant {
         name.parse().ok()
     }
 
-    /// Whether the version has it: MQTT 3.1.1 knows no delay of Wills.
+    /// Whether the version has it: MQTT 3.1.1 has no Will delay.
     #[must_use]
     pub fn is_in(self, version: ProtocolVersion) -> bool {
         version == ProtocolVersion::V5 || self != Self::BackWillDelay
     }
 
-    /// Whether the client comes back at once.
+    /// Whether the client returns at once.
     #[must_use]
     pub const fn returns(self) -> bool {
         matches!(self, Self::Back | Self::BackWillDelay)
     }
 }
 
-/// Why a client was not lost.
 const ENDED_FIRST: &str = "the broker ended the connection before the client was lost";
 
 /// The flags.
@@ -121,14 +119,14 @@ pub struct Flags {
 impl FaultMode for Flags {
     const NAME: &'static str = ID;
     const ABOUT: &'static str = "Many clients with a Will are lost at once: are all Wills published, how late, and which are retained?";
-    const LONG_ABOUT: &'static str = "Connects --count clients with a Will before the baseline and resets them all, --connrate per \
-         second: fast enough to be one instant. Reports how many of the Wills come and how they are \
-         spread in time, whether retained Wills are retained, and whether clients that are back at once \
-         stay \"offline\" for whoever subscribes then; with a Will Delay Interval they must not. Each \
-         client is lost once, so --attempts and --duration are not accepted.";
+    const LONG_ABOUT: &'static str = "Connects --count clients with a Will before the baseline and resets them all, --connrate per second: fast \
+         enough to be one instant. Reports how many Wills are published and how they are spread over time, whether \
+         retained Wills are retained, and whether clients that return at once stay \"offline\" for later subscribers; \
+         with a Will Delay Interval they must not. Each client is lost once, so --attempts and --duration are not \
+         accepted.";
     const CHECKS: &'static [&'static [Check]] = &[will_storm_checks::CHECKS];
-    // A witness that is sent more than a thousand messages at once is more than some brokers queue by default.
-    // And what is all due at once is begun one after the other: times of Wills begin when their own client was lost.
+    // Some brokers queue no more than a thousand messages for the witness by default. The clients are reset one after the
+    // other, and the time of each Will counts from the loss of its own client.
     const DEFAULTS: &'static [(&'static str, &'static str)] =
         &[("count", "700"), ("connrate", "10000"), ("slip-limit", "200ms")];
     const ATTEMPTS: AttemptsOf = AttemptsOf::Clients;
@@ -146,7 +144,7 @@ impl FaultMode for Flags {
     }
 
     fn connections(&self) -> ConnectionsOf {
-        // The client or its return, and who looks at what is retained.
+        // The client, and the reader of the retained message.
         ConnectionsOf::EachClient(2)
     }
 
@@ -165,15 +163,15 @@ impl FaultMode for Flags {
 /// One variant with one version.
 #[derive(Clone, Copy, Debug)]
 pub struct WillStorm {
-    /// What is done.
+    /// The kind of Will, and whether the client returns.
     pub variant: Variant,
-    /// The version spoken.
+    /// The protocol version.
     pub version: ProtocolVersion,
-    /// Will Delay Interval of [`Variant::BackWillDelay`] in seconds, from 1.
+    /// Will Delay Interval of [`Variant::BackWillDelay`], in seconds, at least 1.
     pub will_delay_interval_s: u32,
 }
 
-/// A client that is back, and when its "online" was acknowledged.
+/// A returned client, and when its "online" was acknowledged.
 struct Back {
     peer: Peer,
     accepted: Accepted,
@@ -186,8 +184,9 @@ impl Fault for WillStorm {
     }
 
     fn unsupported_reason(&self, offers: Offers) -> Option<String> {
-        (self.variant != Variant::Plain && !offers.retain_available)
-            .then(|| "the broker retains nothing: its CONNACK says Retain Available 0".to_owned())
+        (self.variant != Variant::Plain && !offers.retain_available).then(|| {
+            "the broker does not support retained messages: its CONNACK has Retain Available 0".to_owned()
+        })
     }
 
     fn gathers(&self) -> bool {
@@ -203,7 +202,7 @@ impl Fault for WillStorm {
             }
         };
         let back = match self.variant.returns() {
-            true => "; back at once, PUBLISH a retained \"online\"",
+            true => "; return at once, PUBLISH a retained \"online\"",
             false => "",
         };
         format!("CONNECT with {will}; RST{back}")
@@ -215,44 +214,43 @@ impl Fault for WillStorm {
 }
 
 impl WillStorm {
-    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Untold> {
+    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Unfinished> {
         let Some(watch) = stage.watch_will(log.client_id()) else {
             return Err("no Will was set, because the witness did not provably receive messages".into());
         };
-        let is_lost = self.be_lost_in_turn(stage, log, &watch).await;
+        let is_lost = self.lose_in_turn(stage, log, &watch).await;
         if self.variant != Variant::Plain && !matches!(is_lost, Ok(false)) {
-            // Neither a session stays behind nor a Will that the broker has retained: a connection that is given up ends
-            // without DISCONNECT.
+            // Leaves neither a session nor a retained Will behind: an abandoned connection ends without DISCONNECT.
             Box::pin(self.clean_up(stage, log.client_id(), watch.topic())).await;
         }
         if !is_lost? {
-            return Err(Untold::Stopped);
+            return Err(Unfinished::Stopped);
         }
         Box::pin(confirm(stage, log, self.version, (Vec::new(), Some(Outcome::Left)))).await;
         Ok(())
     }
 
-    /// False when the run stopped before its turn; the client has left nothing then.
-    async fn be_lost_in_turn(
+    /// False when the run stops before the client's turn; the client leaves nothing behind then.
+    async fn lose_in_turn(
         &self,
         stage: &Stage,
         log: &mut AttemptLog<'_>,
         watch: &WitnessWatch,
-    ) -> Result<bool, Untold> {
+    ) -> Result<bool, Unfinished> {
         let mut peer = Box::pin(prepared(stage, self.prepare(stage, log, watch))).await?;
         if peer.wait_for_turn(log, drop).await.map_err(|_ended| ENDED_FIRST)? {
-            return Box::pin(self.be_lost(stage, log, peer, watch)).await.map(|()| true);
+            return Box::pin(self.lose(stage, log, peer, watch)).await.map(|()| true);
         }
         Box::pin(peer.leave_nothing(stage, log.client_id())).await;
         Ok(false)
     }
 
-    /// Will Delay Interval in seconds.
+    /// Will Delay Interval, in seconds.
     fn delay_s(&self) -> u32 {
         if self.variant == Variant::BackWillDelay { self.will_delay_interval_s } else { 0 }
     }
 
-    /// A delayed Will waits in a session, which must live longer than its delay.
+    /// A delayed Will belongs to a session, which must outlive the delay.
     fn properties(&self) -> [Property<'static>; 1] {
         const BEYOND_DELAY_S: u32 = 60;
         let expiry_s = match self.delay_s() {
@@ -278,13 +276,13 @@ impl WillStorm {
         Ok(Peer::begin(stage, log, self.version, &connect).await?.0)
     }
 
-    async fn be_lost(
+    async fn lose(
         &self,
         stage: &Stage,
         log: &mut AttemptLog<'_>,
         peer: Peer,
         watch: &WitnessWatch,
-    ) -> Result<(), Untold> {
+    ) -> Result<(), Unfinished> {
         if peer.client.connection.has_hung_up() {
             return Err(ENDED_FIRST.into());
         }
@@ -293,11 +291,11 @@ impl WillStorm {
         let at = now();
         log.provoked(at);
         log.concluded(Outcome::Left);
-        stage.unless_stopped(self.look(stage, log, watch, before, at)).await.ok_or(Untold::Stopped)
+        stage.unless_stopped(self.observe(stage, log, watch, before, at)).await.ok_or(Unfinished::Stopped)
     }
 
-    /// What comes of it.
-    async fn look(
+    /// Has the client return where the variant says so, waits for the Will, and reads the retained message.
+    async fn observe(
         &self,
         stage: &Stage,
         log: &mut AttemptLog<'_>,
@@ -318,12 +316,12 @@ impl WillStorm {
             log.measure(ONLINE_AFTER, micros(back.online_at.saturating_duration_since(at)));
         }
         if back.is_some() {
-            // It was acknowledged at QoS 1, so the witness is sent it; what comes before and after tells the order.
+            // It was acknowledged at QoS 1, so the witness receives it, and the order of its messages shows which was first.
             let deadline = now() + stage.reaction_timeout;
             watch.settled(deadline, Duration::ZERO, |heard| heard.payload == ONLINE).await;
         }
         let seen = match self.variant {
-            // The client was too late, or its session was not there: it is not known whether the Will is due.
+            // The client was too late, or its session was gone: whether the Will is due is unknown.
             Variant::BackWillDelay if !is_forbidden => None,
             _ => {
                 let (is_due, will) = (!is_forbidden, OFFLINE);
@@ -337,7 +335,7 @@ impl WillStorm {
             log.will(only_wills(&seen));
         }
         if self.variant != Variant::Plain {
-            sleep(LOOK_EVERY * u32::try_from(log.number() % LOOKING_MAX).unwrap_or(0)).await;
+            sleep(READ_EVERY * u32::try_from(log.number() % READERS_PER_ROUND).unwrap_or(0)).await;
             let retained = self.retained(stage, log.client_id(), watch.topic()).await;
             log.fact(RETAINED, retained);
         }
@@ -346,43 +344,35 @@ impl WillStorm {
         }
     }
 
-    /// The client is back and says so.
+    /// Connects the client again and publishes "online".
     async fn come_back(&self, stage: &Stage, log: &mut AttemptLog<'_>, topic: &str) -> Option<Back> {
         let client_id = log.client_id().to_owned();
         let back = async {
             let properties = self.properties();
-            // A session is taken up only where there may be one.
             let clean = self.variant != Variant::BackWillDelay;
             let connect = session_connect(stage, self.version, &client_id, clean, &properties);
             let (mut peer, accepted) = Peer::come_back(stage, self.version, &connect).await?;
             peer.retain(stage, topic, ONLINE).await?;
             Ok::<_, String>(Back { peer, accepted, online_at: now() })
         };
-        match back.await {
-            Ok(back) => {
-                log.fact(RETURN, Answer::Accepted);
-                Some(back)
-            }
-            Err(why) => {
-                log.fact(RETURN, Answer::Refused(why));
-                None
-            }
-        }
+        let back = back.await;
+        log.fact(RETURN, back.as_ref().map_or_else(|why| Answer::Refused(why.clone()), |_| Answer::Accepted));
+        back.ok()
     }
 
-    /// What a client finds that subscribes now.
+    /// The message that a new subscriber receives.
     async fn retained(&self, stage: &Stage, client_id: &str, topic: &str) -> Retained {
-        let looker_id = format!("{client_id}l");
-        let connect = session_connect(stage, self.version, &looker_id, true, &[]);
-        let Ok((mut looker, _)) = Peer::connect(stage, self.version, &connect).await else {
+        let reader_id = format!("{client_id}l");
+        let connect = session_connect(stage, self.version, &reader_id, true, &[]);
+        let Ok((mut reader, _)) = Peer::connect(stage, self.version, &connect).await else {
             return Retained::Unknown;
         };
         let beacon = beacon(stage, client_id);
-        let found = match looker.retain(stage, &beacon, b"beacon").await {
-            Ok(()) => looker.retained(stage, topic, &beacon, RETAINED_WITHIN).await,
+        let found = match reader.retain(stage, &beacon, b"beacon").await {
+            Ok(()) => reader.retained(stage, topic, &beacon, RETAINED_WITHIN).await,
             Err(why) => Err(why),
         };
-        looker.client.leave().await;
+        reader.client.leave().await;
         match found {
             Ok(Some(payload)) if payload == OFFLINE => Retained::Offline,
             Ok(Some(payload)) if payload == ONLINE => Retained::Online,
@@ -392,31 +382,31 @@ impl WillStorm {
         }
     }
 
-    /// Removes what is retained, and the session where there is one: Clean Start 1 ends it.
+    /// Removes the retained messages and the session, which Clean Start 1 ends.
     async fn clean_up(&self, stage: &Stage, client_id: &str, topic: &str) {
         let connect = session_connect(stage, self.version, client_id, true, &[]);
         if let Ok((mut cleaner, _)) = Peer::connect(stage, self.version, &connect).await {
             for topic in [topic, &beacon(stage, client_id)] {
-                let _nothing_left_to_do = cleaner.retain(stage, topic, &[]).await;
+                let _best_effort = cleaner.retain(stage, topic, &[]).await;
             }
             cleaner.client.leave().await;
         }
     }
 }
 
-/// The topic of what is known to be retained; not below those of Wills, where the witness would hear it.
+/// The topic of a message known to be retained; outside the Will topics, so that the witness does not receive it.
 fn beacon(stage: &Stage, client_id: &str) -> String {
     format!("{}/retained/{client_id}", stage.topic_root)
 }
 
-/// Whether the Will came after a message that the client had published when it was back.
+/// Whether the Will came after the message of the returned client.
 fn is_after_online(seen: &WillSeen) -> bool {
     let online = seen.of_first_connect.iter().position(|is_will| !is_will);
     let last_will = seen.of_first_connect.iter().rposition(|is_will| *is_will);
     online.is_some_and(|online| last_will.is_some_and(|last_will| last_will > online))
 }
 
-/// What the witness heard, without what the client published itself.
+/// The messages that the witness received, without those of the client itself.
 fn only_wills(seen: &WillSeen) -> WillSeen {
     let (seen_at_us, of_first_connect) = seen
         .seen_at_us
@@ -446,17 +436,17 @@ mod tests {
     }
 
     #[test]
-    fn an_offline_counts_as_late_only_behind_an_online() {
-        assert!(!is_after_online(&seen(&[])));
-        assert!(!is_after_online(&seen(&[true])));
-        assert!(!is_after_online(&seen(&[false])));
-        assert!(!is_after_online(&seen(&[true, false])));
-        assert!(is_after_online(&seen(&[false, true])));
-        assert!(is_after_online(&seen(&[true, false, true])));
+    fn a_will_is_late_only_after_an_online() {
+        for in_order in [&[][..], &[true], &[false], &[true, false]] {
+            assert!(!is_after_online(&seen(in_order)), "{in_order:?}");
+        }
+        for late in [&[false, true][..], &[true, false, true]] {
+            assert!(is_after_online(&seen(late)), "{late:?}");
+        }
     }
 
     #[test]
-    fn what_the_client_published_itself_is_no_will() {
+    fn a_message_of_the_client_itself_is_no_will() {
         let wills = only_wills(&seen(&[false, true, false, true]));
         assert_eq!((wills.seen_at_us, wills.of_first_connect), (vec![2, 4], vec![true, true]));
     }

@@ -1,8 +1,8 @@
-//! SUBSCRIBE with an invalid Topic Filter: a wildcard where none may be, or nothing at all.
+//! SUBSCRIBE with an invalid Topic Filter: a misplaced wildcard, or an empty filter.
 //!
-//! A broker refuses it by a SUBACK, or treats it as a malformed packet and closes (MQTT 5.0 sections 4.7.1 and 4.13, MQTT 3.1.1
-//! sections 4.7.1 and 4.8). Both are legal. Applications send it when they put a name that a user chose into a filter. What an
-//! operator finds in the log is "Invalid subscription string" or "Invalid subscription topic".
+//! A broker may refuse it in the SUBACK, or treat it as a malformed packet and close the connection (MQTT 5.0 sections 4.7.1
+//! and 4.13, MQTT 3.1.1 sections 4.7.1 and 4.8). Applications send it when they put a name chosen by a user into a filter. The
+//! broker's log then has "Invalid subscription string" or "Invalid subscription topic".
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use ungraceful_rig::attempts::client::Client;
 use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
 use ungraceful_rig::attempts::observe::{STALLED, observe_expecting};
 
-use crate::ending::{Untold, attempted, confirm, prepared, watch};
+use crate::ending::{Unfinished, attempted, confirm, prepared, watch};
 use crate::judging::{evidence_count, examples, no_sample, served_on};
 use crate::mode::{FaultMode, each_case};
 use crate::peer::Peer;
@@ -38,9 +38,9 @@ ungraceful_record::words! {
         /// No SUBACK came.
         None = "no SUBACK",
     } else {
-        /// The filter was granted; the QoS.
+        /// The broker granted the filter; the QoS.
         Granted = "granted at QoS ",
-        /// The filter was refused; the Reason Code.
+        /// The broker refused the filter; the Reason Code.
         Refused = "SUBACK 0x",
     }
 }
@@ -85,12 +85,12 @@ pub struct Flags {
 impl FaultMode for Flags {
     const NAME: &'static str = ID;
     const ABOUT: &'static str =
-        "SUBSCRIBE with an invalid Topic Filter: is it refused, or the connection closed?";
-    const LONG_ABOUT: &'static str = "Connects, and subscribes to a Topic Filter that is none: a wildcard within a level, a \
-         multi-level wildcard that is not the last level, or an empty one. Reports what the broker \
-         answers: SUBACK with a Reason Code, DISCONNECT, a close, or nothing. A broker may refuse the \
-         filter or close the connection; one that does neither, and goes on serving the client, violates \
-         [MQTT-3.8.4-1] of either version. A filter that is granted is a note.";
+        "SUBSCRIBE with an invalid Topic Filter: does the broker refuse it or close the connection?";
+    const LONG_ABOUT: &'static str = "Connects and subscribes to an invalid Topic Filter: a wildcard within a level, a multi-level \
+         wildcard that is not the last level, or an empty filter. Reports how the broker answers: SUBACK \
+         with a Reason Code, DISCONNECT, a close, or nothing. A broker may refuse the filter or close the \
+         connection; one that does neither and keeps serving the client violates [MQTT-3.8.4-1] of either \
+         version. A granted filter is a note.";
     const CHECKS: &'static [&'static [Check]] = &[CHECKS];
     const DEFAULTS: &'static [(&'static str, &'static str)] = &[("attempts", "20")];
 
@@ -127,7 +127,7 @@ impl Fault for InvalidTopicFilter {
 }
 
 impl InvalidTopicFilter {
-    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Untold> {
+    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Unfinished> {
         let client_id = log.client_id().to_owned();
         let connect = Client::honest_connect(&client_id, &stage.credentials);
         let (peer, accepted) = prepared(stage, Peer::connect(stage, self.version, &connect)).await?;
@@ -175,16 +175,16 @@ pub const CHECKS: &[Check] = &[
     Check::prose("grants_no_invalid_topic_filter", grants_no_invalid_topic_filter),
 ];
 
-/// MQTT 5.0 and 3.1.1 [MQTT-3.8.4-1]: a SUBSCRIBE is answered by a SUBACK. One that the broker holds to be malformed may end the
-/// connection instead. Violated only where the client was proved to be served on without either.
+/// MQTT 5.0 and 3.1.1 [MQTT-3.8.4-1]: the broker answers a SUBSCRIBE with a SUBACK, or closes the connection if it considers
+/// the packet malformed. Violated only when it demonstrably kept serving the client without either.
 fn answers_or_closes(case: &Judged<'_>) -> Option<Finding> {
-    let all = case.told(ANSWER);
+    let all = case.total(ANSWER);
     let silent = case.count(ANSWER, Suback::None);
     let ended = case.ended();
     let served = silent.saturating_sub(ended).min(case.outcome(Outcome::Tolerated));
     let evidence = format!(
-        "of {all} clients, {} were answered by a SUBACK, the connections of {ended} were ended, and {served} were served on \
-         without an answer: PINGREQ was answered",
+        "of {all} clients, {} received a SUBACK, {ended} were cut, and {served} received no SUBACK but were still served: \
+         the broker answered PINGREQ",
         all - silent
     );
     Some(if evidence_count(case) == 0 {
@@ -193,22 +193,24 @@ fn answers_or_closes(case: &Judged<'_>) -> Option<Finding> {
         served_on(served, all - served, evidence)
             .with_examples(examples(case, |sequence| sequence.ends_with("still served")))
     } else if case.outcome(Outcome::NoReaction) > 0 {
-        Finding::inconclusive(format!("{evidence}; a longer --reaction-timeout may tell"))
+        Finding::inconclusive(format!("{evidence}; try a longer --reaction-timeout"))
     } else {
         Finding::holds(all, evidence)
     })
 }
 
-/// MQTT 5.0 and 3.1.1 sections 4.7.1 and 4.7.3 say what a Topic Filter is, and nowhere what a broker does that does not notice.
+/// MQTT 5.0 and 3.1.1 sections 4.7.1 and 4.7.3 define Topic Filters, but no statement forbids to grant an invalid one.
 fn grants_no_invalid_topic_filter(case: &Judged<'_>) -> Option<Finding> {
-    let all = case.told(ANSWER);
+    let all = case.total(ANSWER);
     let granted: u64 = case
         .values(ANSWER)
         .filter(|(answer, _)| matches!(answer, Suback::Granted(_)))
         .map(|(_, count)| count)
         .sum();
-    let evidence =
-        format!("{granted} of {all} clients were granted the filter; answers: {}", case.in_words(ANSWER));
+    let evidence = format!(
+        "the broker granted the filter to {granted} of {all} clients; answers: {}",
+        case.in_words(ANSWER)
+    );
     Some(match (all, granted) {
         (0, _) => Finding::inconclusive(no_sample(case)),
         (_, 0) => Finding::holds(all, evidence),
@@ -241,8 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn mqtt5_3_8_4_1_and_mqtt3_1_1_3_8_4_1_a_suback_or_a_close_holds_and_to_be_served_on_without_either_breaks_it()
-     {
+    fn mqtt5_3_8_4_1_and_mqtt3_1_1_3_8_4_1_a_suback_or_a_close_is_required() {
         const ANSWERS: &str = "answers_or_closes";
         for version in ["5.0", "3.1.1"] {
             assert_holds(&verdict(ANSWERS, version, Outcome::Tolerated, &[("SUBACK 0x8F", 3)]));
@@ -250,7 +251,7 @@ mod tests {
             let citation = format!("MQTT {version} [MQTT-3.8.4-1]");
             assert_violated(&verdict(ANSWERS, version, Outcome::Tolerated, &[(NO_SUBACK, 3)]), &citation);
             let silent = verdict(ANSWERS, version, Outcome::NoReaction, &[(NO_SUBACK, 3)]);
-            assert_inconclusive(&silent, "a longer --reaction-timeout may tell");
+            assert_inconclusive(&silent, "try a longer --reaction-timeout");
             assert_inconclusive(&verdict(ANSWERS, version, Outcome::NotActed, &[]), "none of");
             let few = [("SUBACK 0x8F", 99), (NO_SUBACK, 1)];
             assert_inconclusive(&verdict(ANSWERS, version, Outcome::Tolerated, &few), "are no violation");

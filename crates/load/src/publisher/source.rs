@@ -1,4 +1,4 @@
-//! Where the bytes of a publisher's messages come from: a template of which two places change, or a text that is written
+//! Where the bytes of a publisher's messages come from: a template in which two places change, or a text written
 //! anew.
 
 use rand::RngExt;
@@ -12,7 +12,7 @@ use super::{Context, PublisherSettings};
 use crate::payload::{Payload, Text, Values};
 use crate::stamp::Stamp;
 
-/// What writes the PUBLISH packets of one publisher.
+/// Writes the PUBLISH packets of one publisher.
 #[derive(Debug)]
 pub(super) enum Source {
     /// Bytes that are copied, with two places that change.
@@ -51,10 +51,8 @@ impl OwnedProperties {
 }
 
 impl Source {
-    /// A source of messages to `topic`; with `alias`, they carry Topic Alias 1.
-    ///
-    /// # Errors
-    /// A topic or a property that can't be written.
+    /// A source of messages to `topic`; with `alias`, they carry Topic Alias 1. Fails on a topic or a property that
+    /// can't be written.
     pub(super) fn new(
         settings: &PublisherSettings<'_>,
         topic: &str,
@@ -99,9 +97,6 @@ impl Source {
     }
 
     /// Bytes of the shortest PUBLISH that it writes.
-    ///
-    /// # Errors
-    /// A message that can't be written.
     pub(super) fn packet_bytes(&self, qos: QoS, context: &Context) -> Result<usize, EncodeError> {
         let mut out = Vec::new();
         let identifier = (qos != QoS::AtMostOnce).then_some(PacketIdentifier::MIN);

@@ -28,6 +28,12 @@ fn with(qos: QoS, window: u16, payload: &Payload, message: &MessageSettings) -> 
     .unwrap()
 }
 
+fn offer(publisher: &mut Publisher, due_us: impl IntoIterator<Item = u64>) {
+    for due_us in due_us {
+        publisher.offer(due_us, &CONTEXT);
+    }
+}
+
 /// A publisher of sixteen bytes.
 pub(crate) fn publisher(qos: QoS, window: u16) -> Publisher {
     with(qos, window, &Payload::Bytes(16), &MessageSettings::default())
@@ -57,7 +63,7 @@ fn stamp_of(payload: &[u8]) -> Stamp {
 }
 
 #[test]
-fn messages_carry_when_they_were_due_their_number_and_how_late_they_went_out() {
+fn messages_carry_due_time_number_and_lateness() {
     let mut publisher = publisher(QoS::AtMostOnce, 1);
     for due_us in [20_000, 20_500] {
         assert!(publisher.offer(due_us, &CONTEXT));
@@ -71,11 +77,9 @@ fn messages_carry_when_they_were_due_their_number_and_how_late_they_went_out() {
 }
 
 #[test]
-fn no_more_are_unacknowledged_than_the_window_allows_and_the_others_wait_and_are_told_as_blocked() {
+fn messages_beyond_the_window_wait_and_count_as_blocked() {
     let mut publisher = publisher(QoS::AtLeastOnce, 2);
-    for due_us in 20_000..20_005 {
-        publisher.offer(due_us, &CONTEXT);
-    }
+    offer(&mut publisher, 20_000..20_005);
     let (bytes, _) = made(&mut publisher, 20_100, false);
     let identifiers: Vec<_> = publishes(&bytes).iter().map(|(_, identifier, _)| *identifier).collect();
     assert_eq!((identifiers, publisher.waiting(), publisher.in_flight()), (vec![Some(1), Some(2)], 3, 2));
@@ -93,7 +97,7 @@ fn no_more_are_unacknowledged_than_the_window_allows_and_the_others_wait_and_are
 }
 
 #[test]
-fn the_brokers_receive_maximum_makes_the_window_smaller_and_never_larger() {
+fn the_receive_maximum_only_makes_the_window_smaller() {
     let mut publisher = publisher(QoS::AtLeastOnce, 10);
     publisher.limit_window(3);
     publisher.limit_window(100);
@@ -118,27 +122,25 @@ fn a_qos_2_exchange_is_done_at_pubcomp_and_a_refusal_ends_it_at_pubrec() {
 }
 
 #[test]
-fn what_the_socket_did_not_take_is_due_as_before_and_no_number_is_left_out() {
+fn messages_that_were_taken_back_are_due_as_before() {
     for qos in [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce] {
         let mut publisher = publisher(qos, 10);
-        for due_us in 20_000..20_004 {
-            publisher.offer(due_us, &CONTEXT);
-        }
+        offer(&mut publisher, 20_000..20_004);
         let (_, list) = made(&mut publisher, 25_000, false);
         publisher.take_back(&list, 1, false, 25_000, &CONTEXT);
         publisher.note_blocked();
         assert_eq!((publisher.waiting(), publisher.sent()), (3, 1), "{qos:?}");
         let (bytes, _) = made(&mut publisher, 26_000, false);
         let again: Vec<_> = publishes(&bytes).iter().map(|(.., payload)| stamp_of(payload)).collect();
-        let told: Vec<_> = again.iter().map(|stamp| (stamp.sequence, stamp.due_us)).collect();
-        assert_eq!(told, [(1, 20_001), (2, 20_002), (3, 20_003)], "{qos:?}");
+        let again: Vec<_> = again.iter().map(|stamp| (stamp.sequence, stamp.due_us)).collect();
+        assert_eq!(again, [(1, 20_001), (2, 20_002), (3, 20_003)], "{qos:?}");
         let counts = publisher.end(false).counts;
         assert_eq!((counts.offered, counts.sent, counts.dropped, counts.blocked), (4, 4, 0, 3), "{qos:?}");
     }
 }
 
 #[test]
-fn in_a_closed_loop_what_is_taken_back_was_never_offered() {
+fn in_a_closed_loop_messages_taken_back_were_never_offered() {
     let mut publisher = publisher(QoS::AtLeastOnce, 6);
     let (_, list) = made(&mut publisher, 20_000, true);
     publisher.take_back(&list, 2, true, 20_000, &CONTEXT);
@@ -149,9 +151,7 @@ fn in_a_closed_loop_what_is_taken_back_was_never_offered() {
 #[test]
 fn messages_of_the_warm_up_are_sent_and_not_counted() {
     let mut publisher = publisher(QoS::AtLeastOnce, 10);
-    for due_us in [9_998, 9_999, 10_000] {
-        publisher.offer(due_us, &CONTEXT);
-    }
+    offer(&mut publisher, [9_998, 9_999, 10_000]);
     made(&mut publisher, 10_001, false);
     assert_eq!(publisher.acknowledged(1, 0, &CONTEXT), None, "and not timed");
     assert!(publisher.acknowledged(3, 0, &CONTEXT).is_some());
@@ -163,11 +163,9 @@ fn messages_of_the_warm_up_are_sent_and_not_counted() {
 }
 
 #[test]
-fn a_client_that_is_gone_drops_what_waits_and_what_falls_due_later() {
+fn a_client_that_is_gone_drops_its_messages() {
     let mut publisher = publisher(QoS::AtMostOnce, 1);
-    for due_us in [9_000, 11_000, 12_000] {
-        publisher.offer(due_us, &CONTEXT);
-    }
+    offer(&mut publisher, [9_000, 11_000, 12_000]);
     publisher.give_up();
     assert!(publisher.drop_due(13_000, &CONTEXT) && !publisher.drop_due(9_999, &CONTEXT));
     let counts = publisher.end(false).counts;
@@ -175,26 +173,22 @@ fn a_client_that_is_gone_drops_what_waits_and_what_falls_due_later() {
 }
 
 #[test]
-fn a_topic_alias_is_told_once_and_stands_for_the_topic_from_then_on() {
+fn a_topic_alias_is_introduced_once() {
     let message = MessageSettings { topic_alias: true, ..MessageSettings::default() };
     let mut publisher = with(QoS::AtMostOnce, 1, &Payload::Bytes(16), &message);
-    for due_us in 20_000..20_003 {
-        publisher.offer(due_us, &CONTEXT);
-    }
+    offer(&mut publisher, 20_000..20_003);
     let (_, list) = made(&mut publisher, 20_010, false);
     publisher.take_back(&list, 0, false, 20_010, &CONTEXT);
     let (bytes, _) = made(&mut publisher, 20_020, false);
     let topics: Vec<_> = publishes(&bytes).into_iter().map(|(topic, ..)| topic).collect();
-    assert_eq!(topics, ["a/2", "", ""], "and told again when the socket did not take it");
+    assert_eq!(topics, ["a/2", "", ""], "and sent again when the socket did not take it");
 }
 
 #[test]
 fn a_text_is_written_anew_for_each_message() {
     let payload = Payload::Text(Text::read(br#"{"n":%s,"t":%t,"x":"%x"}"#).unwrap());
     let mut publisher = with(QoS::AtLeastOnce, 9, &payload, &MessageSettings::default());
-    for due_us in [20_000, 30_000] {
-        publisher.offer(due_us, &CONTEXT);
-    }
+    offer(&mut publisher, [20_000, 30_000]);
     let (bytes, _) = made(&mut publisher, 30_000, false);
     let texts: Vec<_> =
         publishes(&bytes).into_iter().map(|(.., payload)| String::from_utf8(payload).unwrap()).collect();

@@ -1,4 +1,4 @@
-//! Connections as they fall due, no more at a time than a listen backlog takes, and those whose time is over.
+//! Connections as they fall due, no more at a time than a listen backlog takes.
 
 use rustix::event::epoll::{self, EventData, EventFlags};
 
@@ -7,7 +7,7 @@ use crate::client::Stage;
 use crate::socket::Socket;
 
 impl Worker {
-    /// When the next client is to be connected; absent when there is none, or no room for one.
+    /// When to connect the next client; absent when there is none, or no room for one.
     pub(super) fn next_connect_us(&self) -> Option<u64> {
         if self.next_connect >= self.clients.len()
             || self.thread_state.under_way >= self.thread_state.settings.connects_at_a_time(self.threads)

@@ -1,4 +1,4 @@
-//! What sockets are ready for: reading packets, and going on with what they did not take.
+//! Ready sockets: reads packets, and goes on with what they did not take.
 
 use rustix::event::epoll::EventFlags;
 use ungraceful_mqtt::{Framed, frame};
@@ -22,7 +22,7 @@ impl Worker {
         if flags.intersects(EventFlags::ERR)
             && let Some(socket) = &client.socket
         {
-            // A stamp that came late shows as an error, again and again.
+            // A late stamp shows as an error, again and again.
             forget_departures(socket);
         }
         if flags.intersects(EventFlags::OUT) {
@@ -53,7 +53,7 @@ impl Worker {
             match socket.read(&mut self.buffer[begun..], thread_state.clock.at(client.last_arrived_us)) {
                 Ok(Arrived { bytes: read, at: arrived_at, seen }) => {
                     now_us = thread_state.clock.us(seen);
-                    // What is timed ends as it arrives, and not when this thread has come to it.
+                    // Times end at the arrival, and not when this thread has come to it.
                     let arrived_us = thread_state.clock.us(arrived_at);
                     client.last_arrived_us = arrived_us;
                     let all = begun + read;

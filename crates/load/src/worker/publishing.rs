@@ -1,4 +1,4 @@
-//! What is due, handed to its publishers and sent as far as it may be.
+//! Hands due messages to their publishers, and sends them as far as allowed.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Release};
@@ -11,7 +11,7 @@ use crate::progress::NOT_YET;
 use crate::socket::Moved;
 
 impl Worker {
-    /// Hands what is due to its publishers, and has them send it.
+    /// Hands due messages to their publishers, and sends them.
     pub(super) fn release_due(&mut self, now_us: u64) -> Result<(), String> {
         if self.begin_us == NOT_YET && !self.begin(now_us)? {
             return Ok(());
@@ -37,7 +37,7 @@ impl Worker {
             self.is_over = true;
             self.thread_state.ended.cpu_us =
                 self.cpu_before_us.map(|before_us| thread_cpu_us().saturating_sub(before_us));
-            self.tell_progress();
+            self.store_progress();
             self.progress.is_over.store(true, Release);
         }
         Ok(())
@@ -62,7 +62,7 @@ impl Worker {
         }
     }
 
-    /// Begins once it is told when. Returns whether it has begun.
+    /// Begins once the order has come and its time is reached. Returns whether it has.
     pub(super) fn begin(&mut self, now_us: u64) -> Result<bool, String> {
         let begin_us = self.orders.begin_us.load(Acquire);
         if begin_us == NOT_YET || now_us < begin_us {
@@ -95,8 +95,8 @@ impl Worker {
         Ok(true)
     }
 
-    /// Publishers go on whose subscribers have come far enough.
-    pub(super) fn go_on_with_the_woken(&mut self) -> Result<(), String> {
+    /// Publishers go on whose subscribers are far enough.
+    pub(super) fn pump_woken(&mut self) -> Result<(), String> {
         let Some(heard) = self.thread_state.reading.heard.clone() else { return Ok(()) };
         let now_us = self.thread_state.clock.now_us();
         for publisher in heard.woken(self.job_thread) {
@@ -108,14 +108,14 @@ impl Worker {
         Ok(())
     }
 
-    /// Publishers go on whose subscribers have not moved for a second: what is on its way to them may never come.
-    pub(super) fn go_on_with_what_stands_still(&mut self) {
+    /// Publishers go on whose subscribers have not moved for a second: messages under way to them may never come.
+    pub(super) fn pump_stalled(&mut self) {
         let Some(heard) = self.thread_state.reading.heard.as_ref().filter(|_| !self.is_over) else { return };
         for place in &self.publishers {
             let client = &mut self.clients[*place];
             if let Role::Publisher(publisher) = &mut client.role
                 && client.stage == Stage::Ready
-                && publisher.forgives_what_stands_still(heard)
+                && publisher.writes_off_when_stalled(heard)
                 && !self.hot.contains(place)
             {
                 self.hot.push_back(*place);
@@ -123,7 +123,7 @@ impl Worker {
         }
     }
 
-    pub(super) fn go_on_with_the_hot(&mut self, now_us: u64) -> Result<(), String> {
+    pub(super) fn pump_hot(&mut self, now_us: u64) -> Result<(), String> {
         for _ in 0..self.hot.len() {
             let Some(place) = self.hot.pop_front() else { break };
             self.pump(place, now_us)?;
@@ -154,7 +154,7 @@ impl Worker {
         out.clear();
         made.clear();
         let waiting_before = publisher.waiting();
-        // Others were sent since this thread last looked: a message is stamped just before it goes.
+        // Other publishers have sent since this thread last looked: a message is stamped just before it goes.
         let now_us = thread_state.clock.now_us();
         let written = publisher.make(now_us, is_closed, &thread_state.context, &mut out, &mut made);
         written.map_err(|error| format!("PUBLISH can't be written: {error}"))?;
@@ -176,7 +176,7 @@ impl Worker {
             }
             thread_state.note_sent(taken, now_us);
             if taken < out.len() {
-                // A packet of which the beginning went out is completed when there is room; the others are due as before.
+                // A packet whose beginning went out is completed when there is room; the others are due as before.
                 let begun = made.partition_point(|made| made.end <= taken);
                 let begun_at = if begun == 0 { 0 } else { made[begun - 1].end };
                 kept = if taken > begun_at { begun + 1 } else { begun };
@@ -194,7 +194,7 @@ impl Worker {
             thread_state.waiting -= waiting_before - publisher.waiting();
             let is_whole = kept == made.len();
             let is_full = is_whole && out.len() >= crate::publisher::CHUNK;
-            // Asked at the end as well, because that is how it is woken when its subscribers have come further.
+            // Called at the end as well, because that is how it is woken when its subscribers have come further.
             let is_open = heard.is_some_and(|heard| is_whole && kept > 0 && publisher.may_go_on(&heard));
             if (is_full || is_open) && (is_closed || publisher.waiting() > 0) && !self.hot.contains(&place) {
                 self.hot.push_back(place);

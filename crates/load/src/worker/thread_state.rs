@@ -1,4 +1,4 @@
-//! What of a thread is not of one client: who is let in and who is lost, and what each packet means.
+//! A thread's state that belongs to no single client: which clients are ready or lost, and what each packet means.
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use ungraceful_wire::{departed, watch_departures};
 use super::{Ended, ReceiverEnd};
 use crate::client::{Client, Role, Stage, unreadable};
 use crate::figures::{Figures, Timed};
-use crate::handshake::{greeted, subscribed};
+use crate::handshake::{check_connack, check_suback};
 use crate::publisher::{Context, Made};
 use crate::settings::LoadSettings;
 use crate::socket::Socket;
@@ -22,10 +22,9 @@ const PUBACK: u8 = 0x40;
 const PUBREC: u8 = 0x50;
 const PUBREL: u8 = 0x62;
 const PUBCOMP: u8 = 0x70;
-/// How often a thread has the kernel stamp a write as it leaves.
+/// How often a thread has the kernel stamp a departing write.
 const DEPARTURES_EVERY_US: u64 = 10_000;
 
-/// What is not of one client.
 #[derive(Debug)]
 pub(super) struct ThreadState {
     pub(super) epoll: OwnedFd,
@@ -35,23 +34,23 @@ pub(super) struct ThreadState {
     pub(super) context: Context,
     pub(super) reading: Reading,
     pub(super) receivers: Vec<ReceiverEnd>,
-    /// What clients say first, by their place; taken when it is said.
+    /// What clients send first, by their place; taken when it is sent.
     pub(super) greetings: Vec<Option<(Vec<u8>, Vec<u8>)>>,
     pub(super) subscribe_qos: QoS,
-    /// Whether messages are sent one by one as they fall due, so that it can be told which of them an acknowledgement follows.
+    /// Whether messages are sent one by one as they fall due, so that it is known which of them an acknowledgement
+    /// follows.
     pub(super) is_open_loop: bool,
-    /// A packet that announces more is not taken in.
     pub(super) packet_bytes_max: usize,
     pub(super) figures: Figures,
     pub(super) ended: Ended,
-    /// Clients that are being connected.
+    /// Clients that are connecting.
     pub(super) under_way: u32,
     pub(super) ready: u64,
     pub(super) subscribers_ready: u64,
     pub(super) failed: u64,
     /// Messages that wait, over all publishers.
     pub(super) waiting: u64,
-    /// When the kernel is asked again when a write left.
+    /// When the kernel is asked next when a write left.
     pub(super) watches_from_us: u64,
     pub(super) acknowledgements: Vec<u8>,
     pub(super) made: Vec<Made>,
@@ -59,7 +58,7 @@ pub(super) struct ThreadState {
 }
 
 impl ThreadState {
-    /// The TCP handshake has ended: well or not.
+    /// The TCP handshake has ended, well or not.
     pub(super) fn established(&mut self, client: &mut Client, place: usize, since_us: u64) {
         let established_us = self.clock.now_us();
         if let Some(Err(why)) = client.socket.as_ref().map(Socket::connected) {
@@ -78,7 +77,7 @@ impl ThreadState {
         self.sent(client, place, end);
     }
 
-    /// What came of handing something over.
+    /// Handles the result of a send.
     pub(super) fn sent(&mut self, client: &mut Client, place: usize, end: Option<&'static str>) {
         if let Some(how) = end {
             self.lose(client, how);
@@ -87,7 +86,7 @@ impl ThreadState {
         }
     }
 
-    /// Has the kernel stamp what the client writes next, when it is time again for that.
+    /// Has the kernel stamp what the client writes next, when it is time for that.
     pub(super) fn watches_the_next_write(&mut self, client: &Client, now_us: u64) -> bool {
         let is_counted = now_us >= self.context.counted_from_us;
         let Some(socket) = client.socket.as_ref().filter(|_| is_counted && now_us >= self.watches_from_us)
@@ -99,8 +98,8 @@ impl ThreadState {
         true
     }
 
-    /// What was stamped at `sent_us` was written: how long it took to leave. What the socket did not take at once is left
-    /// out: what it waited for is the broker.
+    /// Records how long a write stamped at `sent_us` took to leave. A write that the socket did not take at once is
+    /// left out: it waited for the broker.
     pub(super) fn note_departure(&mut self, client: &Client, is_whole: bool, sent_us: u64) {
         let left = client.socket.as_ref().and_then(|socket| departed(socket, self.clock.at(sent_us)));
         if let Some(left) = left.filter(|_| is_whole) {
@@ -129,12 +128,12 @@ impl ThreadState {
         client.waits_for_room = for_room;
         let flags = if for_room { EventFlags::IN | EventFlags::OUT } else { EventFlags::IN };
         if let Some(socket) = &client.socket {
-            // It can fail only for a socket that is not watched, and each of ours is.
+            // Fails only for a socket that is not watched, and each of ours is.
             let _watched = epoll::modify(&self.epoll, socket, EventData::new_u64(place as u64), flags);
         }
     }
 
-    /// A client that was not let in.
+    /// A client was not admitted.
     pub(super) fn refuse(&mut self, client: &mut Client, why: String) {
         if !matches!(client.stage, Stage::Waiting) {
             self.under_way -= 1;
@@ -144,7 +143,7 @@ impl ThreadState {
         self.let_go(client);
     }
 
-    /// A client whose connection ended, wherever it was.
+    /// A client's connection ended, wherever it was.
     pub(super) fn lose(&mut self, client: &mut Client, how: &str) {
         match client.stage {
             Stage::Waiting | Stage::Gone => {}
@@ -154,7 +153,7 @@ impl ThreadState {
                 if let Role::Subscriber { receiver } = client.role {
                     let end = &mut self.receivers[receiver];
                     end.was_lost = true;
-                    // A group goes on with the others of it.
+                    // A group goes on with its other members.
                     if let Some(heard) = self.reading.heard.as_ref().filter(|_| end.members == 1) {
                         for (publisher, came) in end.receiver.deliveries() {
                             heard.leave(publisher, came.next());
@@ -171,14 +170,14 @@ impl ThreadState {
         }
     }
 
-    /// A client whose connection we end ourselves, because its broker sends a larger packet than is taken in.
+    /// Ends a client's connection because its broker sends a larger packet than is accepted.
     pub(super) fn lose_to_a_large_packet(&mut self, client: &mut Client) {
         let bytes = self.packet_bytes_max;
         let limit = match self.context.version {
-            ProtocolVersion::V3_1_1 => "that we take in",
+            ProtocolVersion::V3_1_1 => "that we accept",
             ProtocolVersion::V5 => "of the Maximum Packet Size that we announced",
         };
-        // Only who subscribes to what others publish has the flag.
+        // Only subscribers to other programs' messages have the flag.
         let cure = self.settings.max_packet_size.map_or("", |_| " (raise --max-packet-size)");
         self.lose(client, &format!("a packet from the broker above the {bytes} bytes {limit}{cure}"));
     }
@@ -188,7 +187,7 @@ impl ThreadState {
             self.waiting -= publisher.waiting();
         }
         client.let_go();
-        // They were for this client: nobody else is to send them.
+        // They were for this client: no other may send them.
         self.acknowledgements.clear();
     }
 
@@ -263,7 +262,7 @@ impl ThreadState {
         let version = self.context.version;
         match (&decoded.packet, client.stage) {
             (Packet::ConnAck(connack), Stage::Greeting { established_us }) => {
-                if let Err(why) = greeted(client, connack, &self.settings, version) {
+                if let Err(why) = check_connack(client, connack, &self.settings, version) {
                     self.refuse(client, why);
                     return;
                 }
@@ -280,7 +279,7 @@ impl ThreadState {
                 }
             }
             (Packet::SubAck(suback), Stage::Subscribing { since_us }) => {
-                match subscribed(suback, self.subscribe_qos, version) {
+                match check_suback(suback, self.subscribe_qos, version) {
                     Ok(()) => {
                         self.figures.record(Timed::Suback, now_us.saturating_sub(since_us));
                         self.is_ready(client, now_us);
@@ -295,12 +294,12 @@ impl ThreadState {
                 self.lose(client, &format!("DISCONNECT 0x{code:02X}{name}"));
             }
             (Packet::Unreadable { .. }, _) => self.lose(client, &unreadable(decoded.oddities.iter().next())),
-            // What is no business of this client.
+            // Of no concern to this client.
             _ => {}
         }
     }
 
-    /// Hands over the acknowledgements of what was read.
+    /// Sends the acknowledgements of what was read.
     pub(super) fn acknowledge(&mut self, client: &mut Client, place: usize, now_us: u64) {
         if self.acknowledgements.is_empty() {
             return;

@@ -1,4 +1,4 @@
-//! Who may connect, and for how long.
+//! Explanations: which clients may connect, and for how long.
 
 use ungraceful_mqtt::statement::{
     V5_3_1_2_1, V5_3_1_2_2, V5_3_1_3_5, V5_3_1_3_8, V5_3_1_4_2, V5_4_12_0_1, V5_4_12_1_1, V311_3_1_2_2,
@@ -9,7 +9,7 @@ use super::{Closer, Explanation, Provoke};
 use crate::cause::Cause;
 
 const PROSE: &str =
-    "no numbered statement; a broker may close for reasons of its own, and tells by the Reason Code";
+    "no numbered statement; a broker may close for its own reasons, and the Reason Code names them";
 
 pub(super) const ALL: &[Explanation] = &[
     Explanation {
@@ -19,70 +19,70 @@ pub(super) const ALL: &[Explanation] = &[
         standard: &[V5_3_1_3_8, V5_3_1_3_5, V311_3_1_3_8],
         standard_prose: "",
         behind: &[
-            "an empty ClientID with Clean Session 0 (3.1.1), or where the broker gives none",
-            "one that is longer than the broker takes, or has characters it does not allow",
+            "an empty ClientID with Clean Session 0 (3.1.1), or where the broker assigns none",
+            "a ClientID that is too long for the broker, or has characters that it does not allow",
         ],
-        tell_apart: &["what the line prints in its place"],
+        tell_apart: &["the ClientID in the line"],
         provoke: Provoke::NotYet("mosquitto_sub -i '' -c -t x"),
-        cure_client: &["1 to 23 letters and digits are taken everywhere"],
+        cure_client: &["use 1 to 23 letters and digits, which every broker accepts"],
         cure_broker: &["raise the limit, or allow empty ClientIDs"],
     },
     Explanation {
         cause: Cause::ProtocolVersion,
-        title: "the CONNECT named a protocol version that the broker does not take",
+        title: "the broker does not support the protocol version in the CONNECT",
         closed_by: Closer::Broker,
         standard: &[V5_3_1_2_2, V5_3_1_2_1, V311_3_1_2_2],
         standard_prose: "",
         behind: &[
-            "a client for MQTT 5 on a broker for 3.1.1 alone",
-            "MQTT 3.1 (MQIsdp) where it is switched off",
+            "an MQTT 5 client on a broker that supports only 3.1.1",
+            "MQTT 3.1 (MQIsdp) where it is disabled",
             "another protocol that begins like a CONNECT",
         ],
         tell_apart: &[
-            "the number in the line: 3 is MQTT 3.1, 4 is 3.1.1, 5 is 5.0; anything else is no MQTT",
+            "the number in the line: 3 is MQTT 3.1, 4 is 3.1.1, 5 is 5.0; anything else is not MQTT",
         ],
-        provoke: Provoke::NotYet("mosquitto_sub -V mqttv5 to a broker for 3.1.1"),
+        provoke: Provoke::NotYet("mosquitto_sub -V mqttv5 with a broker that supports only 3.1.1"),
         cure_client: &["fall back to 3.1.1 when 5.0 is refused"],
-        cure_broker: &["switch the version on"],
+        cure_broker: &["enable the version"],
     },
     Explanation {
         cause: Cause::AuthMethod,
-        title: "the authentication method was not known, or changed in re-authentication",
+        title: "the authentication method is unknown, or changed during re-authentication",
         closed_by: Closer::Broker,
         standard: &[V5_4_12_0_1, V5_4_12_1_1],
         standard_prose: "",
         behind: &[
             "enhanced authentication (SCRAM and the like) that the broker has no plug-in for",
-            "an extension for authentication that did not start",
+            "an authentication extension that did not start",
         ],
-        tell_apart: &["all clients: the broker's plug-in", "one: its method"],
+        tell_apart: &["all clients: the broker's plug-in", "one client: its method"],
         provoke: Provoke::NotYet("connect with an Authentication Method that the broker does not have"),
-        cure_client: &["use a method that the broker names, or user name and password"],
+        cure_client: &["use a method that the broker supports, or user name and password"],
         cure_broker: &["install or start the extension"],
     },
     Explanation {
         cause: Cause::BadCredentials,
-        title: "user name or password were wrong, or missing",
+        title: "wrong or missing user name or password",
         closed_by: Closer::Broker,
         standard: &[V5_3_1_4_2],
         standard_prose: "",
         behind: &[
             "a password that was changed on one side",
-            "a token that has run out before the connect",
+            "a token that expired before the connect",
             "an authentication service that is down, which looks the same",
-            "anonymous clients, where anonymous ones are no longer allowed (Mosquitto since 2.0)",
+            "anonymous clients on a broker that no longer allows them (Mosquitto since 2.0)",
         ],
         tell_apart: &[
-            "all clients since one moment: the service or the configuration",
+            "all clients from one moment on: the service or the configuration",
             "one client: its password",
-            "a client that connects again each second: it takes the refusal for a network fault",
+            "a client that reconnects every second: it mistakes the refusal for a network fault",
         ],
         provoke: Provoke::NotYet("mosquitto_sub -u somebody -P wrong"),
         cure_client: &[
-            "do not connect again at once after a refusal: wait longer each time",
-            "renew tokens before they run out",
+            "do not reconnect immediately after a refusal: wait longer each time",
+            "renew tokens before they expire",
         ],
-        cure_broker: &["look at the authentication service at that time", "limit failed attempts by address"],
+        cure_broker: &["check the authentication service at that time", "limit failed attempts per address"],
     },
     Explanation {
         cause: Cause::NotAuthorized,
@@ -91,30 +91,30 @@ pub(super) const ALL: &[Explanation] = &[
         standard: &[V5_3_1_4_2],
         standard_prose: "for PUBLISH and SUBSCRIBE: 0x87 in the acknowledgement, or a close; both are allowed",
         behind: &[
-            "a rule that does not cover a new topic, or a ClientID or user name with a slip of the pen",
-            "on EMQX, credentials that ran out during the connection (connection_auth_expire)",
+            "a rule that does not cover a new topic, or a typo in a ClientID or user name",
+            "on EMQX, credentials that expired during the connection (connection_auth_expire)",
             "rules changed while clients were connected",
         ],
         tell_apart: &[
             "at connect: credentials; later: a topic",
-            "always the same time after the connect: a token that runs out",
+            "always the same time after the connect: a token that expires",
         ],
         provoke: Provoke::NotYet("publish to a topic that the client's rules deny"),
-        cure_client: &["handle 0x87 and 0x80 in SUBACK and PUBACK, and tell a person"],
-        cure_broker: &["mend the rules; deny by acknowledgement rather than by a close"],
+        cure_client: &["handle 0x87 and 0x80 in SUBACK and PUBACK, and alert an operator"],
+        cure_broker: &["fix the rules; refuse in the acknowledgement rather than closing"],
     },
     Explanation {
         cause: Cause::CredentialsExpired,
-        title: "the client's credentials ran out, or the longest time for a connection was over",
+        title: "the client's credentials expired, or the connection reached its maximum duration",
         closed_by: Closer::Broker,
         standard: &[],
         standard_prose: PROSE,
         behind: &[
-            "a token (JWT, SAS, custom authoriser) whose time is shorter than the connection",
-            "a limit of the broker's on a connection's age",
+            "a token (JWT, SAS, custom authoriser) with a shorter lifetime than the connection",
+            "a broker limit on the age of connections",
         ],
         tell_apart: &[
-            "the time from connect to end is the token's time",
+            "the time from connect to end is the token's lifetime",
             "all clients at round times: the broker's limit",
         ],
         provoke: Provoke::With {
@@ -123,12 +123,12 @@ pub(super) const ALL: &[Explanation] = &[
             flags: &["--token-cmd", "COMMAND {client_id}"],
         },
         cure_client: &[
-            "connect again with a new token shortly before the old one runs out",
-            "re-authenticate by AUTH where the broker can (MQTT 5.0)",
+            "reconnect with a new token shortly before the old one expires",
+            "re-authenticate with AUTH where the broker supports it (MQTT 5.0)",
         ],
         cure_broker: &[
-            "tokens that live longer than a connection should",
-            "spread the ends, so that not all come back at once",
+            "use tokens that outlive connections",
+            "spread the expiry times, so that not all clients reconnect at once",
         ],
     },
     Explanation {
@@ -138,17 +138,17 @@ pub(super) const ALL: &[Explanation] = &[
         standard: &[],
         standard_prose: PROSE,
         behind: &[
-            "somebody pressed the button, or called the API",
-            "a rule, a dynamic security change, a deleted user",
-            "a maximum time of a connection (VerneMQ)",
+            "someone used the console or called the API",
+            "a rule, a dynamic security change, or a deleted user",
+            "a maximum connection time (VerneMQ)",
         ],
         tell_apart: &[
             "the audit log of the broker's API at that time",
             "many clients at once: a script or a change of rules",
         ],
         provoke: Provoke::With { tool: "ungraceful-expire", mode: "kick", flags: &[] },
-        cure_client: &["wait longer before connecting again after 0x98"],
-        cure_broker: &["find out who did it; note the reason with the kick"],
+        cure_client: &["wait longer before reconnecting after 0x98"],
+        cure_broker: &["find out who did it; record the reason with each kick"],
     },
     Explanation {
         cause: Cause::Extension,
@@ -157,28 +157,28 @@ pub(super) const ALL: &[Explanation] = &[
         standard: &[],
         standard_prose: PROSE,
         behind: &[
-            "HiveMQ's Enterprise Security Extension, when authentication or authorisation ran out",
-            "an operator in the control centre, which goes through the same interface",
-            "an extension of your own that calls disconnectClient",
+            "HiveMQ's Enterprise Security Extension, when authentication or authorisation expires",
+            "an operator in the control centre, which uses the same interface",
+            "your own extension that calls disconnectClient",
         ],
         tell_apart: &[
-            "the time from connect to end is the token's time: it ran out",
-            "at odd times: an operator, or a rule of the extension; its own log tells",
+            "the time from connect to end is the token's lifetime: the token expired",
+            "at irregular times: an operator, or a rule of the extension; see the extension's own log",
         ],
         provoke: Provoke::With {
             tool: "ungraceful-expire",
             mode: "token",
             flags: &["--token-cmd", "COMMAND {client_id}"],
         },
-        cure_client: &["connect again with new credentials before the old ones run out"],
+        cure_client: &["reconnect with new credentials before the old ones expire"],
         cure_broker: &[
-            "raise the time of validity in the security extension",
+            "raise the validity period in the security extension",
             "let the extension log why it disconnects",
         ],
     },
     Explanation {
         cause: Cause::Banned,
-        title: "the client is banned for a while",
+        title: "the client is temporarily banned",
         closed_by: Closer::Broker,
         standard: &[],
         standard_prose: PROSE,
@@ -187,12 +187,12 @@ pub(super) const ALL: &[Explanation] = &[
             "an operator's ban",
         ],
         tell_apart: &[
-            "take-overs of the same ClientID before: a duel",
-            "ends right after connects: the client itself",
+            "earlier take-overs of the same ClientID: a duel",
+            "connections that end right after they begin: the client itself",
         ],
         provoke: Provoke::With { tool: "ungraceful-takeover", mode: "flap", flags: &[] },
-        cure_client: &["wait with a growing, jittered delay before connecting again"],
-        cure_broker: &["flapping limits that fit the worst honest client"],
+        cure_client: &["back off with a growing, jittered delay before reconnecting"],
+        cure_broker: &["set flapping limits that the worst honest client stays within"],
     },
     Explanation {
         cause: Cause::Refused,
@@ -200,10 +200,10 @@ pub(super) const ALL: &[Explanation] = &[
         closed_by: Closer::Broker,
         standard: &[V5_3_1_4_2],
         standard_prose: "",
-        behind: &["the code or the reason in the line tells which check failed"],
+        behind: &["the code or reason in the line names the check that failed"],
         tell_apart: &["`ungraceful explain --code CODE` with the number in the line"],
         provoke: Provoke::NotYet("first find out which check refused it"),
-        cure_client: &["log the CONNACK's code, and wait longer before the next try"],
+        cure_client: &["log the CONNACK's code, and wait longer before the next attempt"],
         cure_broker: &["a higher log level names the check"],
     },
 ];

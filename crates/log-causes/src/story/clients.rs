@@ -1,4 +1,4 @@
-//! Who is connected from where, and what each client went through; both bounded.
+//! The address of each connection and the incidents of each client; both bounded.
 
 use std::collections::VecDeque;
 
@@ -11,31 +11,31 @@ use crate::cause::{Cause, Effect};
 use crate::matcher::Found;
 use crate::timestamp::LogTime;
 
-/// Names of connections that are remembered in each of two generations; the older one goes as a whole.
+/// Connection names kept in each of two generations; the older generation is dropped as a whole.
 const NAMES_PER_GENERATION: usize = 50_000;
-/// Connections before CONNECT that are remembered.
+/// Connections without CONNECT that are kept.
 const WAITING_MAX: usize = 1_000;
 
-/// A connection of which the log told the begin.
+/// A connection whose begin is in the log.
 #[derive(Clone, Debug)]
 struct Connection {
     client: Option<String>,
     address: Option<String>,
 }
 
-/// Connections by address and by the broker's own name of them.
+/// Connections by address and by the broker's own name for them.
 #[derive(Debug, Default)]
 pub struct Connections {
     known: HashMap<String, Connection>,
     /// The generation before.
     known_before: HashMap<String, Connection>,
-    /// Accepted, and no client yet.
+    /// Accepted, without a client so far.
     waiting: VecDeque<String>,
 }
 
 impl Connections {
-    /// Takes the next recognised line, whatever it is about, and adds to it what the lines before it tell of its
-    /// connection: for those who want to know the client of each line, and no incidents.
+    /// Adds to the next recognised line what earlier lines say about its connection. For callers that need the client of
+    /// each line but no incidents.
     pub fn follow(&mut self, found: &mut Found) {
         self.complete(found);
         match found.pattern.effect {
@@ -46,7 +46,7 @@ impl Connections {
         }
     }
 
-    /// Adds to a line what is known of its connection: brokers name the client at the begin and the address at the end.
+    /// Adds what is known of the connection: brokers log the client at the begin and the address at the end.
     pub(super) fn complete(&self, found: &mut Found) {
         if found.pattern.effect == Effect::Connected {
             return;
@@ -54,7 +54,7 @@ impl Connections {
         let by_handle = found.handle.as_ref().and_then(|handle| self.named(handle));
         let by_address = found.address.as_ref().and_then(|address| self.named(address));
         let Some(connection) = by_handle.or(by_address) else { return };
-        if found.client.is_none() && !found.is_nobody {
+        if found.client.is_none() && !found.is_unknown_client {
             found.client.clone_from(&connection.client);
         }
         if found.address.is_none() {
@@ -84,7 +84,7 @@ impl Connections {
             let connection = Connection { client: found.client.clone(), address: Some(address.clone()) };
             self.remember(handle, connection);
         }
-        // Who looks a connection up by its address has the address.
+        // A lookup by address does not need the address.
         self.remember(address, Connection { client: found.client.clone(), address: None });
     }
 
@@ -106,14 +106,14 @@ impl Connections {
         }
     }
 
-    /// Tells the address of a connection that ended before it had a client: the only one that it can be.
-    pub(super) fn tell(&mut self, incident: &mut Incident) {
+    /// Adds the address of a connection that ended before it had a client, where only one candidate exists.
+    pub(super) fn fill_in(&mut self, incident: &mut Incident) {
         if incident.client.is_some() || incident.effect == Effect::Lives || incident.effect == Effect::Sign {
             return;
         }
         match &incident.address {
             Some(address) => self.waiting.retain(|waiting| waiting != address),
-            // Which of several it was, nobody can tell; the oldest is let go, so that they do not pile up.
+            // Ambiguous among several; the oldest is dropped so that they do not pile up.
             None if self.waiting.len() > 1 => {
                 self.waiting.pop_front();
             }
@@ -122,20 +122,20 @@ impl Connections {
     }
 }
 
-/// What one client went through.
+/// The incidents of one client.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClientTold {
-    /// Which of several logs it is in, from 0: a ClientID in two logs is told as two clients.
+pub struct ClientSummary {
+    /// Number of its log, from 0: a ClientID in two logs counts as two clients.
     pub log: usize,
     /// The ClientID.
     pub client: String,
-    /// Incidents, in all.
+    /// Total number of incidents.
     pub incidents: u64,
-    /// Incidents by cause, the most frequent first.
+    /// Incidents by cause, most frequent first.
     pub causes: Vec<(Cause, u64)>,
-    /// Times that it connected.
+    /// Number of connects.
     pub connects: u64,
-    /// The address that it was last seen with; absent when the log tells none.
+    /// The last known address; absent when the log has none.
     pub address: Option<String>,
 }
 
@@ -155,9 +155,9 @@ struct Client {
 #[derive(Debug)]
 pub(super) struct Clients {
     known: Vec<(String, Client)>,
-    /// Where each is in `known`.
+    /// The index of each client in `known`.
     places: HashMap<String, usize>,
-    /// Those of the logs that are behind, as far as something happened to them.
+    /// Clients of earlier logs that had incidents.
     of_other_logs: Vec<(usize, String, Client)>,
     max: usize,
     incidents_of_others: u64,
@@ -190,7 +190,7 @@ impl Clients {
         self.known.get(*self.places.get(id)?).map(|(_, client)| client)
     }
 
-    /// The client is there; its connect counts where it `is_wanted`.
+    /// The client connected; the connect counts only where it `is_wanted`.
     pub(super) fn connected(&mut self, found: &Found, time: Option<LogTime>, is_wanted: bool) {
         let Some(client) = found.client.as_deref().and_then(|id| self.of(id)) else { return };
         client.connects += u64::from(is_wanted);
@@ -209,7 +209,7 @@ impl Clients {
     }
 
     /// Adds to an incident what is known of its client.
-    pub(super) fn tell(&mut self, incident: &mut Incident) {
+    pub(super) fn fill_in(&mut self, incident: &mut Incident) {
         let Some(client) = incident.client.as_deref().and_then(|id| self.at(id)) else { return };
         incident.keep_alive_s = incident.keep_alive_s.or(client.keep_alive_s);
         incident.version = incident.version.or(client.version);
@@ -242,7 +242,7 @@ impl Clients {
         self.known.len() + self.of_other_logs.len()
     }
 
-    /// Ends the log of this number: its clients are known no more.
+    /// Ends the log of this number and forgets its clients.
     pub(super) fn end_log(&mut self, log: usize) {
         self.places.clear();
         let had_any = self.known.drain(..).filter(|(_, client)| client.incidents > 0);
@@ -253,8 +253,8 @@ impl Clients {
         self.incidents_of_others
     }
 
-    /// The clients with the most incidents, the worst first; `log` is the number of the one that is read.
-    pub(super) fn worst(&self, count: usize, log: usize) -> Vec<ClientTold> {
+    /// The clients with the most incidents, most first; `log` is the number of the current log.
+    pub(super) fn worst(&self, count: usize, log: usize) -> Vec<ClientSummary> {
         let others = self.of_other_logs.iter().map(|(log, id, client)| (*log, id, client));
         let known = self.known.iter().map(|(id, client)| (log, id, client));
         let mut clients: Vec<(usize, &String, &Client)> =
@@ -264,10 +264,10 @@ impl Clients {
             by_count.then_with(|| one_id.cmp(other_id)).then_with(|| one_log.cmp(other_log))
         });
         clients.truncate(count);
-        let told = |(log, id, client): (usize, &String, &Client)| {
+        let summary = |(log, id, client): (usize, &String, &Client)| {
             let mut causes = client.causes.clone();
             causes.sort_unstable_by(|one, other| other.1.cmp(&one.1).then(one.0.cmp(&other.0)));
-            ClientTold {
+            ClientSummary {
                 log,
                 client: id.clone(),
                 incidents: client.incidents,
@@ -276,6 +276,6 @@ impl Clients {
                 address: client.address.clone(),
             }
         };
-        clients.into_iter().map(told).collect()
+        clients.into_iter().map(summary).collect()
     }
 }

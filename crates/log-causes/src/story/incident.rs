@@ -1,4 +1,4 @@
-//! One incident, and what is known of it while more lines may come.
+//! One incident, and its state while more lines may follow.
 
 use ungraceful_mqtt::ProtocolVersion;
 
@@ -13,37 +13,37 @@ const TEXT_MAX: usize = 300;
 /// Lines of a log that are about one event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Incident {
-    /// Which of several logs it is in, from 0.
+    /// Number of its log, from 0.
     pub log: usize,
     /// Number of its first line, from 1.
     pub line: u64,
-    /// Lines that are about it.
+    /// Number of its lines.
     pub lines: u64,
     /// Time of its first line; absent when the log has none.
     pub time: Option<LogTime>,
-    /// Whose log it is in.
+    /// The broker that wrote the log.
     pub broker: Broker,
-    /// Why it happened, by the line that tells most.
+    /// Why it happened, by the most precise line.
     pub cause: Cause,
-    /// What became of the connection.
+    /// The effect on the connection.
     pub effect: Effect,
     /// The ClientID; absent when no line has it.
     pub client: Option<String>,
-    /// The client's address; absent when it is not known.
+    /// The client's address; absent when unknown.
     pub address: Option<String>,
-    /// In a take-over the newcomer's address, as far as its line tells it; absent otherwise.
+    /// In a take-over the newcomer's address; absent when the line has none.
     pub newcomer: Option<String>,
-    /// The client's Keep Alive in seconds; absent when the log does not tell.
+    /// The client's Keep Alive in seconds; absent when unknown.
     pub keep_alive_s: Option<u16>,
-    /// The version that the client spoke; absent when the log does not tell.
+    /// The client's MQTT version; absent when unknown.
     pub version: Option<ProtocolVersion>,
     /// The Reason Code or Connect Return Code; absent when no line has one.
     pub code: Option<u8>,
-    /// How long the connection had lasted, in ms; absent when the log does not tell its begin.
+    /// How long the connection lasted, in ms; absent when its begin is unknown.
     pub connected_for_ms: Option<i64>,
-    /// Row of the pattern that told the cause.
+    /// Row of the pattern that gave the cause.
     pub row: u16,
-    /// The line that told the cause, at most 300 bytes of it; what is no UTF-8 is replaced.
+    /// The line that gave the cause, at most 300 bytes; invalid UTF-8 is replaced.
     pub text: String,
 }
 
@@ -71,22 +71,22 @@ impl Incident {
     }
 }
 
-/// An incident that further lines may still belong to.
+/// An incident that waits for further lines.
 #[derive(Debug)]
 pub(super) struct Open {
     pub(super) incident: Incident,
-    /// By what its lines find it: the kind of a name, and the name.
+    /// The name that identifies it, with its index in `open_of`.
     pub(super) key: Option<(usize, String)>,
     pub(super) last_line: u64,
     pub(super) last_time: Option<LogTime>,
-    /// Whether it is in the time that is looked at.
+    /// Whether it is within the time limits.
     pub(super) is_wanted: bool,
     rows: Vec<u16>,
     has_tail: bool,
     /// Whether a line said that the connection is over.
     has_end: bool,
-    /// The address that the lines themselves told, which is this connection's and no other's.
-    told_address: Option<String>,
+    /// The address in the lines themselves, which can't be another connection's.
+    own_address: Option<String>,
 }
 
 impl Open {
@@ -103,26 +103,26 @@ impl Open {
             rows: vec![found.pattern.row],
             has_tail: found.pattern.effect == Effect::Tail,
             has_end: is_end(found),
-            told_address: found.address.clone(),
+            own_address: found.address.clone(),
             incident,
             key,
         }
     }
 
-    /// Whether it has no client, and no line yet that says that its connection is over: the next such line of nobody's is
-    /// about it, and one more is about another connection.
+    /// Whether it has neither a client nor an end: the next nameless end belongs to it, and a further one to another
+    /// connection.
     pub(super) fn is_nameless_and_unended(&self) -> bool {
         self.incident.client.is_none() && !self.has_end
     }
 
-    /// Whether a second line about it may come after the line of the next connection of the same client: HiveMQ before
-    /// 2023.4 prints the newcomer of a take-over before it.
+    /// Whether a second line about it may follow the client's next connect: HiveMQ before 2023.4 logs the newcomer of a
+    /// take-over first.
     pub(super) fn outlives_the_next_connect(&self) -> bool {
         self.incident.broker == Broker::HiveMq && !self.has_tail && self.incident.cause == Cause::TakeOver
     }
 
-    /// Whether a line can be about this incident as well. The same kind of line again is another incident, unless the
-    /// connection lives on: then it goes on.
+    /// Whether a line can belong to this incident. A repeated kind of line is a new incident, unless the connection lives
+    /// on.
     pub(super) fn takes(&self, found: &Found) -> bool {
         let is_same_row = self.rows.contains(&found.pattern.row);
         if self.incident.effect == Effect::Lives || found.pattern.effect == Effect::Lives {
@@ -142,9 +142,9 @@ impl Open {
         !both_are_exact || self.incident.cause == found.cause
     }
 
-    /// Whether the line names another address than the lines before it: it is about another connection of the client's.
+    /// Whether the line names another address and so another connection of the client.
     fn is_elsewhere(&self, found: &Found) -> bool {
-        let (Some(one), Some(other)) = (&self.told_address, &found.address) else { return false };
+        let (Some(one), Some(other)) = (&self.own_address, &found.address) else { return false };
         let hosts = [one, other].map(|address| host_of(address));
         let have_ports = hosts[0].len() < one.len() && hosts[1].len() < other.len();
         hosts[0] != hosts[1] || (have_ports && one != other)
@@ -157,13 +157,10 @@ impl Open {
         self.last_time = time.or(self.last_time);
         self.has_tail |= found.pattern.effect == Effect::Tail;
         self.has_end |= is_end(found);
-        if self.told_address.is_none() {
-            self.told_address.clone_from(&found.address);
-        }
         if !self.rows.contains(&found.pattern.row) {
             self.rows.push(found.pattern.row);
         }
-        // The end counts, whatever was said of it before.
+        // An end overrides a sign.
         if incident.effect == Effect::Sign {
             incident.effect = effect_of(found);
         }
@@ -171,11 +168,12 @@ impl Open {
             incident.cause = found.cause;
             incident.row = found.pattern.row;
         }
-        let fill = |known: &mut Option<String>, told: &Option<String>| {
+        let fill = |known: &mut Option<String>, new: &Option<String>| {
             if known.is_none() {
-                known.clone_from(told);
+                known.clone_from(new);
             }
         };
+        fill(&mut self.own_address, &found.address);
         fill(&mut incident.client, &found.client);
         fill(&mut incident.address, &found.address);
         fill(&mut incident.newcomer, &found.newcomer);
@@ -183,10 +181,10 @@ impl Open {
     }
 }
 
-/// What became of the connection: one that had no ClientID yet was never a client's.
+/// The effect on the connection; one without a ClientID was refused.
 fn effect_of(found: &Found) -> Effect {
     match found.pattern.effect {
-        Effect::Ended | Effect::Tail if found.is_nobody => Effect::Refused,
+        Effect::Ended | Effect::Tail if found.is_unknown_client => Effect::Refused,
         Effect::Tail => Effect::Ended,
         effect => effect,
     }
@@ -196,7 +194,7 @@ fn is_end(found: &Found) -> bool {
     matches!(found.pattern.effect, Effect::Ended | Effect::Tail)
 }
 
-/// HiveMQ since 2023.4 tells the loss of a connection by one line, with the listener in it: no reason comes before it.
+/// HiveMQ since 2023.4 logs a lost connection in one line, with the listener: no reason comes before it.
 fn is_the_whole(found: &Found) -> bool {
     found.pattern.broker == Broker::HiveMq
         && found.cause == Cause::Lost

@@ -11,23 +11,23 @@ use crate::cause::{Cause, Effect};
 use crate::command::Seen;
 use crate::timestamp::LogTime;
 
-/// What is told of one cause.
+/// The incidents of one cause.
 #[derive(Clone, Debug)]
-pub struct CauseTold {
+pub struct CauseSummary {
     /// Incidents.
     pub incidents: u64,
-    /// Incidents by what became of the connection.
+    /// Incidents by effect on the connection.
     pub effects: Vec<(Effect, u64)>,
-    /// Time of the first, and of the last; absent when the log has no times.
+    /// Time of the first; absent when the log has no times.
     pub first: Option<LogTime>,
-    /// See `first`.
+    /// Time of the last.
     pub last: Option<LogTime>,
-    /// The first incidents, as examples.
+    /// The first incidents.
     pub examples: Vec<Incident>,
     versions: Vec<ProtocolVersion>,
     prefix: Option<String>,
     keep_alive_s: Option<u16>,
-    /// The shortest and the longest time from connect to end, in ms; absent when the log tells no begin.
+    /// The shortest and the longest time from connect to end, in ms; absent when the log has no begin.
     pub lasted_ms: Option<(i64, i64)>,
 }
 
@@ -37,17 +37,17 @@ const EXAMPLES_MAX: usize = 3;
 /// Sums over a whole log.
 #[derive(Debug, Default)]
 pub struct Picture {
-    /// Incidents, in all.
+    /// Total number of incidents.
     pub incidents: u64,
-    /// Time of the first recognised line, and of the last; absent when the log has no times.
+    /// Time of the first recognised line; absent when the log has no times.
     pub first: Option<LogTime>,
-    /// See `first`.
+    /// Time of the last.
     pub last: Option<LogTime>,
     /// By cause.
-    pub causes: BTreeMap<Cause, CauseTold>,
+    pub causes: BTreeMap<Cause, CauseSummary>,
     /// Incidents over time.
     pub rates: Rates,
-    /// What only many lines show.
+    /// Signs that only many lines show.
     pub signs: Signs,
 }
 
@@ -60,7 +60,7 @@ impl Picture {
     pub(super) fn count(&mut self, incident: &Incident) {
         self.incidents += 1;
         self.signs.incident(incident);
-        let told = self.causes.entry(incident.cause).or_insert_with(|| CauseTold {
+        let summary = self.causes.entry(incident.cause).or_insert_with(|| CauseSummary {
             incidents: 0,
             effects: Vec::new(),
             first: incident.time,
@@ -71,58 +71,59 @@ impl Picture {
             keep_alive_s: None,
             lasted_ms: None,
         });
-        told.incidents += 1;
-        match told.effects.iter_mut().find(|(effect, _)| *effect == incident.effect) {
+        summary.incidents += 1;
+        match summary.effects.iter_mut().find(|(effect, _)| *effect == incident.effect) {
             Some((_, count)) => *count += 1,
-            None => told.effects.push((incident.effect, 1)),
+            None => summary.effects.push((incident.effect, 1)),
         }
         if let Some(time) = incident.time {
-            told.first = Some(told.first.map_or(time, |first| first.min(time)));
-            told.last = Some(told.last.map_or(time, |last| last.max(time)));
+            summary.first = Some(summary.first.map_or(time, |first| first.min(time)));
+            summary.last = Some(summary.last.map_or(time, |last| last.max(time)));
             self.rates.count(incident.cause, time);
         }
         if let Some(ms) = incident.connected_for_ms {
-            told.lasted_ms = Some(told.lasted_ms.map_or((ms, ms), |(low, high)| (low.min(ms), high.max(ms))));
+            summary.lasted_ms =
+                Some(summary.lasted_ms.map_or((ms, ms), |(low, high)| (low.min(ms), high.max(ms))));
         }
-        if told.examples.len() < EXAMPLES_MAX {
-            told.examples.push(incident.clone());
+        if summary.examples.len() < EXAMPLES_MAX {
+            summary.examples.push(incident.clone());
         }
         if let Some(version) = incident.version
-            && !told.versions.contains(&version)
+            && !summary.versions.contains(&version)
         {
-            told.versions.push(version);
+            summary.versions.push(version);
         }
-        told.keep_alive_s = match (told.keep_alive_s, incident.keep_alive_s) {
+        summary.keep_alive_s = match (summary.keep_alive_s, incident.keep_alive_s) {
             (Some(one), Some(other)) => Some(one.min(other)),
             (one, other) => one.or(other),
         };
         if let Some(client) = &incident.client {
-            told.prefix = Some(match told.prefix.take() {
+            summary.prefix = Some(match summary.prefix.take() {
                 None => client.clone(),
                 Some(prefix) => in_common(&prefix, client),
             });
         }
     }
 
-    /// What a reproduction of `cause` can keep of what was seen.
+    /// The details of `cause` that a reproduction can keep.
     #[must_use]
     pub fn seen(&self, cause: Cause) -> Seen {
-        let Some(told) = self.causes.get(&cause) else { return Seen::default() };
-        let version = match told.versions.as_slice() {
+        let Some(summary) = self.causes.get(&cause) else { return Seen::default() };
+        let version = match summary.versions.as_slice() {
             [version] => Some(*version),
             _ => None,
         };
-        let prefix = told.prefix.clone().unwrap_or_default();
+        let prefix = summary.prefix.clone().unwrap_or_default();
         Seen {
             version,
             client_id_prefix: prefix,
-            keep_alive_s: told.keep_alive_s,
+            keep_alive_s: summary.keep_alive_s,
             is_duel: cause == Cause::TakeOver && !self.signs.duels().is_empty(),
         }
     }
 }
 
-/// What both begin with.
+/// The common prefix.
 fn in_common(one: &str, other: &str) -> String {
     one.chars().zip(other.chars()).take_while(|(one, other)| one == other).map(|(one, _)| one).collect()
 }

@@ -1,17 +1,17 @@
-//! Incidents over time by cause, in a fixed number of cells, whose width grows with the log.
+//! Incidents over time by cause, in a fixed number of cells whose width grows with the log.
 
 use std::collections::BTreeMap;
 
 use crate::cause::Cause;
 use crate::timestamp::LogTime;
 
-/// Cells at the most.
+/// Maximum number of cells.
 const CELLS_MAX: usize = 60;
 
-/// Incidents over time. All causes have the same cells, so that they can be set beside each other.
+/// Incidents over time. All causes have the same cells, so that they can be compared.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rates {
-    /// Seconds of each cell.
+    /// Width of a cell in seconds.
     pub cell_s: i64,
     /// Begin of the first cell, in seconds since 1970; absent before the first count.
     pub begin_s: Option<i64>,
@@ -22,9 +22,9 @@ pub struct Rates {
 /// A row of a table of rates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RateRow {
-    /// When it begins.
+    /// Begin of the row.
     pub from: LogTime,
-    /// Incidents in it by cause; causes without any in this row are left out.
+    /// Incidents by cause; causes without any in this row are skipped.
     pub incidents: BTreeMap<Cause, u64>,
 }
 
@@ -64,7 +64,7 @@ impl Rates {
         cells
     }
 
-    /// The counts in at most `rows_max` rows, and the seconds of each.
+    /// The width of a row in seconds, and the counts in at most `rows_max` rows.
     #[must_use]
     pub fn rows(&self, rows_max: usize) -> (i64, Vec<RateRow>) {
         let Some(begin) = self.begin_s else { return (self.cell_s, Vec::new()) };
@@ -89,7 +89,7 @@ impl Rates {
         }
     }
 
-    /// A line that is earlier than all before: logs of several processes are not in order to the second.
+    /// Makes room for an earlier line: logs of several processes are not ordered to the second.
     fn begin_earlier(&mut self, second: i64) {
         loop {
             let begin = self.begin_s.unwrap_or(second);
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn all_causes_have_the_same_cells_and_the_rows_hold_all_of_them() {
+    fn all_causes_share_the_cells_and_rows_hold_them_all() {
         let mut rates = Rates::default();
         for second in 100..130 {
             rates.count(Cause::Lost, LogTime(second * 1_000));
@@ -144,11 +144,11 @@ mod tests {
         assert_eq!((rates.of(Cause::Lost).len(), rates.of(Cause::TakeOver).len()), (35, 35));
         let (row_s, rows) = rates.rows(12);
         assert_eq!((row_s, rows.len()), (3, 12));
-        let told: Vec<_> =
+        let counts: Vec<_> =
             rows.iter().take(3).map(|row| (row.from.seconds(), row.incidents.clone())).collect();
-        assert_eq!(told[0], (95, [(Cause::TakeOver, 1)].into()));
-        assert_eq!(told[1], (98, [(Cause::Lost, 1)].into()));
-        assert_eq!(told[2], (101, [(Cause::Lost, 3)].into()));
+        assert_eq!(counts[0], (95, [(Cause::TakeOver, 1)].into()));
+        assert_eq!(counts[1], (98, [(Cause::Lost, 1)].into()));
+        assert_eq!(counts[2], (101, [(Cause::Lost, 3)].into()));
         assert_eq!(rows.iter().flat_map(|row| row.incidents.values()).sum::<u64>(), 31);
         assert_eq!(Rates::default().rows(12).1, []);
     }

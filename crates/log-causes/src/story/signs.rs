@@ -1,5 +1,5 @@
-//! What only many lines show: duels, herds, clients that come back too fast, Keep Alive lapses that line up, health
-//! checks. Bounded: what no longer fits is not looked at.
+//! Signs that only many lines show: duels, herds, clients that reconnect too fast, simultaneous Keep Alive lapses, health
+//! checks. Memory is bounded: anything beyond the limits is ignored.
 
 mod herds;
 
@@ -15,46 +15,47 @@ use crate::cause::{Cause, Effect};
 use crate::matcher;
 use crate::timestamp::LogTime;
 
-/// ClientIDs and addresses that are watched.
+/// Maximum number of watched ClientIDs and addresses.
 const WATCHED_MAX: usize = 10_000;
-/// Take-overs of one ClientID from which on they are a duel, and the longest time between two of them.
+/// A duel: at least this many take-overs of one ClientID, with at most this gap between two.
 const DUEL_MIN: u64 = 3;
 const DUEL_GAP_MS: i64 = 120_000;
-/// Addresses of a duel that are told.
+/// Reported addresses of a duel.
 const ADDRESSES_MAX: usize = 4;
-/// A client that is back within this time was too fast; so often makes it a sign.
+/// A reconnect within this time is too fast; a client that does so this often is reported.
 const TOO_FAST_MS: i64 = 1_000;
 const TOO_FAST_MIN: u64 = 5;
-/// Keep Alive lapses of so many clients within this time are the network's.
+/// Keep Alive lapses of this many clients within this time point to the network.
 const TOGETHER_MS: i64 = 5_000;
 const TOGETHER_MIN: usize = 5;
-/// Clients of one such event that are told apart.
+/// Clients of one such event that are counted individually.
 const LAPSES_MAX: usize = 100;
-/// Connections without CONNECT from one address: so many, at times that differ by so little of their mean.
+/// A health check: at least this many connections without CONNECT from one address, whose intervals vary by at most
+/// this share of their mean.
 const KNOCKS_MIN: u64 = 5;
 const KNOCKS_SPREAD_MAX: f64 = 0.2;
-/// Signs of each kind that are told.
-const TOLD_MAX: usize = 20;
+/// Reported signs of each kind.
+const SIGNS_MAX: usize = 20;
 
-/// Clients with one ClientID that throw each other out.
+/// Clients with one ClientID that keep disconnecting each other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Duel {
-    /// Which of several logs it is in, from 0.
+    /// Number of its log, from 0.
     pub log: usize,
     /// The ClientID.
     pub client: String,
     /// Take-overs.
     pub take_overs: u64,
-    /// First and last; absent when the log has no times.
+    /// Time of the first; absent when the log has no times.
     pub first: Option<LogTime>,
-    /// See `first`.
+    /// Time of the last.
     pub last: Option<LogTime>,
-    /// Hosts that took part, at most four; one alone when both are on one machine or behind one NAT.
+    /// The hosts involved, at most four; one when both are on one machine or behind one NAT.
     pub hosts: Vec<String>,
 }
 
 impl Duel {
-    /// Take-overs per minute; absent when the log has no times, or all are at one.
+    /// Take-overs per minute; absent when the log has no times, or all are equal.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "counts and times are far below 2^53")]
     pub fn per_minute(&self) -> Option<f64> {
@@ -63,32 +64,32 @@ impl Duel {
     }
 }
 
-/// A client that comes back too fast.
+/// A client that reconnects too fast.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Flapping {
-    /// Which of several logs it is in, from 0.
+    /// Number of its log, from 0.
     pub log: usize,
     /// The ClientID.
     pub client: String,
-    /// Times that it was back within a second after its end.
+    /// Number of reconnects within a second.
     pub times: u64,
 }
 
-/// Keep Alive lapses of several clients within seconds.
+/// Keep Alive lapses of several clients within seconds of each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TogetherLapsed {
-    /// Which of several logs it is in, from 0.
+pub struct SimultaneousLapses {
+    /// Number of its log, from 0.
     pub log: usize,
-    /// The first of them.
+    /// Time of the first.
     pub at: LogTime,
-    /// Clients.
+    /// Number of clients.
     pub clients: usize,
 }
 
-/// An address that opens connections without CONNECT at even times.
+/// An address that opens connections without CONNECT at regular intervals.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HealthCheck {
-    /// Which of several logs it is in, from 0.
+    /// Number of its log, from 0.
     pub log: usize,
     /// The host.
     pub host: String,
@@ -98,17 +99,16 @@ pub struct HealthCheck {
     pub every_s: f64,
 }
 
-/// Wills that the broker published at once when it took connections over: subscribers are told of a loss, and the client
-/// is there.
+/// Wills that the broker published at a take-over: subscribers hear of a loss although the client is connected.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WillsOfTakenOver {
-    /// Which of several logs it is in, from 0.
+pub struct WillsAtTakeOver {
+    /// Number of its log, from 0.
     pub log: usize,
     /// The ClientID.
     pub client: String,
-    /// Messages sent to subscribers: one Will is sent to each of them.
+    /// Messages sent to subscribers; each subscriber receives one per Will.
     pub messages: u64,
-    /// The Topic Name of the first.
+    /// Topic Name of the first.
     pub topic: String,
 }
 
@@ -128,12 +128,12 @@ struct Gaps {
     squares: f64,
 }
 
-/// What only many lines show.
+/// Signs that only many lines show.
 #[derive(Debug, Default)]
 pub struct Signs {
-    /// Number of the log that is read.
+    /// Number of the current log.
     log: usize,
-    /// What the logs before it showed.
+    /// Signs in earlier logs.
     before: Found,
     taken_over: HashMap<String, TakenOver>,
     ended_at: HashMap<String, LogTime>,
@@ -141,23 +141,23 @@ pub struct Signs {
     knocks: HashMap<String, Gaps>,
     wills: HashMap<String, (u64, String)>,
     lapses: VecDeque<(LogTime, String)>,
-    lapsed: Vec<TogetherLapsed>,
+    lapsed: Vec<SimultaneousLapses>,
     herds: Herds,
 }
 
-/// What was found, of each kind at most 20.
+/// The signs found, at most 20 of each kind.
 #[derive(Debug, Default)]
 struct Found {
     duels: Vec<Duel>,
     herds: Vec<Herd>,
     flapping: Vec<Flapping>,
-    lapsed: Vec<TogetherLapsed>,
+    lapsed: Vec<SimultaneousLapses>,
     checks: Vec<HealthCheck>,
-    wills: Vec<WillsOfTakenOver>,
+    wills: Vec<WillsAtTakeOver>,
 }
 
 impl Signs {
-    /// Ends a log: what comes is another broker's, or another day's.
+    /// Ends a log; the next one is another broker's or another day's.
     pub(super) fn end_log(&mut self) {
         let before = Found {
             duels: self.duels(),
@@ -165,7 +165,7 @@ impl Signs {
             flapping: self.flapping(),
             lapsed: self.lapsed_together(),
             checks: self.health_checks(),
-            wills: self.wills_of_taken_over(),
+            wills: self.wills_at_take_over(),
         };
         *self = Self { log: self.log + 1, before, ..Self::default() };
     }
@@ -174,7 +174,7 @@ impl Signs {
         self.herds.broker_started(time);
     }
 
-    /// A client is there. What is not wanted is looked at for what it says of later lines alone.
+    /// A client connected. Where it is not wanted, it only matters for later lines.
     pub(super) fn connected(&mut self, found: &matcher::Found, time: Option<LogTime>, is_wanted: bool) {
         if let Some(client) = &found.client {
             if let (Some(ended), Some(now)) = (self.ended_at.remove(client), time)
@@ -193,7 +193,7 @@ impl Signs {
         }
     }
 
-    /// A connection ended, whether that is told or not.
+    /// A connection ended, whether it is reported or not.
     pub(super) fn ended(&mut self, incident: &Incident) {
         if incident.effect == Effect::Ended
             && incident.cause != Cause::TakeOver
@@ -206,7 +206,7 @@ impl Signs {
         }
     }
 
-    /// A message was sent directly behind a take-over, before anything else: the Will of the older connection.
+    /// A message was sent directly after a take-over: the Will of the older connection.
     pub(super) fn will_after_take_over(&mut self, client: Option<&str>, topic: Option<&str>) {
         let Some(client) = client else { return };
         if let Some((messages, _)) = self.wills.get_mut(client) {
@@ -216,7 +216,7 @@ impl Signs {
         }
     }
 
-    /// An incident is told.
+    /// An incident is reported.
     pub(super) fn incident(&mut self, incident: &Incident) {
         match incident.cause {
             Cause::TakeOver => self.take_over(incident),
@@ -248,18 +248,17 @@ impl Signs {
         while self.lapses.front().is_some_and(|(first, _)| time.0 - first.0 > TOGETHER_MS) {
             self.lapses.pop_front();
         }
-        // So many are enough to tell; what follows at once belongs to the same event.
+        // This many are enough; further ones belong to the same event.
         if self.lapses.len() < LAPSES_MAX {
             self.lapses.push_back((time, client.clone()));
         }
         let clients: BTreeSet<&String> = self.lapses.iter().map(|(_, client)| client).collect();
         let Some((at, _)) = self.lapses.front().filter(|_| clients.len() >= TOGETHER_MIN) else { return };
-        // The same event goes on, or another one begins.
         let same = self.lapsed.iter_mut().find(|last| (0..=TOGETHER_MS).contains(&(at.0 - last.at.0)));
         if let Some(last) = same {
             last.clients = last.clients.max(clients.len());
-        } else if self.lapsed.len() < TOLD_MAX {
-            self.lapsed.push(TogetherLapsed { log: self.log, at: *at, clients: clients.len() });
+        } else if self.lapsed.len() < SIGNS_MAX {
+            self.lapsed.push(SimultaneousLapses { log: self.log, at: *at, clients: clients.len() });
         }
     }
 
@@ -281,7 +280,7 @@ impl Signs {
         gaps.last_ms = time.0;
     }
 
-    /// Clients with one ClientID that threw each other out, the longest duel first.
+    /// Clients with one ClientID that disconnected each other, most take-overs first.
     #[must_use]
     pub fn duels(&self) -> Vec<Duel> {
         let often = self.taken_over.iter().filter(|(_, taken_over)| taken_over.count >= DUEL_MIN);
@@ -297,7 +296,7 @@ impl Signs {
         most_first(duels, |duel| (duel.take_overs, &duel.client))
     }
 
-    /// Many connections at once, the most first.
+    /// Herds, largest first.
     #[must_use]
     pub fn herds(&self) -> Vec<Herd> {
         let here = self.herds.all().into_iter().map(|herd| Herd { log: self.log, ..herd });
@@ -306,7 +305,7 @@ impl Signs {
         herds
     }
 
-    /// Clients that come back too fast, the most frequent first.
+    /// Clients that reconnect too fast, most frequent first.
     #[must_use]
     pub fn flapping(&self) -> Vec<Flapping> {
         let often = self.too_fast.iter().filter(|(_, times)| **times >= TOO_FAST_MIN);
@@ -316,16 +315,16 @@ impl Signs {
         most_first(flapping, |flapping| (flapping.times, &flapping.client))
     }
 
-    /// Keep Alive lapses that line up, log by log in order.
+    /// Simultaneous Keep Alive lapses, in the order of the logs.
     #[must_use]
-    pub fn lapsed_together(&self) -> Vec<TogetherLapsed> {
-        self.before.lapsed.iter().chain(&self.lapsed).copied().take(TOLD_MAX).collect()
+    pub fn lapsed_together(&self) -> Vec<SimultaneousLapses> {
+        self.before.lapsed.iter().chain(&self.lapsed).copied().take(SIGNS_MAX).collect()
     }
 
-    /// Clients whose Wills were published at their take-overs, those with the most messages first.
+    /// Clients whose Wills were published at their take-overs, most messages first.
     #[must_use]
-    pub fn wills_of_taken_over(&self) -> Vec<WillsOfTakenOver> {
-        let here = self.wills.iter().map(|(client, (messages, topic))| WillsOfTakenOver {
+    pub fn wills_at_take_over(&self) -> Vec<WillsAtTakeOver> {
+        let here = self.wills.iter().map(|(client, (messages, topic))| WillsAtTakeOver {
             log: self.log,
             client: client.clone(),
             messages: *messages,
@@ -335,7 +334,7 @@ impl Signs {
         most_first(wills, |wills| (wills.messages, &wills.client))
     }
 
-    /// Addresses that look like health checks, the most frequent first.
+    /// Addresses that look like health checks, most frequent first.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
     pub fn health_checks(&self) -> Vec<HealthCheck> {
@@ -354,13 +353,13 @@ impl Signs {
     }
 }
 
-/// Those with the highest count, the highest first, and where it is the same by name.
+/// The items with the highest counts, highest first, then by name.
 fn most_first<T>(mut all: Vec<T>, by: impl Fn(&T) -> (u64, &String)) -> Vec<T> {
     all.sort_by(|one, other| {
         let ((one_count, one_name), (other_count, other_name)) = (by(one), by(other));
         other_count.cmp(&one_count).then_with(|| one_name.cmp(other_name))
     });
-    all.truncate(TOLD_MAX);
+    all.truncate(SIGNS_MAX);
     all
 }
 

@@ -1,4 +1,4 @@
-//! Stories told from lines of real brokers.
+//! Incidents and signs in lines of real brokers.
 
 use super::{Incident, Limits, Story};
 use crate::broker::Broker;
@@ -15,26 +15,26 @@ pub(super) fn story(broker: Option<Broker>, log: &str, limits: Limits) -> (Story
 fn story_of(broker: Option<Broker>, logs: &[&str], limits: Limits) -> (Story, Vec<Incident>) {
     let mut story = Story::new(limits);
     let mut incidents = Vec::new();
-    let mut tell = |incident| incidents.push(incident);
+    let mut report = |incident| incidents.push(incident);
     for (number, log) in logs.iter().enumerate() {
         if number > 0 {
-            story.end_log(&mut tell);
+            story.end_log(&mut report);
         }
         let mut scanner = Scanner::new(broker);
         let mut take = |line: crate::scan::Line<'_>| {
             let time = LogTime::of_line(line.bytes, &line.found, 2026);
-            story.take(line.number, line.bytes, time, line.found, &mut tell);
+            story.take(line.number, line.bytes, time, line.found, &mut report);
         };
         let mut reader = log.as_bytes();
         while scanner.read(&mut reader, &mut take).unwrap() > 0 {}
         scanner.finish(&mut take);
     }
-    story.finish(&mut tell);
+    story.finish(&mut report);
     incidents.sort_by_key(|incident| (incident.log, incident.line));
     (story, incidents)
 }
 
-fn told(log: &str) -> Vec<(Cause, Option<String>, u64)> {
+fn incidents_of(log: &str) -> Vec<(Cause, Option<String>, u64)> {
     let (_, incidents) = story(None, log, Limits::default());
     incidents.into_iter().map(|incident| (incident.cause, incident.client, incident.lines)).collect()
 }
@@ -44,7 +44,7 @@ fn one(cause: Cause, client: &str, lines: u64) -> (Cause, Option<String>, u64) {
 }
 
 #[test]
-fn the_statements_of_the_knowledge_base_come_out_with_their_cause_and_two_lines_are_one_incident() {
+fn hivemqs_documented_lines_give_their_cause_as_one_incident() {
     let tail = "Client ID: abc, IP:10.0.0.7 disconnected ungracefully.";
     let causes = [
         ("Another client connected with the same clientId.", Cause::TakeOver),
@@ -54,18 +54,18 @@ fn the_statements_of_the_knowledge_base_come_out_with_their_cause_and_two_lines_
     ];
     for (reason, cause) in causes {
         let line = format!("Client ID: abc, IP:10.0.0.7 was disconnected. reason: {reason}");
-        assert_eq!(told(&line), [one(cause, "abc", 1)], "{reason}");
-        assert_eq!(told(&format!("{line}\n{tail}\n")), [one(cause, "abc", 2)], "{reason}");
+        assert_eq!(incidents_of(&line), [one(cause, "abc", 1)], "{reason}");
+        assert_eq!(incidents_of(&format!("{line}\n{tail}\n")), [one(cause, "abc", 2)], "{reason}");
     }
     let extension = "Disconnecting client with clientId abc and ip 10.0.0.7 forcibly via extension system.";
-    assert_eq!(told(&format!("{extension}\n{tail}\n")), [one(Cause::Extension, "abc", 2)]);
+    assert_eq!(incidents_of(&format!("{extension}\n{tail}\n")), [one(Cause::Extension, "abc", 2)]);
     let unknown = "Client ID: UNKNOWN, IP:10.0.0.7 disconnected ungracefully.";
-    assert_eq!(told(unknown), [(Cause::BeforeConnect, None, 1)]);
-    assert_eq!(told(tail), [one(Cause::Lost, "abc", 1)]);
+    assert_eq!(incidents_of(unknown), [(Cause::BeforeConnect, None, 1)]);
+    assert_eq!(incidents_of(tail), [one(Cause::Lost, "abc", 1)]);
 }
 
 #[test]
-fn a_take_over_is_one_incident_when_the_newcomers_line_comes_between_its_two() {
+fn a_newcomers_line_does_not_split_a_take_over() {
     let log = "\
 2026-11-24 10:00:00,000 - Client ID: abc, IP:10.0.0.7 was disconnected. reason: Another client connected with the same clientId.
 2026-11-24 10:00:00,001 - Client ID: abc, IP: 10.0.0.8, Clean Start: true, Session Expiry: 0 connected.
@@ -73,11 +73,11 @@ fn a_take_over_is_one_incident_when_the_newcomers_line_comes_between_its_two() {
 2026-11-24 10:00:00,900 - Client ID: abc, IP:10.0.0.8 was disconnected. reason: Another client connected with the same clientId.
 2026-11-24 10:00:00,902 - Client ID: abc, IP:10.0.0.8 disconnected ungracefully.
 ";
-    assert_eq!(told(log), [one(Cause::TakeOver, "abc", 2), one(Cause::TakeOver, "abc", 2)]);
+    assert_eq!(incidents_of(log), [one(Cause::TakeOver, "abc", 2), one(Cause::TakeOver, "abc", 2)]);
 }
 
 #[test]
-fn the_loss_of_a_newcomer_after_a_take_over_is_an_incident_of_its_own() {
+fn a_newcomer_lost_after_a_take_over_is_a_separate_incident() {
     let log = "\
                2026-11-24 10:00:00,000 - Client ID: c1, IP: 10.0.0.1, Clean Start: true, Session Expiry: 0 connected.
 2026-11-24 10:00:10,000 - Client ID: c1, IP: 10.0.0.1 was disconnected. reason: Another client connected with the same client id..
@@ -86,17 +86,17 @@ fn the_loss_of_a_newcomer_after_a_take_over_is_an_incident_of_its_own() {
 2026-11-24 10:00:20,000 - Client ID: c2, IP: 10.0.0.3 disconnected ungracefully from TCP Listener on port: 1883.
 ";
     let expected = [one(Cause::TakeOver, "c1", 1), one(Cause::Lost, "c1", 1), one(Cause::Lost, "c2", 1)];
-    assert_eq!(told(log), expected);
+    assert_eq!(incidents_of(log), expected);
     // From the same address, and without the newcomer's own line.
     let same = log.replace("10.0.0.2", "10.0.0.1");
-    assert_eq!(told(&same), expected);
+    assert_eq!(incidents_of(&same), expected);
     let without: String =
         log.lines().filter(|line| !line.ends_with("connected.")).map(|line| format!("{line}\n")).collect();
-    assert_eq!(told(&without), expected);
+    assert_eq!(incidents_of(&without), expected);
 }
 
 #[test]
-fn ends_of_two_connections_of_one_client_are_two_incidents_when_their_addresses_differ() {
+fn ends_with_different_addresses_are_two_incidents() {
     let line = |address: &str, reason: &str| {
         format!(
             "2026-11-24T10:00:00.000+00:00 [info] clientid: c1, msg: terminate, peername: {address}, reason: {{shutdown,{reason}}}\n"
@@ -105,18 +105,18 @@ fn ends_of_two_connections_of_one_client_are_two_incidents_when_their_addresses_
     let taken = line("10.0.0.7:50123", "takenover");
     let lost = |address| format!("{taken}{}", line(address, "tcp_closed"));
     let two = [one(Cause::TakeOver, "c1", 1), one(Cause::Lost, "c1", 1)];
-    assert_eq!(told(&lost("10.0.0.7:50124")), two);
-    assert_eq!(told(&lost("10.0.0.8:50123")), two);
-    assert_eq!(told(&lost("10.0.0.7:50123")), [one(Cause::TakeOver, "c1", 2)]);
+    assert_eq!(incidents_of(&lost("10.0.0.7:50124")), two);
+    assert_eq!(incidents_of(&lost("10.0.0.8:50123")), two);
+    assert_eq!(incidents_of(&lost("10.0.0.7:50123")), [one(Cause::TakeOver, "c1", 2)]);
 }
 
 #[test]
-fn a_session_that_expires_is_no_incident() {
-    assert_eq!(told("2026-11-24T10:00:00: Expiring client c9 due to timeout.\n"), []);
+fn an_expired_session_is_no_incident() {
+    assert_eq!(incidents_of("2026-11-24T10:00:00: Expiring client c9 due to timeout.\n"), []);
 }
 
 #[test]
-fn what_happens_in_two_logs_is_not_put_together() {
+fn events_in_two_logs_are_not_combined() {
     let log = |host: &str| {
         let rounds = [0, 30].map(|second| {
             format!(
@@ -132,10 +132,13 @@ fn what_happens_in_two_logs_is_not_put_together() {
     let (two, incidents) = story_of(None, &[&logs[0], &logs[1]], Limits::default());
     assert_eq!(incidents.iter().map(|incident| incident.log).collect::<Vec<_>>(), [0, 0, 1, 1]);
     assert_eq!(two.picture().signs.duels(), []);
-    let worst: Vec<_> =
-        two.worst_clients(9).into_iter().map(|told| (told.log, told.client, told.incidents)).collect();
+    let worst: Vec<_> = two
+        .worst_clients(9)
+        .into_iter()
+        .map(|client| (client.log, client.client, client.incidents))
+        .collect();
     assert_eq!(worst, [(0, "gw".to_owned(), 2), (1, "gw".to_owned(), 2)]);
-    // An address of the first log is nobody's in the second, and an incident of the first takes no line of the second.
+    // Addresses and incidents of the first log are unknown in the second.
     let begin = "2026-11-24T10:00:00: New client connected from 10.0.0.7:1 as first (p2, c1, k60).\n";
     let end = "2026-11-24T10:00:01: Bad client 10.0.0.7:1 sending multiple CONNECT messages.\n";
     assert_eq!(
@@ -148,7 +151,7 @@ fn what_happens_in_two_logs_is_not_put_together() {
 }
 
 #[test]
-fn what_many_lines_of_one_log_show_is_told_with_that_log() {
+fn signs_are_reported_with_their_log() {
     let mut duel = String::new();
     for second in 10..20 {
         duel.push_str(&format!(
@@ -163,7 +166,7 @@ fn what_many_lines_of_one_log_show_is_told_with_that_log() {
 }
 
 #[test]
-fn mosquittos_lines_about_one_end_are_one_incident_with_address_keep_alive_and_version() {
+fn mosquittos_lines_about_one_end_are_one_complete_incident() {
     let log = "\
                2026-11-24T23:13:48: New connection from 127.0.0.1:45164 on port 17527.
 2026-11-24T23:13:48: New client connected from 127.0.0.1:45164 as doubled (p2, c1, k60).
@@ -182,7 +185,7 @@ fn mosquittos_lines_about_one_end_are_one_incident_with_address_keep_alive_and_v
 }
 
 #[test]
-fn before_a_client_id_the_only_connection_that_waits_is_the_one_that_ended() {
+fn an_end_without_client_id_is_the_only_waiting_connections() {
     let log = "\
                2026-11-24T23:13:48: New connection from 127.0.0.1:45208 on port 17527.
 2026-11-24T23:13:48: Client <unknown> closed its connection.
@@ -192,20 +195,20 @@ fn before_a_client_id_the_only_connection_that_waits_is_the_one_that_ended() {
 2026-11-24T23:13:49: Client <unknown> disconnected due to protocol error.
 ";
     let (_, incidents) = story(None, log, Limits::default());
-    let told: Vec<_> = incidents.iter().map(|incident| (incident.cause, incident.lines)).collect();
-    assert_eq!(told, [(Cause::BeforeConnect, 1), (Cause::ProtocolVersion, 3)]);
+    let causes: Vec<_> = incidents.iter().map(|incident| (incident.cause, incident.lines)).collect();
+    assert_eq!(causes, [(Cause::BeforeConnect, 1), (Cause::ProtocolVersion, 3)]);
     assert_eq!(incidents[0].address.as_deref(), Some("127.0.0.1:45208"));
 }
 
 #[test]
-fn two_connections_that_ended_without_a_client_id_are_two_incidents() {
+fn two_ends_without_a_client_id_are_two_incidents() {
     let log = "\
                2026-11-24T23:13:48: New connection from 127.0.0.1:45208 on port 17527.
 2026-11-24T23:13:48: New connection from 127.0.0.1:45210 on port 17527.
 2026-11-24T23:13:48: Client <unknown> closed its connection.
 2026-11-24T23:13:48: Client <unknown> disconnected due to protocol error.
 ";
-    assert_eq!(told(log), [(Cause::BeforeConnect, None, 1), (Cause::FirstPacket, None, 1)]);
+    assert_eq!(incidents_of(log), [(Cause::BeforeConnect, None, 1), (Cause::FirstPacket, None, 1)]);
 }
 
 #[test]
@@ -227,11 +230,11 @@ fn rabbitmqs_lines_find_their_client_by_the_connection() {
         one(Cause::KeepAlive, "lapsed", 1),
         (Cause::BadCredentials, None, 2),
     ];
-    assert_eq!(told(log), expected);
+    assert_eq!(incidents_of(log), expected);
 }
 
 #[test]
-fn a_duel_is_told_with_both_addresses_and_its_command() {
+fn a_duel_is_reported_with_both_addresses_and_its_command() {
     let mut log = String::new();
     for round in 0..10 {
         let host = 7 + round % 2;
@@ -252,7 +255,7 @@ fn a_duel_is_told_with_both_addresses_and_its_command() {
 }
 
 #[test]
-fn a_will_right_after_a_take_over_is_told_and_other_messages_are_not() {
+fn only_a_will_right_after_a_take_over_is_reported() {
     let at = "2026-11-24T10:00:00: ";
     let taken = format!("{at}Client c1 already connected, closing old connection.\n");
     let sent = |to: &str, topic: &str| {
@@ -264,8 +267,8 @@ fn a_will_right_after_a_take_over_is_told_and_other_messages_are_not() {
         format!("{taken}{}{}{newcomer}{}", sent("m1", "gone/c1"), sent("m2", "gone/c1"), sent("c1", "a"));
     // By the broker's own finding, and as it is given.
     for broker in [None, Some(Broker::Mosquitto)] {
-        let (told, incidents) = story(broker, &one.repeat(2), Limits::default());
-        let wills = told.picture().signs.wills_of_taken_over();
+        let (story, incidents) = story(broker, &one.repeat(2), Limits::default());
+        let wills = story.picture().signs.wills_at_take_over();
         assert_eq!((wills.len(), incidents.len()), (1, 2), "{wills:?}");
         assert_eq!(
             (wills[0].client.as_str(), wills[0].messages, wills[0].topic.as_str()),
@@ -280,8 +283,8 @@ fn a_will_right_after_a_take_over_is_told_and_other_messages_are_not() {
         format!("{at}Client c1 closed its connection.\n{}", sent("m1", "gone/c1")),
         sent("m1", "a"),
     ] {
-        let (told, _) = story(Some(Broker::Mosquitto), &others, Limits::default());
-        assert_eq!(told.picture().signs.wills_of_taken_over(), [], "{others}");
+        let (story, _) = story(Some(Broker::Mosquitto), &others, Limits::default());
+        assert_eq!(story.picture().signs.wills_at_take_over(), [], "{others}");
     }
 }
 
@@ -294,7 +297,7 @@ fn take_overs_of_many_clients_are_no_duel() {
 }
 
 #[test]
-fn lapses_of_many_clients_at_once_are_the_networks_and_a_single_one_is_not() {
+fn only_simultaneous_lapses_point_to_the_network() {
     let line =
         |n: u64| format!("2026-11-24T10:00:0{}: Client c{n} has exceeded timeout, disconnecting.\n", n % 3);
     let (many, _) = story(None, &(0..8).map(line).collect::<String>(), Limits::default());
@@ -305,7 +308,7 @@ fn lapses_of_many_clients_at_once_are_the_networks_and_a_single_one_is_not() {
 }
 
 #[test]
-fn even_knocks_of_one_address_are_a_health_check_and_uneven_ones_are_not() {
+fn only_regular_knocks_of_one_address_are_a_health_check() {
     let line = |second: u64| {
         format!(
             "2026-11-24T10:{:02}:{:02}: Client ID: UNKNOWN, IP:10.0.0.9 disconnected ungracefully.\n",
@@ -323,7 +326,7 @@ fn even_knocks_of_one_address_are_a_health_check_and_uneven_ones_are_not() {
 }
 
 #[test]
-fn a_client_that_is_back_within_a_second_again_and_again_comes_back_too_fast() {
+fn repeated_reconnects_within_a_second_are_too_fast() {
     let mut log = String::new();
     for second in 0..8 {
         let connected = "New client connected from 10.0.0.7:1 as hasty (p5, c0, k60).";
@@ -336,7 +339,7 @@ fn a_client_that_is_back_within_a_second_again_and_again_comes_back_too_fast() {
 }
 
 #[test]
-fn a_reason_and_a_quick_return_in_hivemqs_log_are_a_client_that_comes_back_too_fast() {
+fn quick_reconnects_are_found_in_hivemqs_log() {
     let mut log = String::new();
     for minute in 0..8 {
         log.push_str(&format!("2026-11-24 10:{minute:02}:00,000 - Client ID: c1, IP: 10.0.0.1, Clean Start: true, Session Expiry: 0 connected.\n"));
@@ -361,8 +364,8 @@ fn connects(seconds: impl IntoIterator<Item = u64>) -> String {
 
 fn herds(log: &str) -> Vec<(String, u64, bool)> {
     let (story, _) = story(Some(Broker::Mosquitto), log, Limits::default());
-    let told = |herd: &super::Herd| (herd.at.to_string(), herd.connections, herd.after_start);
-    story.picture().signs.herds().iter().map(told).collect()
+    let summary = |herd: &super::Herd| (herd.at.to_string(), herd.connections, herd.after_start);
+    story.picture().signs.herds().iter().map(summary).collect()
 }
 
 fn herd(at: &str, connections: u64) -> (String, u64, bool) {
@@ -370,7 +373,7 @@ fn herd(at: &str, connections: u64) -> (String, u64, bool) {
 }
 
 #[test]
-fn a_herd_is_found_at_whatever_second_it_begins() {
+fn a_herd_is_found_at_any_second() {
     let calm = || (0..5).map(|minute| minute * 60);
     for begin in 360..372 {
         // 38 clients over two seconds.
@@ -380,14 +383,14 @@ fn a_herd_is_found_at_whatever_second_it_begins() {
 }
 
 #[test]
-fn silence_before_a_herd_counts_in_what_is_usual() {
+fn silence_before_a_herd_lowers_the_usual_rate() {
     // Six at once each ten minutes are few in ten seconds on average: 24 are a herd.
     let log = connects((0..6).flat_map(|n| [n * 600; 6]).chain([3_605; 24]));
     assert_eq!(herds(&log), [herd("11:00:05", 24)]);
 }
 
 #[test]
-fn as_many_as_ever_are_no_herd_nor_is_a_slow_growth_nor_the_begin_of_a_log() {
+fn steady_load_slow_growth_and_the_begin_of_a_log_are_no_herd() {
     assert_eq!(herds(&connects((0..600).flat_map(|second| [second; 4]))), []);
     assert_eq!(
         herds(&connects(
@@ -399,21 +402,21 @@ fn as_many_as_ever_are_no_herd_nor_is_a_slow_growth_nor_the_begin_of_a_log() {
 }
 
 #[test]
-fn what_stays_busy_is_one_herd_and_then_usual() {
+fn a_rate_that_stays_high_is_one_herd_and_then_usual() {
     let log = connects((0..60).chain((60..900).flat_map(|second| [second; 12])));
-    let told = herds(&log);
-    assert_eq!(told.len(), 1, "{told:?}");
+    let herds = herds(&log);
+    assert_eq!(herds.len(), 1, "{herds:?}");
 }
 
 #[test]
-fn a_herd_that_the_broker_does_not_survive_is_told() {
+fn a_herd_before_a_broker_restart_is_reported() {
     let calm = (0..5).map(|minute| minute * 60);
     let log = connects(calm.chain([365; 38])) + "2026-11-24T10:06:07: mosquitto version 2.0.11 starting\n";
     assert_eq!(herds(&log), [herd("10:06:05", 38)]);
 }
 
 #[test]
-fn a_herd_after_the_brokers_start_is_told() {
+fn a_herd_after_the_brokers_start_is_reported() {
     let mut log = "2026-11-24T10:00:00: mosquitto version 2.0.11 starting\n".to_owned();
     for n in 0..100 {
         log.push_str(&format!(
@@ -432,7 +435,7 @@ fn a_herd_after_the_brokers_start_is_told() {
 }
 
 #[test]
-fn only_the_wanted_time_and_the_wanted_client_are_told() {
+fn only_the_wanted_time_and_client_are_reported() {
     let log = (0..10).map(|n| format!("2026-11-24T10:00:0{n}: Client c{} closed its connection.\n", n % 2));
     let log: String = log.collect();
     let time = |text: &str| Some(text.parse::<LogTime>().unwrap());
@@ -447,7 +450,7 @@ fn only_the_wanted_time_and_the_wanted_client_are_told() {
 }
 
 #[test]
-fn lines_before_the_wanted_time_tell_who_is_who_and_no_incident() {
+fn earlier_lines_identify_clients_but_make_no_incident() {
     let log = "\
                2026-11-24T09:00:00: New client connected from 10.0.0.7:50123 as old (p5, c1, k30).
 2026-11-24T09:30:00: Client gone closed its connection.
@@ -467,7 +470,7 @@ fn lines_before_the_wanted_time_tell_who_is_who_and_no_incident() {
 }
 
 #[test]
-fn signs_are_told_of_the_wanted_time_and_the_wanted_client_alone() {
+fn only_signs_of_the_wanted_time_and_client_are_reported() {
     let mut log = connects((0..60).chain([100; 50]));
     for second in 10..20 {
         let line = "Client twin already connected, closing old connection.";
@@ -492,9 +495,9 @@ fn clients_beyond_the_limit_count_in_the_sums() {
 }
 
 #[test]
-fn what_a_living_connection_loses_again_and_again_is_one_incident_until_it_stops() {
+fn repeated_losses_on_a_live_connection_are_one_incident() {
     let log = "Outgoing messages are being dropped for client c1.\n".repeat(3)
         + "Client c1 closed its connection.\n";
-    let told = told(&log);
-    assert_eq!(told, [one(Cause::QueueFull, "c1", 3), one(Cause::Lost, "c1", 1)]);
+    let incidents = incidents_of(&log);
+    assert_eq!(incidents, [one(Cause::QueueFull, "c1", 3), one(Cause::Lost, "c1", 1)]);
 }

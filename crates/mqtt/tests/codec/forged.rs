@@ -1,4 +1,4 @@
-//! What the standard forbids is written exactly as asked for, and read back with its oddity.
+//! Forbidden packets are written as specified, and read back with their oddities.
 
 use ungraceful_mqtt::ProtocolVersion::{V3_1_1, V5};
 use ungraceful_mqtt::forbidden::{
@@ -134,7 +134,7 @@ fn a_forged_packet_is_made_of_raw_bytes_and_cut_anywhere() {
 }
 
 #[test]
-fn the_strict_encoders_refuse_what_is_forbidden() {
+fn the_encoders_reject_forbidden_packets() {
     let refuses = |packet: Packet<'_>, why| {
         let mut out = vec![7];
         assert_eq!(packet.encode(V5, &mut out), Err(why), "{packet:?}");
@@ -170,7 +170,7 @@ fn the_strict_encoders_refuse_what_is_forbidden() {
 }
 
 #[test]
-fn mqtt5_3_8_3_4_the_strict_encoder_refuses_no_local_on_a_shared_subscription() {
+fn mqtt5_3_8_3_4_no_local_on_a_shared_subscription_is_rejected() {
     let mut filters = [Subscription::new("$share/g/t", QoS::AtMostOnce)];
     filters[0].options = filters[0].options.no_local();
     let subscribe = Subscribe::new(PacketIdentifier::MIN, &filters);
@@ -179,7 +179,7 @@ fn mqtt5_3_8_3_4_the_strict_encoder_refuses_no_local_on_a_shared_subscription() 
 }
 
 #[test]
-fn mqtt311_3_1_3_7_the_strict_encoder_asks_for_a_clean_session_without_a_client_identifier() {
+fn mqtt311_3_1_3_7_an_empty_client_identifier_needs_a_clean_session() {
     let connect = Connect { clean_start: false, ..Connect::new("") };
     assert_eq!(connect.encode(V3_1_1, &mut Vec::new()), Err(EncodeError::EmptyClientIdentifier));
     assert_eq!(connect.encode(V5, &mut Vec::new()), Ok(()));

@@ -1,6 +1,6 @@
 //! Legal packets of every type with every field, for the property tests.
 //!
-//! Packets borrow, generated values do not live long enough, so what is generated is leaked: some megabytes a run.
+//! Packets borrow their fields, so generated values are leaked: some megabytes a run.
 
 use proptest::collection::vec;
 use proptest::option;

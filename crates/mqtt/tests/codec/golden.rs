@@ -97,7 +97,7 @@ fn publish_of_both_versions() {
 }
 
 #[test]
-fn acks_leave_out_what_says_nothing() {
+fn acks_omit_empty_fields() {
     let ack = Ack::new(identifier(1));
     is_written_as(&Packet::PubAck(ack), V3_1_1, &[0x40, 2, 0, 1]);
     is_written_as(&Packet::PubAck(ack), V5, &[0x40, 2, 0, 1]);

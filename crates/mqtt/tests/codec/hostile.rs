@@ -1,4 +1,4 @@
-//! No bytes make the decoder panic, and what it shows it can show again.
+//! No bytes make the decoder panic.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -6,7 +6,7 @@ use ungraceful_mqtt::{Decoded, Framed, Oddities, Packet, ProtocolVersion, frame}
 
 use crate::generate::{encoded, versioned_packet};
 
-/// Looks at every part of a packet that is only read on demand.
+/// Reads every part of a packet that is only read on demand.
 fn look_at_everything(decoded: &Decoded<'_>) {
     let shown = format!("{decoded:?} {}", decoded.oddities);
     assert!(!shown.is_empty());
@@ -31,7 +31,7 @@ fn decode_all(bytes: &[u8]) {
         while let Framed::Complete(found) = frame(rest) {
             let decoded = found.decode(version);
             look_at_everything(&decoded);
-            // The strict encoder may refuse what was read, but then it must leave the buffer alone.
+            // The strict encoder may reject the packet, but then it leaves the buffer unchanged.
             let mut out = vec![0xA5; 3];
             match decoded.packet.encode(version, &mut out) {
                 Ok(()) => assert!(out.len() > 3),

@@ -1,8 +1,7 @@
-//! Cross checks: three other codecs read what we write, and we read what they write from it.
+//! Cross checks: three other codecs read our packets, and we read what they write from them.
 //!
-//! Each other codec takes our bytes apart and puts them together again; the result, read by us, must be the packet we
-//! began with. Where another codec is wrong or refuses something legal, the packet is not asked of it, with the reason
-//! here and a test of the defect in `other_codecs_defects.rs`.
+//! Each other codec decodes our bytes and encodes them again; the result, decoded by us, must be the original packet. Packets on which
+//! another codec is wrong are excluded, with the reason here and a test of the defect in `other_codecs_defects.rs`.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -19,7 +18,7 @@ use ungraceful_mqtt::{Framed, Packet, PacketType, Properties, ProtocolVersion, R
 use crate::decode;
 use crate::generate::{encoded, packet_of, types_of};
 
-/// What another codec makes of our bytes: bytes again, or why it refuses them.
+/// Our bytes, decoded and encoded again by another codec, or why it rejects them.
 type Again = Result<Vec<u8>, String>;
 
 pub(crate) fn rumqttc(bytes: &[u8], version: ProtocolVersion) -> Again {
@@ -77,45 +76,34 @@ pub(crate) fn mqtt_protocol_core(bytes: &[u8], version: ProtocolVersion) -> Agai
         };
     }
     let packet_type = found.packet_type().expect("a packet of ours has a type");
+    macro_rules! again_by {
+        ($module:ident) => {
+            match packet_type {
+                PacketType::Publish => again!($module::Publish::parse(flags, shared)),
+                PacketType::Connect => again!($module::Connect::parse(body)),
+                PacketType::ConnAck => again!($module::Connack::parse(body)),
+                PacketType::PubAck => again!($module::Puback::parse(body)),
+                PacketType::PubRec => again!($module::Pubrec::parse(body)),
+                PacketType::PubRel => again!($module::Pubrel::parse(body)),
+                PacketType::PubComp => again!($module::Pubcomp::parse(body)),
+                PacketType::Subscribe => again!($module::Subscribe::parse(body)),
+                PacketType::SubAck => again!($module::Suback::parse(body)),
+                PacketType::Unsubscribe => again!($module::Unsubscribe::parse(body)),
+                PacketType::UnsubAck => again!($module::Unsuback::parse(body)),
+                PacketType::PingReq => again!($module::Pingreq::parse(body)),
+                PacketType::PingResp => again!($module::Pingresp::parse(body)),
+                PacketType::Disconnect => again!($module::Disconnect::parse(body)),
+                PacketType::Auth => again!(v5_0::Auth::parse(body)),
+            }
+        };
+    }
     match version {
-        ProtocolVersion::V3_1_1 => match packet_type {
-            PacketType::Connect => again!(v3_1_1::Connect::parse(body)),
-            PacketType::ConnAck => again!(v3_1_1::Connack::parse(body)),
-            PacketType::Publish => again!(v3_1_1::Publish::parse(flags, shared)),
-            PacketType::PubAck => again!(v3_1_1::Puback::parse(body)),
-            PacketType::PubRec => again!(v3_1_1::Pubrec::parse(body)),
-            PacketType::PubRel => again!(v3_1_1::Pubrel::parse(body)),
-            PacketType::PubComp => again!(v3_1_1::Pubcomp::parse(body)),
-            PacketType::Subscribe => again!(v3_1_1::Subscribe::parse(body)),
-            PacketType::SubAck => again!(v3_1_1::Suback::parse(body)),
-            PacketType::Unsubscribe => again!(v3_1_1::Unsubscribe::parse(body)),
-            PacketType::UnsubAck => again!(v3_1_1::Unsuback::parse(body)),
-            PacketType::PingReq => again!(v3_1_1::Pingreq::parse(body)),
-            PacketType::PingResp => again!(v3_1_1::Pingresp::parse(body)),
-            PacketType::Disconnect => again!(v3_1_1::Disconnect::parse(body)),
-            PacketType::Auth => panic!("no AUTH in MQTT 3.1.1"),
-        },
-        ProtocolVersion::V5 => match packet_type {
-            PacketType::Connect => again!(v5_0::Connect::parse(body)),
-            PacketType::ConnAck => again!(v5_0::Connack::parse(body)),
-            PacketType::Publish => again!(v5_0::Publish::parse(flags, shared)),
-            PacketType::PubAck => again!(v5_0::Puback::parse(body)),
-            PacketType::PubRec => again!(v5_0::Pubrec::parse(body)),
-            PacketType::PubRel => again!(v5_0::Pubrel::parse(body)),
-            PacketType::PubComp => again!(v5_0::Pubcomp::parse(body)),
-            PacketType::Subscribe => again!(v5_0::Subscribe::parse(body)),
-            PacketType::SubAck => again!(v5_0::Suback::parse(body)),
-            PacketType::Unsubscribe => again!(v5_0::Unsubscribe::parse(body)),
-            PacketType::UnsubAck => again!(v5_0::Unsuback::parse(body)),
-            PacketType::PingReq => again!(v5_0::Pingreq::parse(body)),
-            PacketType::PingResp => again!(v5_0::Pingresp::parse(body)),
-            PacketType::Disconnect => again!(v5_0::Disconnect::parse(body)),
-            PacketType::Auth => again!(v5_0::Auth::parse(body)),
-        },
+        ProtocolVersion::V3_1_1 => again_by!(v3_1_1),
+        ProtocolVersion::V5 => again_by!(v5_0),
     }
 }
 
-/// The packet with its properties sorted apart, since a codec may write them in an order of its own.
+/// The packet, and its properties sorted, since a codec may write them in another order.
 fn in_any_order<'a>(packet: &Packet<'a>) -> (Packet<'a>, Vec<String>) {
     let mut packet = *packet;
     let mut lists = Vec::new();
@@ -147,7 +135,7 @@ fn in_any_order<'a>(packet: &Packet<'a>) -> (Packet<'a>, Vec<String>) {
     (packet, shown)
 }
 
-/// Asks another codec about every type of packet, but for those that `excused` has a reason for.
+/// Compares another codec on every type of packet, except those that `excused` excludes.
 fn agrees(
     name: &str,
     again: fn(&[u8], ProtocolVersion) -> Again,

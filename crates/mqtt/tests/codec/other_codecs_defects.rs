@@ -52,7 +52,7 @@ fn rumqttc_takes_the_third_subscription_identifier_for_payload() {
 }
 
 #[test]
-fn rumqttc_spoils_what_stands_before_a_connect() {
+fn rumqttc_loses_bytes_before_a_connect() {
     let legal = encoded(&Packet::Connect(Connect::new("client")), V5);
     let packet = v5::Packet::read(&mut BytesMut::from(&legal[..]), None).unwrap();
     let before = [0xA5; 40];
@@ -66,7 +66,7 @@ fn rumqttc_spoils_what_stands_before_a_connect() {
 }
 
 #[test]
-fn rumqttc_shows_nothing_of_a_packet_with_an_unknown_reason_code() {
+fn rumqttc_rejects_packets_with_an_unknown_reason_code() {
     let unknown = [0x40, 4, 0, 1, 0xFF, 0];
     assert!(rumqttc(&unknown, V5).is_err());
     let Packet::PubAck(ack) = decode(&unknown, V5).packet else { panic!("no PUBACK") };
@@ -92,7 +92,7 @@ fn two_codecs_refuse_the_password_alone_that_mqtt_5_allows() {
 }
 
 #[test]
-fn mqtt_protocol_core_takes_a_publish_without_property_length() {
+fn mqtt_protocol_core_accepts_a_publish_without_property_length() {
     let illegal = b"\x30\x03\0\x01t";
     assert!(!decode(illegal, V5).oddities.is_empty());
     assert!(mqtt_protocol_core(illegal, V5).is_ok());
@@ -100,7 +100,7 @@ fn mqtt_protocol_core_takes_a_publish_without_property_length() {
 }
 
 #[test]
-fn no_other_codec_takes_0x8c_in_a_disconnect() {
+fn no_other_codec_accepts_0x8c_in_a_disconnect() {
     let disputed = [0xE0, 2, 0x8C, 0];
     assert!(decode(&disputed, V5).oddities.is_empty());
     for other in [rumqttc, mqtt5_protocol, mqtt_protocol_core] {

@@ -1,4 +1,4 @@
-//! What is written is read back the same, wherever it stands in a buffer and however a stream is cut.
+//! Packets are read as they were written, at any place in a buffer and however a stream is cut.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -9,7 +9,7 @@ use crate::decode;
 use crate::generate::{encoded, packet, packet_of, types_of, versioned_packet};
 
 #[test]
-fn every_type_of_packet_is_read_as_it_was_written_with_nothing_odd() {
+fn every_packet_type_is_read_as_it_was_written() {
     for version in ProtocolVersion::ALL {
         for packet_type in types_of(version) {
             let mut runner = TestRunner::new(ProptestConfig::with_cases(100));

@@ -1,4 +1,4 @@
-//! The packets that other codecs lose, refuse or corrupt, each read here as the standard has it.
+//! Packets that other codecs lose, reject or corrupt, read here according to the standard.
 
 use ungraceful_mqtt::ProtocolVersion::{V3_1_1, V5};
 use ungraceful_mqtt::{
@@ -9,7 +9,11 @@ use ungraceful_mqtt::{
 use crate::decode;
 
 fn oddities(bytes: &[u8], version: ProtocolVersion) -> Vec<Oddity> {
-    decode(bytes, version).oddities.iter().collect()
+    listed(decode(bytes, version).oddities)
+}
+
+fn listed(oddities: Oddities) -> Vec<Oddity> {
+    oddities.iter().collect()
 }
 
 fn reason_code(bytes: &[u8]) -> (ReasonCode, Oddities) {
@@ -40,7 +44,7 @@ fn a_disconnect_with_properties_that_lie_keeps_its_reason() {
     for broken in [&[0xE0, 3, 0x82, 9, 0x1F][..], &[0xE0, 2, 0x82, 0x80], &[0xE0, 4, 0x82, 2, 0x1F, 0]] {
         let (code, oddities) = reason_code(broken);
         assert_eq!(code, ReasonCode::PROTOCOL_ERROR);
-        assert_eq!(oddities.iter().collect::<Vec<_>>(), [Oddity::MalformedProperties], "{broken:02X?}");
+        assert_eq!(listed(oddities), [Oddity::MalformedProperties], "{broken:02X?}");
     }
 }
 
@@ -61,7 +65,7 @@ fn auth_is_read_in_all_lengths() {
     assert_eq!(reason_code(&with_method), (ReasonCode::RE_AUTHENTICATE, Oddities::NONE));
     let (code, oddities) = reason_code(&[0xF0, 2, 0x18, 0]);
     assert_eq!(code, ReasonCode::CONTINUE_AUTHENTICATION);
-    assert_eq!(oddities.iter().collect::<Vec<_>>(), [Oddity::MissingAuthenticationMethod]);
+    assert_eq!(listed(oddities), [Oddity::MissingAuthenticationMethod]);
     // The one short form that the standard grants to DISCONNECT and not to AUTH.
     let (code, oddities) = reason_code(&[0xF0, 1, 0x18]);
     assert_eq!(code, ReasonCode::CONTINUE_AUTHENTICATION);
@@ -81,7 +85,7 @@ fn auth_on_a_3_1_1_connection_is_shown() {
 }
 
 #[test]
-fn any_number_of_subscription_identifiers_leaves_the_payload_alone() {
+fn many_subscription_identifiers_do_not_change_the_payload() {
     for count in 0..20 {
         let list: Vec<_> =
             (0..count).map(|index| Property::SubscriptionIdentifier(1 + index * 100)).collect();
@@ -113,10 +117,10 @@ fn acks_are_read_in_all_three_lengths() {
 fn unknown_and_misplaced_reason_codes_are_kept() {
     let (code, oddities) = reason_code(&[0x40, 3, 0, 1, 0xFF]);
     assert_eq!(code, ReasonCode(0xFF));
-    assert_eq!(oddities.iter().collect::<Vec<_>>(), [Oddity::UnknownReasonCode]);
+    assert_eq!(listed(oddities), [Oddity::UnknownReasonCode]);
     let (code, oddities) = reason_code(&[0x40, 3, 0, 1, 0x92]);
     assert_eq!(code, ReasonCode::PACKET_IDENTIFIER_NOT_FOUND);
-    assert_eq!(oddities.iter().collect::<Vec<_>>(), [Oddity::ReasonCodeNotAllowedHere]);
+    assert_eq!(listed(oddities), [Oddity::ReasonCodeNotAllowedHere]);
     assert_eq!(self::oddities(&[0x90, 5, 0, 1, 0, 1, 0x33], V5), [Oddity::UnknownReasonCode]);
     assert_eq!(self::oddities(&[0x90, 4, 0, 1, 1, 0x87], V3_1_1), [Oddity::UnknownReasonCode]);
     assert_eq!(self::oddities(&[0x20, 3, 0, 0x8E, 0], V5), [Oddity::ReasonCodeNotAllowedHere]);
@@ -145,14 +149,14 @@ fn a_connect_behind_another_packet_leaves_both_whole() {
 }
 
 #[test]
-fn mqtt5_2_2_2_1_a_missing_property_length_is_odd_where_the_standard_demands_it() {
+fn mqtt5_2_2_2_1_a_missing_property_length_is_odd() {
     assert_eq!(oddities(&[0x20, 2, 0, 0x84], V5), [Oddity::MissingPropertyLength]);
     assert_eq!(oddities(b"\x30\x03\0\x01t", V5), [Oddity::MissingPropertyLength]);
     assert_eq!(oddities(&[0xB0, 2, 0, 1], V5), [Oddity::MissingPropertyLength, Oddity::EmptyList]);
 }
 
 #[test]
-fn packets_that_only_the_other_side_may_send_are_shown() {
+fn packets_of_the_other_side_are_shown() {
     let server_only = [&[0x20, 3, 0, 0, 0][..], &[0x90, 4, 0, 1, 0, 0], &[0xD0, 0]];
     for bytes in server_only {
         let decoded = decode(bytes, V5);
@@ -184,7 +188,7 @@ fn odd_publishes_are_shown() {
     assert_eq!(oddities(b"\x30\x05\0\x02a+\0", V5), [Oddity::WildcardInTopic]);
     assert_eq!(oddities(b"\x30\x05\0\x02a\0\0", V5), [Oddity::NullCharacter]);
     assert_eq!(oddities(b"\x30\x03\0\0\0", V5), [Oddity::EmptyTopic]);
-    assert_eq!(oddities(b"\x30\x06\0\0\x03\x23\0\x01", V5), [], "a Topic Alias stands for the topic");
+    assert_eq!(oddities(b"\x30\x06\0\0\x03\x23\0\x01", V5), [], "a Topic Alias replaces the topic");
     let decoded = decode(b"\x30\x06\0\x03ab\xFFx", V3_1_1);
     let Packet::Publish(publish) = decoded.packet else { panic!("{decoded:?}") };
     assert_eq!((publish.topic, publish.payload), ("ab", &b"x"[..]));
@@ -241,7 +245,7 @@ fn mqtt5_3_2_2_6_session_present_beside_a_refusal_is_odd() {
 }
 
 #[test]
-fn what_cannot_be_read_says_why() {
+fn unreadable_packets_say_why() {
     let reserved = decode(&[0x00, 0], V5).packet;
     assert_eq!(reserved, Packet::Unreadable { packet_type: None, why: DecodeError::ReservedPacketType });
     let why = DecodeError::Truncated("Packet Identifier");

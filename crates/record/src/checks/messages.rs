@@ -1,8 +1,8 @@
 //! The checks of every run on the bystanders' messages: do they arrive, once, and in their order?
 //!
-//! They accuse by a numbered MUST, so they are slow to: a run that was cut short, a connection that was lost, a broker
-//! that is merely slow may explain what was seen, and then it is a note or inconclusive. The standard sets no time
-//! within which a message must arrive; what proves a loss is that a later message of the same publisher arrived.
+//! They report violations of numbered MUSTs, so they are cautious: when an incomplete run, a lost connection or a slow broker
+//! may explain the observation, the result is a note or inconclusive. The standard sets no time limit for delivery; a loss is
+//! proved when a later message of the same publisher arrived.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -21,10 +21,10 @@ use crate::run::{BystanderPhaseRecord, BystandersRecord, Completeness, Drain, Re
 use crate::scale::time;
 use crate::verdict::Force;
 
-/// Messages that evidence names.
+/// Maximum number of messages named in evidence.
 const EXAMPLES_AT_MOST: usize = 3;
 
-/// The messages of the bystanders that a check is about.
+/// The bystanders' messages that a check covers.
 struct Messages<'a> {
     record: &'a Record,
     bystanders: &'a BystandersRecord,
@@ -33,7 +33,7 @@ struct Messages<'a> {
 }
 
 impl<'a> Messages<'a> {
-    /// The messages of these QoS; absent when there are no bystanders, or none of these QoS.
+    /// The messages of these QoS; absent without any.
     fn of(record: &'a Record, is_wanted: impl Fn(u8) -> bool) -> Option<Self> {
         let bystanders = record.bystanders.as_ref()?;
         let mut by_qos = totals(record);
@@ -49,11 +49,10 @@ impl<'a> Messages<'a> {
         Some(Self { record, bystanders, by_qos, sum })
     }
 
-    /// Why a queue may have reached a limit that the broker was given, although bystanders publish so slowly: their messages
-    /// came late, and waited somewhere. Absent when so few waited that every queue has room for them, and when the broker counts
-    /// what it drops: it is asked first.
-    fn may_have_filled_a_queue(&self) -> Option<String> {
-        /// Messages of one publisher for which a queue is taken to have room.
+    /// Why a queue may have reached a configured limit although bystanders publish slowly: their messages arrived late, so they
+    /// waited somewhere. Absent when any queue has room for them, or when the broker counts its drops.
+    fn possible_queue_overflow(&self) -> Option<String> {
+        /// Messages of one publisher that every queue is assumed to hold.
         const ROOM_OF_ANY_QUEUE: u64 = 5;
         const SECOND_US: u64 = 1_000_000;
         if loss::is_counted(self.record) {
@@ -65,8 +64,8 @@ impl<'a> Messages<'a> {
         let waited = late_us.saturating_mul(self.bystanders.rate_per_pair) / SECOND_US;
         (waited > ROOM_OF_ANY_QUEUE).then(|| {
             format!(
-                "others came up to {} late, so that {waited} of a publisher waited at a time, and the broker does not tell how many \
-                 messages it drops: a limit of its queues may have been reached",
+                "other messages arrived up to {} late, so {waited} messages of a publisher were waiting at a time, and the \
+                 broker does not report how many it drops: a queue limit may have been reached",
                 time(late_us)
             )
         })
@@ -79,7 +78,7 @@ impl<'a> Messages<'a> {
             Some(Explained::Unclear("the run was cut short".to_owned()))
         } else if let Some(planned) = self.bystanders.outages {
             Some(Explained::Note(format!(
-                "the broker was restarted {} times, as planned, and what it had not handed on may have gone with it",
+                "the broker was restarted {} times, as planned, which may have lost undelivered messages",
                 planned.outages
             )))
         } else if lost > 0 {
@@ -88,14 +87,14 @@ impl<'a> Messages<'a> {
             )))
         } else if below > 0 {
             Some(Explained::Note(format!(
-                "{below} subscribers were granted or served at a lower QoS than they asked for"
+                "{below} subscribers were granted or served at a lower QoS than they requested"
             )))
         } else {
             None
         }
     }
 
-    /// The latest phase of which messages were lost; the last one when none was.
+    /// The latest phase with lost messages; the last one without any.
     fn latest_loss(&self) -> Phase {
         let has_lost = |phase: &&BystanderPhaseRecord| {
             phase.by_qos.iter().any(|(qos, counts)| self.by_qos.contains_key(qos) && counts.lost > 0)
@@ -104,8 +103,8 @@ impl<'a> Messages<'a> {
         with_loss.map(|phase| phase.phase).max().unwrap_or(Phase::Recovery)
     }
 
-    /// The finding on what was seen: violated when nothing else explains it.
-    fn accuse(
+    /// The finding: violated when nothing else explains the evidence.
+    fn conclude(
         &self,
         samples: u64,
         note: &str,
@@ -114,7 +113,7 @@ impl<'a> Messages<'a> {
     ) -> Option<Finding> {
         Some(match explained {
             None if self.bystanders.version.parse::<ProtocolVersion>().is_err() => {
-                let why = "the version that the bystanders spoke is not known";
+                let why = "the MQTT version of the bystanders is unknown";
                 Finding::inconclusive(format!("{evidence}; {why}"))
             }
             None => Finding::violated(evidence),
@@ -123,24 +122,24 @@ impl<'a> Messages<'a> {
         })
     }
 
-    /// Of each QoS that has any, `QoS 1: 5`.
+    /// The non-zero counts by QoS: `QoS 1: 5`.
     fn per_qos(&self, count: impl Fn(&LedgerCounts) -> u64) -> String {
         let counted = self.by_qos.iter().map(|(qos, counts)| (qos, count(counts)));
-        let told = counted.filter(|(_, count)| *count > 0).map(|(qos, count)| format!("QoS {qos}: {count}"));
-        told.collect::<Vec<_>>().join(", ")
+        let parts = counted.filter(|(_, count)| *count > 0).map(|(qos, count)| format!("QoS {qos}: {count}"));
+        parts.collect::<Vec<_>>().join(", ")
     }
 
-    /// Of each phase that has any, `fault: 5`.
+    /// The non-zero counts by phase: `fault: 5`.
     fn per_phase(&self, count: impl Fn(&LedgerCounts) -> u64) -> String {
         let counted = self.bystanders.phases.iter().map(|phase| {
             let of_these = phase.by_qos.iter().filter(|(qos, _)| self.by_qos.contains_key(qos));
             (phase.phase.name(), of_these.map(|(_, counts)| count(counts)).sum::<u64>())
         });
-        let told = counted.filter(|(_, count)| *count > 0).map(|(phase, count)| format!("{phase}: {count}"));
-        told.collect::<Vec<_>>().join(", ")
+        let parts = counted.filter(|(_, count)| *count > 0).map(|(phase, count)| format!("{phase}: {count}"));
+        parts.collect::<Vec<_>>().join(", ")
     }
 
-    /// The first of the messages of this kind and of these QoS, to look up in the record.
+    /// The first irregular messages of this kind and these QoS, to look up in the record.
     fn examples(&self, kind: IrregularityKind) -> String {
         self.examples_of(kind, |qos| self.by_qos.contains_key(&qos))
     }
@@ -148,19 +147,19 @@ impl<'a> Messages<'a> {
     fn examples_of(&self, kind: IrregularityKind, is_wanted: impl Fn(u8) -> bool) -> String {
         let listed = self.bystanders.irregularities.iter();
         let wanted = listed.filter(|listed| listed.irregularity.kind == kind && is_wanted(listed.qos));
-        let mut told = String::new();
+        let mut examples = String::new();
         for listed in wanted.take(EXAMPLES_AT_MOST) {
             let (first, last) = (listed.irregularity.first, listed.irregularity.last);
             let numbers = if first == last { format!("{first}") } else { format!("{first} to {last}") };
-            let before = if told.is_empty() { "; such as" } else { "," };
+            let before = if examples.is_empty() { "; such as" } else { "," };
             let (pair, phase) = (listed.pair, listed.phase.name());
-            let _written = write!(told, "{before} pair {pair} number {numbers} ({phase})");
+            let _written = write!(examples, "{before} pair {pair} number {numbers} ({phase})");
         }
-        told
+        examples
     }
 }
 
-/// What the broker acknowledged, the subscriber received.
+/// Every acknowledged message reaches the subscriber.
 pub(super) const ACKNOWLEDGED_MESSAGES_ARRIVE: Check = Check::of_run(
     "acknowledged_messages_arrive",
     Force::Must,
@@ -177,9 +176,9 @@ fn acknowledged_messages_arrive(record: &Record) -> Option<Finding> {
     }
     let (samples, without) = (sum.delivered + sum.lost, sum.without_subscribers);
     if sum.lost == 0 && without > 0 {
-        let note = "the broker says of messages that nobody had subscribed, and somebody had";
+        let note = "the broker reported no subscriber for messages that had one";
         let evidence = format!(
-            "{without} of {} acknowledged messages came back with 0x10 \"No matching subscribers\" and did not arrive{}",
+            "{without} of {} acknowledged messages were answered with 0x10 \"No matching subscribers\" and did not arrive{}",
             sum.acknowledged,
             messages.examples(IrregularityKind::WithoutSubscribers)
         );
@@ -202,26 +201,26 @@ fn acknowledged_messages_arrive(record: &Record) -> Option<Finding> {
     if without > 0 {
         let _written = write!(evidence, "; {without} more with 0x10 \"No matching subscribers\"");
     }
-    evidence += "; if the broker has been given a limit of its queues (Mosquitto: max_queued_messages), that may be it";
+    evidence += "; a configured queue limit (Mosquitto: max_queued_messages) may be the cause";
     let explained = messages.explained().or_else(|| {
         let unclear = |why: &str| Some(Explained::Unclear(why.to_owned()));
         match messages.bystanders.drain {
             Some(Drain::StillArriving) => unclear(
-                "messages were still arriving when the time for it was up: the broker is slow, and may have lost none",
+                "messages were still arriving when the wait for them ended: the broker is slow and may have lost none",
             ),
-            None => unclear("whether messages were still arriving at the end was not noted"),
+            None => unclear("the record does not say whether messages were still arriving at the end"),
             Some(Drain::Settled | Drain::Quiet) => {
                 let explained = loss::explained(record, sum, 0, messages.latest_loss());
-                explained.or_else(|| messages.may_have_filled_a_queue().map(Explained::Unclear))
+                explained.or_else(|| messages.possible_queue_overflow().map(Explained::Unclear))
             }
         }
     });
     let note = "acknowledged messages of bystanders never arrived";
-    messages.accuse(samples, note, &evidence, explained)
+    messages.conclude(samples, note, &evidence, explained)
 }
 
-/// A QoS 2 message is delivered once. MQTT 5.0 forbids every repetition but for a resumed session; in 3.1.1 it is the
-/// rules for the sender of a QoS 2 message. A PUBLISH repeated within its exchange is no second delivery.
+/// A QoS 2 message is delivered once. MQTT 5.0 forbids every repetition except for a resumed session; in 3.1.1 the rules for
+/// the sender of a QoS 2 message do. A PUBLISH repeated within its exchange is no second delivery.
 pub(super) const QOS_2_ARRIVES_ONCE: Check =
     Check::of_run("qos_2_arrives_once", Force::Must, &[V5_4_4_0_1, V311_4_3_3_1], qos_2_arrives_once);
 
@@ -244,11 +243,11 @@ fn qos_2_arrives_once(record: &Record) -> Option<Finding> {
         messages.examples(IrregularityKind::Duplicated)
     );
     let note = "messages of QoS 2 arrived more than once";
-    messages.accuse(samples, note, &evidence, messages.explained())
+    messages.conclude(samples, note, &evidence, messages.explained())
 }
 
-/// Nothing is sent again on a connection that lives, of QoS 0 and 1, nor within an exchange of QoS 2. A note: a receiver
-/// of QoS 1 must be ready for it, and MQTT 3.1.1 does not forbid to send again.
+/// No QoS 0 or 1 message is sent again on a live connection, and no PUBLISH within a QoS 2 exchange. Only a note: receivers of
+/// QoS 1 must accept it, and MQTT 3.1.1 does not forbid it.
 pub(super) const MESSAGES_ARE_NOT_REPEATED: Check =
     Check::of_run("messages_are_not_repeated", Force::Prose, &[], messages_are_not_repeated);
 
@@ -259,7 +258,7 @@ fn messages_are_not_repeated(record: &Record) -> Option<Finding> {
     }
     let below_2 = || messages.by_qos.iter().filter(|(qos, _)| **qos < 2);
     let duplicated: u64 = below_2().map(|(_, counts)| counts.duplicated).sum();
-    let mut told: Vec<String> = below_2()
+    let mut repetitions: Vec<String> = below_2()
         .filter(|(_, counts)| counts.duplicated > 0)
         .map(|(qos, counts)| {
             let (copies, without_dup) = (counts.duplicated, counts.duplicated_without_dup);
@@ -268,10 +267,10 @@ fn messages_are_not_repeated(record: &Record) -> Option<Finding> {
         .collect();
     let repeated = messages.sum.repeated;
     if repeated > 0 {
-        told.push(format!("QoS 2: {repeated} PUBLISH packets sent again before their PUBREL"));
+        repetitions.push(format!("QoS 2: {repeated} PUBLISH packets sent again before their PUBREL"));
     }
-    if told.is_empty() {
-        let evidence = format!("nothing of {} messages was sent again", messages.sum.delivered);
+    if repetitions.is_empty() {
+        let evidence = format!("none of {} messages was sent again", messages.sum.delivered);
         return Some(Finding::holds(messages.sum.delivered, evidence));
     }
     let examples = if duplicated > 0 {
@@ -279,15 +278,19 @@ fn messages_are_not_repeated(record: &Record) -> Option<Finding> {
     } else {
         messages.examples(IrregularityKind::Repeated)
     };
-    let mut evidence = format!("{}{examples}", told.join("; "));
+    let mut evidence = format!("{}{examples}", repetitions.join("; "));
     let lost: u64 = messages.bystanders.connections_lost.values().sum();
     if lost > 0 {
         let _written = write!(evidence, "; well-behaved clients lost {lost} connections");
     }
-    Some(Finding::differs(messages.sum.delivered, "messages were sent to a subscriber again", evidence))
+    Some(Finding::differs(
+        messages.sum.delivered,
+        "messages were sent to a subscriber more than once",
+        evidence,
+    ))
 }
 
-/// The messages of one publisher to one topic arrive in their order: the first copy of each.
+/// The first copies of one publisher's messages to one topic arrive in order.
 pub(super) const MESSAGES_KEEP_THEIR_ORDER: Check = Check::of_run(
     "messages_keep_their_order",
     Force::Must,
@@ -298,13 +301,13 @@ pub(super) const MESSAGES_KEEP_THEIR_ORDER: Check = Check::of_run(
 fn messages_keep_their_order(record: &Record) -> Option<Finding> {
     let messages = Messages::of(record, |_| true)?;
     let sum = &messages.sum;
-    // The first message of a publisher has none that it could have come after.
+    // The first message of a publisher can't be out of order.
     let samples = sum.delivered.saturating_sub(messages.bystanders.pairs);
     if sum.delivered == 0 {
         return Some(Finding::inconclusive("no bystander message arrived"));
     }
     if sum.reordered == 0 {
-        let evidence = format!("{} messages arrived in the order of their publishers", sum.delivered);
+        let evidence = format!("{} messages arrived in publishing order", sum.delivered);
         return Some(Finding::holds(samples, evidence));
     }
     let evidence = format!(
@@ -314,6 +317,6 @@ fn messages_keep_their_order(record: &Record) -> Option<Finding> {
         messages.per_qos(|counts| counts.reordered),
         messages.examples(IrregularityKind::Reordered)
     );
-    let note = "messages arrived out of their order";
-    messages.accuse(samples, note, &evidence, messages.explained())
+    let note = "messages arrived out of order";
+    messages.conclude(samples, note, &evidence, messages.explained())
 }

@@ -16,7 +16,7 @@ counts! {
 }
 
 #[test]
-fn every_count_is_added_to_itself_and_has_its_name() {
+fn every_count_is_added_and_named() {
     let mut sum = Both { plain: 1, by_code: BTreeMap::from([(0x97, 2)]) };
     sum += &Both { plain: 10, by_code: BTreeMap::from([(0x80, 30), (0x97, 20)]) };
     assert_eq!(sum, Both { plain: 11, by_code: BTreeMap::from([(0x80, 30), (0x97, 22)]) });

@@ -33,7 +33,7 @@ fn exit(completeness: Completeness, conclusions: &[Conclusion]) -> Exit {
 }
 
 #[test]
-fn a_complete_run_exits_by_the_worst_of_its_verdicts_in_whichever_order_they_stand() {
+fn a_complete_run_exits_by_its_worst_verdict_in_any_order() {
     use Conclusion::{Holds, Inconclusive, Violated};
     let complete = |conclusions: &[Conclusion]| exit(Completeness::Complete, conclusions);
     assert_eq!(complete(&[Holds]), Exit::Holds);
@@ -46,7 +46,7 @@ fn a_complete_run_exits_by_the_worst_of_its_verdicts_in_whichever_order_they_sta
 }
 
 #[test]
-fn no_verdict_at_all_is_no_success() {
+fn no_verdict_is_no_success() {
     assert_eq!(exit(Completeness::Complete, &[]), Exit::Inconclusive);
 }
 
@@ -58,7 +58,7 @@ fn a_deviation_that_is_allowed_is_a_success() {
 }
 
 #[test]
-fn an_interruption_beats_every_verdict_and_so_does_a_record_that_could_not_be_written() {
+fn interruptions_and_unwritten_records_override_verdicts() {
     use Conclusion::{Holds, Inconclusive, Violated};
     for conclusions in [&[][..], &[Holds], &[Inconclusive], &[Violated], &[Holds, Inconclusive, Violated]] {
         assert_eq!(exit(Completeness::Interrupted, conclusions), Exit::Interrupted, "{conclusions:?}");
@@ -67,7 +67,7 @@ fn an_interruption_beats_every_verdict_and_so_does_a_record_that_could_not_be_wr
 }
 
 #[test]
-fn a_run_that_was_cut_short_is_never_a_success_and_keeps_what_it_proved() {
+fn a_run_cut_short_is_no_success_but_keeps_violations() {
     use Conclusion::{Holds, Inconclusive, Violated};
     for completeness in [Completeness::Partial, Completeness::BrokerDown, Completeness::OutOfTime] {
         assert_eq!(exit(completeness, &[]), Exit::Inconclusive, "{completeness:?}");
@@ -78,7 +78,7 @@ fn a_run_that_was_cut_short_is_never_a_success_and_keeps_what_it_proved() {
 }
 
 #[test]
-fn only_a_complete_run_whose_every_check_holds_is_a_success() {
+fn only_a_complete_run_without_violations_is_a_success() {
     for completeness in ALL {
         let is_success = exit(completeness, &[Conclusion::Holds]) == Exit::Holds;
         assert_eq!(is_success, completeness == Completeness::Complete, "{completeness:?}");
@@ -103,7 +103,7 @@ fn judging_again_replaces_the_verdicts_and_keeps_their_order() {
 }
 
 #[test]
-fn an_accusation_carries_its_statement_and_the_force_of_a_must() {
+fn a_violation_has_its_statement_and_the_force_must() {
     let verdict = verdict(Conclusion::Violated);
     assert_eq!((verdict.force, verdict.citation.as_deref()), (Force::Must, Some("MQTT 5.0 [MQTT-3.1.0-2]")));
 }

@@ -1,8 +1,8 @@
-//! What our own lateness may explain accuses nobody; and whoever is slow after the fault is not served as before.
+//! Slowness that our own lateness may explain is no violation; slow service after the fault is no recovery.
 
 use ungraceful_record::metric::{Metric, Percentiles};
 use ungraceful_record::phase::Phase;
-use ungraceful_record::recovery::Back;
+use ungraceful_record::recovery::RecoveryOutcome;
 use ungraceful_record::run::{GeneratorRecord, MetricRecord, PhaseRecord, Record};
 use ungraceful_record::threshold::Threshold;
 use ungraceful_record::verdict::Conclusion::{self, Holds, Inconclusive, Violated};
@@ -42,7 +42,7 @@ fn concluded(threshold: &str, record: &Record) -> Conclusion {
 }
 
 #[test]
-fn a_threshold_that_our_own_lateness_may_have_broken_is_inconclusive_and_any_other_is_violated() {
+fn a_threshold_missed_by_our_own_lateness_is_inconclusive() {
     let fault = times(40_000, Some(900_000), 2_700_000);
     for (own, threshold, expected) in [
         (times(10, Some(20), 30), "bystander p(99)<50ms", Violated),
@@ -68,7 +68,7 @@ fn a_threshold_that_our_own_lateness_may_have_broken_is_inconclusive_and_any_oth
 }
 
 #[test]
-fn bystanders_are_served_more_slowly_when_our_own_lateness_does_not_explain_it() {
+fn slow_service_counts_when_our_own_lateness_does_not_explain_it() {
     let fault = times(1_500, Some(90_000), 95_000);
     let theirs = verdict(&slow_beside(fault, times(10, Some(500), 900)), PACE);
     assert!(
@@ -92,7 +92,7 @@ fn bystanders_are_served_more_slowly_when_our_own_lateness_does_not_explain_it()
     ] {
         let verdict = verdict(&ours, PACE);
         assert_eq!((verdict.conclusion, &verdict.differs), (Inconclusive, &None), "{verdict:?}");
-        assert!(verdict.evidence.contains("which may be all of it"), "{verdict:?}");
+        assert!(verdict.evidence.contains("which may explain all of it"), "{verdict:?}");
     }
     // A generator that was late says nothing against a broker that was in time.
     let in_time = slow_beside(times(1_000, Some(2_500), 4_000), times(10, Some(60_000), 70_000));
@@ -100,21 +100,28 @@ fn bystanders_are_served_more_slowly_when_our_own_lateness_does_not_explain_it()
 }
 
 #[test]
-fn bystanders_that_were_not_back_after_the_fault_did_not_keep_their_pace() {
+fn bystanders_without_recovery_did_not_keep_their_pace() {
     let before = times(1_000, Some(2_000), 4_000);
     let mut record = served([before, before, times(1_000, Some(38_000), 50_000)]);
     let of = record.bystanders.as_mut().unwrap();
     (of.recovery_limit_us, of.recovery_time_us) = (Some(7_000), None);
-    assert_eq!(Back::of(&record), Some(Back::Not(2_000_000)));
+    assert_eq!(RecoveryOutcome::of(&record), Some(RecoveryOutcome::NotRecovered(2_000_000)));
     let not_back = verdict(&record, PACE);
     assert_eq!(
         not_back.differs.as_deref(),
-        Some("honest clients were not back within the recovery phase of 2.00 s")
+        Some("well-behaved clients had not recovered within the recovery phase of 2.00 s")
     );
     record.bystanders.as_mut().unwrap().recovery_time_us = Some(300_000);
-    assert_eq!((Back::of(&record), verdict(&record, PACE).differs), (Some(Back::After(300_000)), None));
+    assert_eq!(
+        (RecoveryOutcome::of(&record), verdict(&record, PACE).differs),
+        (Some(RecoveryOutcome::After(300_000)), None)
+    );
     record.bystanders.as_mut().unwrap().recovery_time_us = None;
     record.phases[0].ended_us = 1_000_000;
-    assert_eq!(Back::of(&record), Some(Back::TooShort(1_000_000)), "no whole second could be looked at");
+    assert_eq!(
+        RecoveryOutcome::of(&record),
+        Some(RecoveryOutcome::TooShort(1_000_000)),
+        "no whole second could be looked at"
+    );
     assert_eq!(verdict(&record, PACE).differs, None);
 }

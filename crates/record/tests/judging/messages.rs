@@ -1,5 +1,4 @@
-//! The checks of every run on the bystanders' messages: what they accuse of, by which statement, and what keeps them from
-//! it.
+//! The checks of every run on the bystanders' messages: their violations, statements, and explanations.
 
 use ungraceful_record::ledger::{Irregularity, IrregularityKind, LedgerCounts};
 use ungraceful_record::phase::Phase;
@@ -44,8 +43,8 @@ fn one_reordered(qos: u8) -> Record {
     run(qos, LedgerCounts { reordered: 1, ..acknowledged(9) })
 }
 
-/// For each check that accuses, a record that it accuses.
-fn accused() -> [(&'static str, Record); 3] {
+/// For each check that can be violated, a record that violates it.
+fn violations() -> [(&'static str, Record); 3] {
     [(ARRIVE, one_lost(1)), (ONCE, one_copy(2)), (ORDER, one_reordered(0))]
 }
 
@@ -63,7 +62,7 @@ fn differs(verdict: &Verdict) -> bool {
 }
 
 #[test]
-fn messages_that_all_arrive_once_and_in_order_hold_by_the_statement_of_the_bystanders_version() {
+fn complete_delivery_holds_by_the_statements_of_the_version() {
     for (version, citations) in [
         ("5.0", ["MQTT 5.0 [MQTT-4.5.0-1]", "MQTT 5.0 [MQTT-4.4.0-1]", "MQTT 5.0 [MQTT-4.6.0-5]"]),
         ("3.1.1", ["MQTT 3.1.1 [MQTT-4.5.0-1]", "MQTT 3.1.1 [MQTT-4.3.3-1]", "MQTT 3.1.1 [MQTT-4.6.0-6]"]),
@@ -82,11 +81,11 @@ fn messages_that_all_arrive_once_and_in_order_hold_by_the_statement_of_the_bysta
 }
 
 #[test]
-fn each_check_accuses_by_the_statement_of_the_bystanders_version() {
+fn each_violation_cites_the_statement_of_the_version() {
     let of_v3_1_1 = ["MQTT 3.1.1 [MQTT-4.5.0-1]", "MQTT 3.1.1 [MQTT-4.3.3-1]", "MQTT 3.1.1 [MQTT-4.6.0-6]"];
     let of_v5 = ["MQTT 5.0 [MQTT-4.5.0-1]", "MQTT 5.0 [MQTT-4.4.0-1]", "MQTT 5.0 [MQTT-4.6.0-5]"];
     for (version, citations) in [("3.1.1", of_v3_1_1), ("5.0", of_v5)] {
-        for ((check, mut record), citation) in accused().into_iter().zip(citations) {
+        for ((check, mut record), citation) in violations().into_iter().zip(citations) {
             of_bystanders(&mut record).version = version.into();
             let verdict = verdict(&record, check);
             assert_eq!((verdict.conclusion, verdict.force), (Violated, Force::Must), "{verdict:?}");
@@ -100,53 +99,43 @@ fn each_check_accuses_by_the_statement_of_the_bystanders_version() {
 }
 
 #[test]
-fn a_version_that_is_not_known_has_no_statement_to_accuse_by() {
-    for (check, mut record) in accused() {
+fn an_unknown_version_is_inconclusive() {
+    for (check, mut record) in violations() {
         of_bystanders(&mut record).version = "4.2".into();
         assert_eq!(verdict(&record, check).conclusion, Inconclusive, "{check}");
     }
 }
 
 #[test]
-fn a_lost_connection_of_a_bystander_makes_a_note_of_an_accusation() {
-    for (check, mut record) in accused() {
-        of_bystanders(&mut record).connections_lost.insert("reset".into(), 1);
-        let verdict = verdict(&record, check);
-        assert!(differs(&verdict) && verdict.evidence.contains("lost 1 connections"), "{verdict:?}");
-        assert_eq!(verdict.citation, None, "a note is said of no statement");
+fn lost_connections_outages_and_a_lower_qos_turn_a_violation_into_a_note() {
+    type Explain = fn(&mut BystandersRecord);
+    let explanations: [(Explain, &str); 3] = [
+        (|of| of.connections_lost = [("reset".to_owned(), 1)].into(), "lost 1 connections"),
+        (
+            |of| of.outages = Some(BystanderOutagesRecord { outages: 2, ..Default::default() }),
+            "restarted 2 times, as planned",
+        ),
+        (|of| of.pairs_below_qos = 1, "1 subscribers were granted or served at a lower QoS"),
+    ];
+    for (explain, evidence) in explanations {
+        for (check, mut record) in violations() {
+            explain(of_bystanders(&mut record));
+            let verdict = verdict(&record, check);
+            assert!(differs(&verdict) && verdict.evidence.contains(evidence), "{verdict:?}");
+            assert_eq!(verdict.citation, None, "a note cites no statement");
+        }
     }
 }
 
 #[test]
-fn a_planned_outage_makes_a_note_of_an_accusation() {
-    for (check, mut record) in accused() {
-        of_bystanders(&mut record).outages =
-            Some(BystanderOutagesRecord { outages: 2, ..Default::default() });
-        let verdict = verdict(&record, check);
-        assert!(
-            differs(&verdict) && verdict.evidence.contains("restarted 2 times, as planned"),
-            "{verdict:?}"
-        );
-    }
-}
-
-#[test]
-fn a_subscriber_below_its_qos_makes_a_note_of_an_accusation() {
-    for (check, mut record) in accused() {
-        of_bystanders(&mut record).pairs_below_qos = 1;
-        assert!(differs(&verdict(&record, check)), "{check}");
-    }
-}
-
-#[test]
-fn a_run_that_was_cut_short_accuses_nobody() {
+fn a_run_cut_short_reports_no_violation() {
     for completeness in [
         Completeness::Partial,
         Completeness::Interrupted,
         Completeness::BrokerDown,
         Completeness::RecordFailed,
     ] {
-        for (check, mut record) in accused() {
+        for (check, mut record) in violations() {
             record.completeness = completeness;
             assert_eq!(verdict(&record, check).conclusion, Inconclusive, "{check} {completeness:?}");
         }
@@ -154,7 +143,7 @@ fn a_run_that_was_cut_short_accuses_nobody() {
 }
 
 #[test]
-fn without_bystanders_there_is_no_word_and_without_samples_no_conclusion() {
+fn without_bystanders_or_samples_there_is_no_conclusion() {
     let mut record = run(1, acknowledged(1));
     record.bystanders = None;
     let given = verdicts(&record);
@@ -166,7 +155,7 @@ fn without_bystanders_there_is_no_word_and_without_samples_no_conclusion() {
 }
 
 #[test]
-fn bystanders_of_other_qos_alone_say_nothing_about_acknowledged_messages_or_about_qos_2() {
+fn checks_need_bystanders_of_their_qos() {
     let given = verdicts(&bystanders(&[(Phase::Fault, &[(0, delivered(5))])]));
     assert!(!given.contains_key(ARRIVE) && !given.contains_key(ONCE), "{given:?}");
     assert_eq!((given[ORDER].conclusion, given[NOT_REPEATED].conclusion), (Holds, Holds));
@@ -175,7 +164,7 @@ fn bystanders_of_other_qos_alone_say_nothing_about_acknowledged_messages_or_abou
 }
 
 #[test]
-fn a_loss_of_either_acknowledged_qos_is_violated_and_one_of_qos_0_is_not() {
+fn a_loss_at_qos_1_or_2_is_a_violation_but_not_at_qos_0() {
     for qos in [1, 2] {
         assert_eq!(verdict(&one_lost(qos), ARRIVE).conclusion, Violated, "{qos}");
     }
@@ -183,7 +172,7 @@ fn a_loss_of_either_acknowledged_qos_is_violated_and_one_of_qos_0_is_not() {
 }
 
 #[test]
-fn a_loss_is_told_with_its_numbers_and_with_messages_to_look_up() {
+fn a_loss_is_reported_with_numbers_and_examples() {
     let mut record = one_lost(1);
     of_bystanders(&mut record).irregularities = vec![
         irregular(IrregularityKind::LostAtQos0, 0, 1, 1),
@@ -191,13 +180,13 @@ fn a_loss_is_told_with_its_numbers_and_with_messages_to_look_up() {
         irregular(IrregularityKind::AcknowledgedButLost, 2, 40, 49),
     ];
     let expected = "1 of 110 acknowledged messages never arrived (QoS 1: 1; fault: 1), 1 of them overtaken by later \
-                    ones of the same publisher; such as pair 7 number 33 (fault), pair 7 number 40 to 49 (fault); if \
-                    the broker has been given a limit of its queues (Mosquitto: max_queued_messages), that may be it";
+                    ones of the same publisher; such as pair 7 number 33 (fault), pair 7 number 40 to 49 (fault); a \
+                    configured queue limit (Mosquitto: max_queued_messages) may be the cause";
     assert_eq!(verdict(&record, ARRIVE).evidence, expected);
 }
 
 #[test]
-fn a_loss_in_the_baseline_too_is_told_by_phases_and_stays_violated() {
+fn a_loss_in_the_baseline_too_stays_a_violation() {
     let lost = |lost| LedgerCounts { acknowledged: 10, lost, ..delivered(10 - lost) };
     let record = bystanders(&[
         (Phase::Baseline, &[(0, LedgerCounts { lost: 9, ..delivered(1) }), (1, lost(2)), (2, lost(3))]),
@@ -214,7 +203,7 @@ fn a_loss_in_the_baseline_too_is_told_by_phases_and_stays_violated() {
 }
 
 #[test]
-fn a_loss_of_a_broker_that_says_it_dropped_messages_is_a_note_and_only_when_more_were_dropped_in_the_run() {
+fn reported_drops_turn_a_loss_into_a_note() {
     let dropped = |topic: &str, before, after| {
         let mut record = one_lost(1);
         record.broker.sys.insert(topic.to_owned(), SysRecord { before, after });
@@ -236,7 +225,7 @@ fn a_loss_of_a_broker_that_says_it_dropped_messages_is_a_note_and_only_when_more
 }
 
 #[test]
-fn a_broker_that_counts_what_it_drops_is_accused_only_when_it_told_so_after_the_loss() {
+fn a_drop_counter_must_be_published_after_the_loss() {
     let told = |sys_last_heard_us| {
         let mut record = one_lost(1);
         let topic = "$SYS/broker/publish/messages/dropped".to_owned();
@@ -253,13 +242,13 @@ fn a_broker_that_counts_what_it_drops_is_accused_only_when_it_told_so_after_the_
     for before in [None, Some(500_000), Some(1_500_000), Some(2_000_000)] {
         let unclear = told(before);
         assert_eq!(unclear.conclusion, Inconclusive, "{before:?}");
-        assert!(unclear.evidence.contains("a longer --recovery will tell"), "{unclear:?}");
+        assert!(unclear.evidence.contains("use a longer --recovery"), "{unclear:?}");
     }
     assert_eq!(told(Some(2_000_001)).conclusion, Violated);
 }
 
 #[test]
-fn a_broker_that_is_still_delivering_when_the_time_is_up_is_slow_and_not_accused() {
+fn a_broker_that_still_delivers_at_the_end_is_inconclusive() {
     for (drain, conclusion) in [
         (Some(Drain::StillArriving), Inconclusive),
         (None, Inconclusive),
@@ -273,7 +262,7 @@ fn a_broker_that_is_still_delivering_when_the_time_is_up_is_slow_and_not_accused
 }
 
 #[test]
-fn a_queue_that_a_stall_may_have_filled_accuses_nobody_unless_the_broker_counts_what_it_drops() {
+fn a_possibly_full_queue_is_inconclusive_without_a_drop_counter() {
     let lost = |late_us| {
         let mut record = one_lost(1);
         let bystanders = of_bystanders(&mut record);
@@ -284,7 +273,7 @@ fn a_queue_that_a_stall_may_have_filled_accuses_nobody_unless_the_broker_counts_
     assert_eq!(verdict(&lost(500_000), ARRIVE).conclusion, Violated, "five find room in any queue");
     let stalled = verdict(&lost(700_000), ARRIVE);
     assert_eq!(stalled.conclusion, Inconclusive);
-    assert!(stalled.evidence.contains("7 of a publisher waited"), "{}", stalled.evidence);
+    assert!(stalled.evidence.contains("7 messages of a publisher were waiting"), "{}", stalled.evidence);
     // Our own freeze makes a burst as well.
     let mut frozen = lost(1_000);
     frozen.generator.schedule_slip.max_us = Some(2_000_000);
@@ -300,24 +289,24 @@ fn a_queue_that_a_stall_may_have_filled_accuses_nobody_unless_the_broker_counts_
 }
 
 #[test]
-fn messages_after_which_nothing_arrived_may_be_late_and_accuse_nobody() {
+fn losses_at_the_end_may_be_late_and_are_inconclusive() {
     let counts = LedgerCounts { acknowledged: 12, lost: 3, lost_at_the_end: 3, ..delivered(9) };
     let late = verdict(&run(1, counts.clone()), ARRIVE);
     assert_eq!(late.conclusion, Inconclusive);
-    assert!(late.evidence.contains("late can't be told from lost"), "{late:?}");
+    assert!(late.evidence.contains("late rather than lost"), "{late:?}");
     let overtaken = LedgerCounts { lost_at_the_end: 2, ..counts };
     assert_eq!(verdict(&run(1, overtaken), ARRIVE).conclusion, Violated);
 }
 
 #[test]
-fn acknowledged_messages_of_which_none_at_all_arrived_are_inconclusive() {
+fn no_arrival_at_all_is_inconclusive() {
     let counts = LedgerCounts { acknowledged: 9, lost: 9, lost_at_the_end: 0, ..LedgerCounts::default() };
     let record = bystanders(&[(Phase::Fault, &[(1, counts)])]);
     assert_eq!(verdict(&record, ARRIVE).conclusion, Inconclusive);
 }
 
 #[test]
-fn a_broker_that_says_it_knew_no_subscriber_is_noted_and_not_accused() {
+fn a_broker_that_reports_no_subscriber_gets_a_note() {
     let counts = LedgerCounts { acknowledged: 12, without_subscribers: 3, ..delivered(9) };
     let verdict = verdict(&run(1, counts), ARRIVE);
     assert!(differs(&verdict) && verdict.evidence.contains("0x10"), "{verdict:?}");
@@ -325,14 +314,14 @@ fn a_broker_that_says_it_knew_no_subscriber_is_noted_and_not_accused() {
 }
 
 #[test]
-fn what_was_refused_or_is_unknown_is_not_lost() {
+fn refused_and_unknown_messages_are_not_lost() {
     let refused = std::collections::BTreeMap::from([(0x97, 4)]);
     let counts = LedgerCounts { refused, unknown: 5, ..acknowledged(9) };
     assert_eq!(verdict(&run(2, counts), ARRIVE).conclusion, Holds);
 }
 
 #[test]
-fn copies_of_qos_0_and_1_are_a_note_and_those_of_qos_2_are_violated() {
+fn copies_are_a_note_at_qos_0_and_1_and_a_violation_at_qos_2() {
     for (qos, once, repeated) in [(0, Holds, true), (1, Holds, true), (2, Violated, false)] {
         let record = one_copy(qos);
         assert_eq!(verdict(&record, ONCE).conclusion, once, "{qos}");
@@ -347,7 +336,7 @@ fn copies_of_qos_0_and_1_are_a_note_and_those_of_qos_2_are_violated() {
 }
 
 #[test]
-fn a_publish_repeated_within_its_exchange_is_no_second_delivery() {
+fn a_repeated_publish_is_no_second_delivery() {
     let record = run(2, LedgerCounts { repeated: 4, ..acknowledged(9) });
     assert_eq!(verdict(&record, ONCE).conclusion, Holds);
     let noted = verdict(&record, NOT_REPEATED);
@@ -355,7 +344,7 @@ fn a_publish_repeated_within_its_exchange_is_no_second_delivery() {
 }
 
 #[test]
-fn messages_out_of_their_order_are_violated_at_every_qos() {
+fn messages_out_of_order_are_a_violation_at_every_qos() {
     for qos in [0, 1, 2] {
         let verdict = verdict(&one_reordered(qos), ORDER);
         assert_eq!(verdict.conclusion, Violated);

@@ -1,5 +1,4 @@
-//! The checks of every run on the run itself and on what bystanders suffered. They accuse nobody: `violated` is not among
-//! their conclusions. Those that accuse are in `messages`.
+//! The checks of every run on the run itself and on the impact on bystanders. None can be violated; those in `messages` can.
 
 use std::collections::BTreeMap;
 
@@ -73,7 +72,7 @@ fn nothing_observed_is_never_a_pass() {
 }
 
 #[test]
-fn connections_that_a_planned_outage_took_and_that_came_back_are_no_deviation() {
+fn connections_restored_after_a_planned_outage_are_no_deviation() {
     const CHECK: &str = "bystanders_stay_connected";
     let with = |came_back| {
         let mut record = bystanders(&[(Phase::Fault, &[(0, delivered(5))])]);
@@ -90,7 +89,7 @@ fn connections_that_a_planned_outage_took_and_that_came_back_are_no_deviation() 
     assert_eq!((all.conclusion, all.differs), (Conclusion::Holds, None));
     assert!(all.evidence.contains("12 did, and all came back, the last after 900 µs"), "{}", all.evidence);
     let some = verdict(&with(11), CHECK);
-    assert!(some.differs.unwrap().starts_with("1 connections of honest clients"));
+    assert!(some.differs.unwrap().starts_with("1 connections of well-behaved clients"));
     let mut other = with(12);
     other.bystanders.as_mut().unwrap().connections_lost.insert("reset".into(), 1);
     assert!(
@@ -100,7 +99,7 @@ fn connections_that_a_planned_outage_took_and_that_came_back_are_no_deviation() 
 }
 
 #[test]
-fn a_plan_is_carried_out_when_every_attempt_acted() {
+fn a_plan_is_complete_when_every_attempt_acted() {
     let outcomes =
         [(Outcome::Closed, 3), (Outcome::NoReaction, 2), (Outcome::Tolerated, 1), (Outcome::Reset, 1)];
     let verdict = verdict(&attempts(7, 0, &outcomes), "carries_out_the_plan");
@@ -109,17 +108,17 @@ fn a_plan_is_carried_out_when_every_attempt_acted() {
 }
 
 #[test]
-fn one_attempt_that_did_not_act_makes_the_plan_inconclusive_and_is_told_in_its_own_place() {
+fn one_attempt_that_did_not_act_makes_the_plan_inconclusive() {
     let all =
         [(Outcome::Closed, 40), (Outcome::NotActed, 3), (Outcome::BrokerDown, 4), (Outcome::Interrupted, 5)];
     let told = verdict(&attempts(60, 8, &all), "carries_out_the_plan").evidence;
-    let expected = "of 60 attempts, 8 were never begun, 3 could not act, 4 met a broker that was down, 5 were \
+    let expected = "of 60 attempts, 8 were never started, 3 could not act, 4 found the broker down, 5 were \
                     interrupted";
     assert_eq!(told, expected);
     let stopped = Record { completeness: Completeness::OutOfTime, ..attempts(60, 8, &all) };
     let told = verdict(&stopped, "carries_out_the_plan").evidence;
     assert!(
-        told.starts_with("of 60 attempts, 8 were never begun, or cut when the run was stopped, 3"),
+        told.starts_with("of 60 attempts, 8 were never started, or cut off when the run stopped, 3"),
         "{told}"
     );
     for (dropped, outcome) in
@@ -132,20 +131,20 @@ fn one_attempt_that_did_not_act_makes_the_plan_inconclusive_and_is_told_in_its_o
 }
 
 #[test]
-fn the_generator_keeps_up_when_it_was_timed_and_no_bottleneck_was_found() {
+fn the_generator_keeps_up_without_a_bottleneck() {
     let mut record = empty_record();
     record.generator.schedule_slip =
         Percentiles { count: 30, p50_us: Some(3), max_us: Some(81), ..Percentiles::default() };
     let few = verdict(&record, "generator_keeps_up");
     assert_eq!(few.conclusion, Conclusion::Holds);
-    assert_eq!(few.evidence, "schedule slip of 81 µs at the most", "too few samples for a percentile");
+    assert_eq!(few.evidence, "schedule slip of at most 81 µs", "too few samples for a percentile");
     record.generator.schedule_slip.p99_us = Some(70);
     let many = verdict(&record, "generator_keeps_up");
     assert_eq!(many.evidence, "schedule slip of 70 µs at the 99th percentile");
 }
 
 #[test]
-fn a_bottleneck_makes_the_generator_inconclusive_and_all_of_them_are_told() {
+fn every_bottleneck_is_reported_as_inconclusive() {
     let mut record = empty_record();
     record.generator.schedule_slip.p99_us = Some(7);
     record.generator.bottlenecks = vec!["slip".into(), "lag".into()];
@@ -165,7 +164,7 @@ fn bystanders_that_received_everything_lost_nothing() {
 }
 
 #[test]
-fn every_way_of_missing_a_message_is_told_apart_and_none_is_an_accusation() {
+fn every_way_of_missing_a_message_is_counted_without_violation() {
     let counts = |lost, unknown, waiting, dropped, refused: u64| LedgerCounts {
         lost,
         unknown,
@@ -204,14 +203,14 @@ fn each_single_way_of_missing_a_message_is_enough_to_differ() {
 }
 
 #[test]
-fn bystanders_of_whom_nothing_arrived_are_inconclusive() {
+fn bystanders_without_deliveries_are_inconclusive() {
     let lost = LedgerCounts { offered: 9, sent: 9, lost: 9, ..LedgerCounts::default() };
     let verdict = verdict(&bystanders(&[(Phase::Fault, &[(0, lost)])]), "bystanders_lose_nothing");
     assert_eq!(verdict.conclusion, Conclusion::Inconclusive);
 }
 
 #[test]
-fn a_lost_connection_of_a_bystander_differs_and_its_reasons_are_told() {
+fn a_lost_bystander_connection_differs_with_its_reasons() {
     let mut record = bystanders(&[(Phase::Fault, &[(0, delivered(5))])]);
     let kept = verdict(&record, "bystanders_stay_connected");
     assert_eq!((kept.conclusion, kept.differs), (Conclusion::Holds, None));
@@ -245,7 +244,7 @@ fn ledger_counts() -> impl Strategy<Value = LedgerCounts> {
 
 proptest! {
     #[test]
-    fn whatever_a_record_says_only_checks_on_messages_accuse_and_only_when_nothing_else_explains_it(
+    fn only_message_checks_report_violations(
         planned in 0_u64..50,
         dropped in 0_u64..50,
         outcomes in prop::array::uniform7(0_u64..5),
@@ -256,7 +255,7 @@ proptest! {
         below in 0_u64..2,
         is_complete in any::<bool>(),
     ) {
-        const ACCUSING: [&str; 3] = ["acknowledged_messages_arrive", "qos_2_arrives_once", "messages_keep_their_order"];
+        const VIOLABLE: [&str; 3] = ["acknowledged_messages_arrive", "qos_2_arrives_once", "messages_keep_their_order"];
         const OUTCOMES: [Outcome; 7] = [
             Outcome::Closed, Outcome::Reset, Outcome::Tolerated, Outcome::NoReaction, Outcome::BrokerDown,
             Outcome::NotActed, Outcome::Interrupted,
@@ -279,7 +278,7 @@ proptest! {
         record.generator.bottlenecks = vec!["late".into(); usize::from(is_bottleneck)];
         for verdict in verdicts(&record).values() {
             if verdict.conclusion == Conclusion::Violated {
-                prop_assert!(ACCUSING.contains(&verdict.check.as_str()) && verdict.citation.is_some());
+                prop_assert!(VIOLABLE.contains(&verdict.check.as_str()) && verdict.citation.is_some());
                 prop_assert!(is_complete && lost + below == 0);
             }
             if verdict.force == Force::Run {
@@ -304,7 +303,7 @@ fn served_within_us(baseline: Option<u64>, fault: Option<u64>) -> Record {
 }
 
 #[test]
-fn slower_service_during_the_fault_is_a_note_when_it_is_more_than_noise() {
+fn slower_service_beyond_noise_is_a_note() {
     let judged = |baseline, fault| verdict(&served_within_us(Some(baseline), Some(fault)), PACE);
     assert_eq!(judged(2_000, 2_100).differs, None);
     assert_eq!(judged(100, 4_000).differs, None, "forty times of next to nothing");
@@ -319,7 +318,7 @@ fn slower_service_during_the_fault_is_a_note_when_it_is_more_than_noise() {
 }
 
 #[test]
-fn what_our_own_lateness_may_explain_is_inconclusive_and_no_slower_service() {
+fn slowness_that_our_own_lateness_explains_is_inconclusive() {
     let mut record = served_within_us(Some(4_000), Some(21_000));
     record.generator.schedule_slip.p99_us = Some(13_000);
     let ours = verdict(&record, PACE);
@@ -329,14 +328,14 @@ fn what_our_own_lateness_may_explain_is_inconclusive_and_no_slower_service() {
 }
 
 #[test]
-fn a_pace_that_was_not_measured_is_inconclusive() {
+fn an_unmeasured_pace_is_inconclusive() {
     for (baseline, fault) in [(None, Some(1)), (Some(1), None)] {
         assert_eq!(verdict(&served_within_us(baseline, fault), PACE).conclusion, Conclusion::Inconclusive);
     }
 }
 
 #[test]
-fn the_pace_is_compared_at_the_highest_percentile_that_both_phases_have() {
+fn the_pace_is_compared_at_the_highest_common_percentile() {
     let mut record = served_within_us(Some(1_000), None);
     let phases = &mut record.bystanders.as_mut().unwrap().phases;
     for (phase, (p90_us, max_us)) in phases.iter_mut().zip([(900, 5_000), (60_000, 70_000)]) {

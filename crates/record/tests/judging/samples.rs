@@ -10,7 +10,7 @@ use ungraceful_record::verdict::{Conclusion, Force, Verdict};
 use crate::run_checks::{bystanders, delivered, verdict};
 
 #[test]
-fn a_claim_holds_over_samples_alone_whoever_makes_it() {
+fn a_claim_needs_samples_to_hold() {
     let over = |samples| {
         [
             Finding::holds(samples, "all of them").verdict("claim", Force::Must),
@@ -31,7 +31,7 @@ fn a_claim_holds_over_samples_alone_whoever_makes_it() {
 }
 
 #[test]
-fn what_holds_says_by_how_many_samples_and_an_older_record_that_does_not_is_read() {
+fn holds_records_its_samples_and_older_records_are_read() {
     let verdict = Finding::holds(7, "seen").verdict("claim", Force::Must);
     let mut written = serde_json::to_value(&verdict).unwrap();
     assert_eq!(written["samples"], 7);
@@ -44,7 +44,7 @@ fn what_holds_says_by_how_many_samples_and_an_older_record_that_does_not_is_read
 }
 
 #[test]
-fn one_message_of_each_bystander_has_no_order_that_it_could_keep() {
+fn a_single_message_per_bystander_has_no_order() {
     let mut record = bystanders(&[(Phase::Fault, &[(1, delivered(3))])]);
     record.bystanders.as_mut().unwrap().pairs = 3;
     assert_eq!(verdict(&record, "messages_keep_their_order").conclusion, Conclusion::Inconclusive);
@@ -54,7 +54,7 @@ fn one_message_of_each_bystander_has_no_order_that_it_could_keep() {
 }
 
 #[test]
-fn a_message_that_nobody_knows_the_fate_of_is_no_sample_of_what_arrives() {
+fn an_unknown_message_is_no_sample() {
     let counts = LedgerCounts {
         offered: 9,
         sent: 9,

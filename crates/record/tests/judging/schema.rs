@@ -28,7 +28,7 @@ fn the_published_schema_of_run_json_is_up_to_date() {
 }
 
 #[test]
-fn a_record_reads_back_as_it_was_written() {
+fn a_record_survives_a_round_trip_through_json() {
     let mut record = empty_record();
     let mut closed = case("double-connect", "identical", "5.0", &[(Outcome::Closed, 3)]);
     // Integer keys are text in JSON.
@@ -41,7 +41,7 @@ fn a_record_reads_back_as_it_was_written() {
 }
 
 #[test]
-fn a_record_keeps_to_the_published_schema() {
+fn a_record_matches_the_published_schema() {
     let validator = jsonschema::validator_for(&json_schema()).unwrap();
     let record = serde_json::to_value(empty_record()).unwrap();
     let errors: Vec<String> = validator.iter_errors(&record).map(|error| error.to_string()).collect();

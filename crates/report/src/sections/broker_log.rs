@@ -1,4 +1,4 @@
-//! What the broker's log said during the run, by phrases.
+//! The broker's log during the run, by phrases.
 
 use ungraceful_record::run::{BrokerLogRecord, LogPhraseRecord, Record};
 
@@ -7,17 +7,17 @@ use crate::escape;
 use crate::percentile::NONE;
 use crate::scale::{bytes, count, counted};
 
-/// Phrases shown; of the others only their number.
+/// Maximum number of phrases; the others are only counted.
 const SHOWN_AT_MOST: usize = 10;
-/// Characters shown of a phrase.
+/// Maximum number of characters of a phrase.
 const PHRASE_CHARACTERS_MAX: usize = 80;
 
 pub(super) fn section(record: &Record, document: &mut Document) {
     let Some(log) = &record.broker_log else { return };
-    document.heading("What the broker's log said");
+    document.heading("Broker log");
     if log.lines_kept + log.lines_left_out == 0 {
         document.line(format!(
-            "Nothing was appended to {} during the run. A broker that writes to a pipe may hold its lines back.",
+            "Nothing was appended to {} during the run. A broker that writes to a pipe may buffer its output.",
             log.path
         ));
     } else {
@@ -25,11 +25,11 @@ pub(super) fn section(record: &Record, document: &mut Document) {
         document.line(summary(log, record.load.is_some()));
     }
     if let Some(trouble) = &log.trouble {
-        document.labelled("Log lost", trouble);
+        document.labelled("Log error", trouble);
     }
 }
 
-/// Phrases that name attempts first: they are what the run caused.
+/// Phrases that name attempts come first: the run caused them.
 fn table(log: &BrokerLogRecord) -> Table {
     let columns = vec![Column::numbers("lines"), Column::words("phrase"), Column::words("example")];
     let names = |phrase: &&LogPhraseRecord| phrase.example_attempt.is_some();
@@ -46,14 +46,14 @@ fn table(log: &BrokerLogRecord) -> Table {
     Table { columns, rows, keys: 0 }
 }
 
-/// What `ungraceful explain` reads in the lines that name attempts.
+/// The causes that `ungraceful explain` finds in the lines that name attempts.
 fn causes(log: &BrokerLogRecord) -> String {
-    let told =
-        log.causes.iter().map(|told| format!("{} of {}", told.cause, counted(told.attempts, "attempt")));
-    told.collect::<Vec<_>>().join(", ")
+    let causes = log.causes.iter();
+    let causes = causes.map(|cause| format!("{} ({})", cause.cause, counted(cause.attempts, "attempt")));
+    causes.collect::<Vec<_>>().join(", ")
 }
 
-/// The phrase, or its begin and `…`, so that it takes no more room than it may once what is in it is escaped.
+/// The phrase, truncated with `…` so that it stays within the limit after escaping.
 fn cut(phrase: &str) -> String {
     let (mut taken, mut room_for_mark) = (0, 0);
     for (at, character) in phrase.char_indices() {
@@ -70,7 +70,7 @@ fn cut(phrase: &str) -> String {
 
 fn summary(log: &BrokerLogRecord, is_of_load: bool) -> String {
     let mut text = counted(log.lines_kept + log.lines_left_out, "line");
-    // A load has no attempts to be named.
+    // A load has no attempts.
     if !is_of_load {
         text += &format!(
             "; {} of them name {}",
@@ -79,7 +79,7 @@ fn summary(log: &BrokerLogRecord, is_of_load: bool) -> String {
         );
     }
     if !log.causes.is_empty() {
-        text += &format!("; causes told: {}", causes(log));
+        text += &format!("; causes: {}", causes(log));
     }
     if log.phrases.len() > SHOWN_AT_MOST {
         let further = (log.phrases.len() - SHOWN_AT_MOST) as u64;
@@ -89,10 +89,10 @@ fn summary(log: &BrokerLogRecord, is_of_load: bool) -> String {
         text += &format!("; {} not kept (--broker-log-max)", counted(log.lines_left_out, "line"));
     }
     if log.lines_cut > 0 {
-        text += &format!("; {} cut to 1,024 bytes", counted(log.lines_cut, "line"));
+        text += &format!("; {} truncated to 1,024 bytes", counted(log.lines_cut, "line"));
     }
     if log.bytes_unread > 0 {
-        text += &format!("; {} came too fast to be read", bytes(log.bytes_unread));
+        text += &format!("; {} written too fast to be read", bytes(log.bytes_unread));
     }
     text + "."
 }
@@ -105,18 +105,18 @@ mod tests {
     use crate::escape;
 
     #[test]
-    fn the_causes_that_the_lines_tell_are_summed_up() {
+    fn the_causes_in_the_lines_are_summarised() {
         let cause =
             |cause: &str, attempts| LogCauseRecord { cause: cause.into(), attempts, example_attempt: 0 };
         let causes = vec![cause("double-connect", 790), cause("lost", 1)];
         let log =
             BrokerLogRecord { lines_kept: 800, attempts_named: 791, causes, ..BrokerLogRecord::default() };
-        let expected = "; causes told: double-connect of 790 attempts, lost of 1 attempt.";
+        let expected = "; causes: double-connect (790 attempts), lost (1 attempt).";
         assert!(summary(&log, false).ends_with(expected), "{}", summary(&log, false));
     }
 
     #[test]
-    fn a_phrase_takes_at_most_80_characters_with_what_is_escaped_in_it() {
+    fn a_phrase_takes_at_most_80_characters_after_escaping() {
         let whole = "ä".repeat(80);
         assert_eq!(cut(&whole), whole);
         assert_eq!(cut(&format!("{whole}b")), format!("{}…", "ä".repeat(79)));

@@ -1,10 +1,10 @@
-//! What the honest clients felt of it: their times and the fate of their messages, phase by phase.
+//! The bystanders: their times and the fate of their messages, by phase.
 
 use ungraceful_mqtt::ReasonCode;
 use ungraceful_record::ledger::{IrregularityKind, LedgerCounts};
 use ungraceful_record::metric::Percentiles;
 use ungraceful_record::phase::Phase;
-use ungraceful_record::recovery::Back;
+use ungraceful_record::recovery::RecoveryOutcome;
 use ungraceful_record::run::{BystanderOutagesRecord, BystanderPhaseRecord, BystandersRecord, Record};
 
 use super::evidence;
@@ -18,12 +18,12 @@ pub(super) fn section(record: &Record, document: &mut Document) {
         if record.load.is_some() {
             document.labelled(
                 "Bystanders",
-                "none; --bystanders 3 measures honest clients of another library beside the load",
+                "none; --bystanders 3 measures well-behaved clients of another library during the load",
             );
             return;
         }
         document.heading("Bystanders");
-        document.line("None in this run: nothing can be said about what honest clients felt.");
+        document.line("None in this run: the impact on well-behaved clients was not measured.");
         return;
     };
     let pairs = counted(bystanders.pairs, "pair");
@@ -45,24 +45,24 @@ pub(super) fn section(record: &Record, document: &mut Document) {
         document.labelled("Outages", outages(planned));
     }
     for (why, times) in &bystanders.connections_lost {
-        document.labelled("Cut off", format!("{}: {why}", counted(*times, "connection")));
+        document.labelled("Disconnected", format!("{}: {why}", counted(*times, "connection")));
     }
 }
 
-/// What the outages did to them that the run had planned.
+/// The effect of planned outages.
 fn outages(planned: &BystanderOutagesRecord) -> String {
     let (outages, lost) =
         (counted(planned.outages, "planned outage"), counted(planned.connections_lost, "connection"));
     let back = match planned.longest_away_us {
         Some(longest_us) => {
-            format!("{} came back, the last after {}", count(planned.came_back), time(longest_us))
+            format!("{} reconnected, the last after {}", count(planned.came_back), time(longest_us))
         }
-        None => "none came back".to_owned(),
+        None => "none reconnected".to_owned(),
     };
-    format!("{outages} took {lost}, of which {back}")
+    format!("{outages} ended {lost}: {back}")
 }
 
-/// The Reason Codes by which messages were refused, over all phases.
+/// The Reason Codes of refused messages, over all phases.
 fn refusals(bystanders: &BystandersRecord, document: &mut Document) {
     let mut sum = LedgerCounts::default();
     for phase in &bystanders.phases {
@@ -81,7 +81,7 @@ fn refusals(bystanders: &BystandersRecord, document: &mut Document) {
 type Distribution = fn(&BystanderPhaseRecord) -> &Percentiles;
 type Counted = fn(&BystanderPhaseRecord, &LedgerCounts) -> u64;
 
-/// What is told message by message. What was acknowledged and lost stands at the head of the report.
+/// Irregularities that are listed by message. Acknowledged but lost messages are at the top of the report.
 const EVIDENCE: [(&str, IrregularityKind); 5] = [
     ("No subscriber", IrregularityKind::WithoutSubscribers),
     ("Duplicated", IrregularityKind::Duplicated),
@@ -90,14 +90,14 @@ const EVIDENCE: [(&str, IrregularityKind); 5] = [
     ("Unknown", IrregularityKind::Unknown),
 ];
 
-/// Distributions of a phase, each shown in three rows.
+/// Distributions of a phase, with three rows each.
 const TIMES: [(&str, Distribution); 3] = [
     ("response time", |phase| &phase.response_time),
     ("service time", |phase| &phase.service_time),
     ("time to acknowledge", |phase| &phase.acknowledge_time),
 ];
 
-/// Counts of a phase, and whether their row is shown when all are zero. The lost ones come first.
+/// Counts of a phase, and whether their row is shown when all are zero. Lost messages come first.
 const COUNTS: [(&str, bool, Counted); 15] = [
     ("acknowledged but lost", true, |phase, _| totals::acknowledged_but_lost(phase)),
     ("due", true, |_, sum| sum.offered),
@@ -140,7 +140,7 @@ fn count_row((name, _, counted): &(&str, bool, Counted), phases: &[&BystanderPha
     std::iter::once(cell(*name)).chain(counts).collect()
 }
 
-/// The row of one figure; beside each later phase how many times the baseline's it is.
+/// The row of one figure; later phases also show the ratio to the baseline.
 fn time_row(
     name: &str,
     figure: Figure,
@@ -162,22 +162,20 @@ fn time_row(
 fn recovery(record: &Record, bystanders: &BystandersRecord) -> String {
     let within = time(bystanders.recovery_limit_us.unwrap_or_default());
     let limit = format!("99 % of the messages within {within}");
-    match Back::of(record) {
-        None | Some(Back::NoLimit) => {
-            "Whether they recovered can't be told: the baseline gave no limit.".to_owned()
+    match RecoveryOutcome::of(record) {
+        None | Some(RecoveryOutcome::NoLimit) => "Recovery unknown: the baseline gave no limit.".to_owned(),
+        Some(RecoveryOutcome::NoPhase) => {
+            format!("Recovery unknown ({limit}): there was no recovery phase.")
         }
-        Some(Back::NoPhase) => {
-            format!("Whether they recovered ({limit}) can't be told: there was no recovery phase.")
-        }
-        Some(Back::After(0)) => format!("Back at once after the fault's end: {limit}."),
-        Some(Back::After(us)) => format!("Back {} after the fault's end: {limit}.", time(us)),
-        Some(Back::TooShort(lasted_us)) => format!(
-            "Whether they recovered ({limit}) can't be told: the recovery phase of {} is shorter than the second that is \
-             looked at; raise --recovery.",
+        Some(RecoveryOutcome::After(0)) => format!("Recovered immediately after the fault: {limit}."),
+        Some(RecoveryOutcome::After(us)) => format!("Recovered {} after the fault: {limit}.", time(us)),
+        Some(RecoveryOutcome::TooShort(lasted_us)) => format!(
+            "Recovery unknown ({limit}): the recovery phase of {} is shorter than the one-second window it is judged by; \
+             raise --recovery.",
             time(lasted_us)
         ),
-        Some(Back::Not(lasted_us)) => format!(
-            "NOT BACK within the recovery phase of {}: in none of its seconds were {limit}.",
+        Some(RecoveryOutcome::NotRecovered(lasted_us)) => format!(
+            "NOT RECOVERED within the recovery phase of {}: it has no second with {limit}.",
             time(lasted_us)
         ),
     }

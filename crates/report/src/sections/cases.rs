@@ -1,4 +1,4 @@
-//! What the broker did, case by case, and which attempts say nothing.
+//! What the broker did, case by case, and which attempts gave no result.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,11 +13,11 @@ use crate::percentile::{Figure, NONE};
 use crate::scale::{count, counted, listed, time};
 use crate::totals;
 
-/// Different values shown in a cell, and troubles shown below the table; of the others only their number.
+/// Maximum number of values in a cell, and of problems below the table; the others are only counted.
 const SHOWN_AT_MOST: usize = 8;
 
 pub(super) fn section(record: &Record, document: &mut Document) {
-    // A load attempts nothing.
+    // A load has no attempts.
     if record.load.is_some() && record.cases.is_empty() {
         return;
     }
@@ -28,10 +28,10 @@ pub(super) fn section(record: &Record, document: &mut Document) {
         document.push(Block::Table(table(record)));
     }
     reason_codes(record, document);
-    unsaid(record, document);
+    omissions(record, document);
 }
 
-/// Which columns this record needs beside those that all have.
+/// The optional columns of this record.
 struct Shape<'a> {
     fault: bool,
     will: bool,
@@ -72,9 +72,7 @@ impl<'a> Shape<'a> {
         row.extend([cell(&case.case.variant), cell(count(case.finished)), counted_values(&case.sequences)]);
         row.extend(figures(&case.reaction_time));
         row.extend(self.will.then(|| case.will.as_ref().map_or_else(|| cell(NONE), will)));
-        row.extend(
-            self.facts.iter().map(|name| case.facts.get(*name).map_or_else(|| cell(NONE), counted_values)),
-        );
+        row.extend(self.facts.iter().map(|name| fact(case, name)));
         row
     }
 
@@ -101,7 +99,12 @@ fn figures(percentiles: &Percentiles) -> [Cell; 3] {
     Figure::ALL.map(|figure| cell(figure.shown(percentiles)))
 }
 
-/// Values with their counts, the most frequent first; what is left out is still counted.
+/// The values of a fact.
+pub(super) fn fact(case: &CaseRecord, name: &str) -> Cell {
+    case.facts.get(name).map_or_else(|| cell(NONE), counted_values)
+}
+
+/// Values with their counts, most frequent first; values beyond the limit are only counted.
 pub(super) fn counted_values(counts: &BTreeMap<String, u64>) -> Cell {
     let mut sorted: Vec<_> = counts.iter().collect();
     sorted.sort_by_key(|(value, count)| (Reverse(**count), *value));
@@ -119,19 +122,16 @@ fn will(will: &WillRecord) -> Cell {
     let mut lines = if will.due == 0 {
         cell("none due")
     } else {
-        cell(format!("{} of {} came", count(will.due_and_seen), count(will.due)))
+        cell(format!("{} of {} received", count(will.due_and_seen), count(will.due)))
     };
     if will.will_time.count > 0 {
         lines.push(Figure::P50.named(&will.will_time));
     }
-    if let Some(waited_us) = will.shortest_wait_of_unseen_us {
-        let unseen = will.due.saturating_sub(will.due_and_seen);
-        lines.push(format!("{} not within {}", count(unseen), time(waited_us)));
-    }
+    lines.extend(unseen(will));
     let oddities = [
-        (will.not_due_and_seen, "came without being due"),
-        (will.more_than_once, "came more than once"),
-        (will.of_later_connect, "of a later CONNECT"),
+        (will.not_due_and_seen, "received but not due"),
+        (will.more_than_once, "received more than once"),
+        (will.of_later_connect, "from a later CONNECT"),
     ];
     lines.extend(
         oddities
@@ -142,7 +142,13 @@ fn will(will: &WillRecord) -> Cell {
     lines
 }
 
-/// The names of the Reason Codes that came in DISCONNECT packets.
+/// The due Wills that were not received.
+pub(super) fn unseen(will: &WillRecord) -> Option<String> {
+    let unseen = count(will.due.saturating_sub(will.due_and_seen));
+    Some(format!("{unseen} not received within {}", time(will.shortest_wait_of_unseen_us?)))
+}
+
+/// The Reason Codes in DISCONNECT packets.
 fn reason_codes(record: &Record, document: &mut Document) {
     let codes = totals::disconnect_codes(&record.cases);
     if codes.is_empty() {
@@ -150,33 +156,33 @@ fn reason_codes(record: &Record, document: &mut Document) {
     }
     let named = codes.iter().map(|(code, times)| {
         let name = ReasonCode(*code).name_in(PacketType::Disconnect);
-        let name = name.unwrap_or("no Reason Code of a DISCONNECT");
+        let name = name.unwrap_or("not a DISCONNECT Reason Code");
         format!("0x{code:02X} {name} ×{}", count(*times))
     });
     document.labelled("DISCONNECT", named.collect::<Vec<_>>().join(" · "));
 }
 
-/// What the table does not show: attempts that were not begun, did not end, were not written, or did not act.
-fn unsaid(record: &Record, document: &mut Document) {
+/// What the table omits: attempts that were skipped, did not end, were not written, or did not act.
+fn omissions(record: &Record, document: &mut Document) {
     let attempts = &record.attempts;
     let mut left_out: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for case in &record.cases_left_out {
         left_out.entry(&case.why).or_default().push(case.case.to_string());
     }
     for (why, cases) in left_out {
-        document.labelled("Left out", format!("{}: {why}", listed(&cases)));
+        document.labelled("Skipped", format!("{}: {why}", listed(&cases)));
     }
     if attempts.dropped > 0 {
         let planned = counted(attempts.planned, "planned attempt");
         let why = match record.completeness {
-            Completeness::Complete => "not begun in time",
-            _ => "not begun, or cut when the run was stopped",
+            Completeness::Complete => "could not start in time",
+            _ => "not started, or cut off when the run stopped",
         };
-        document.labelled("Not ended", format!("{} of {planned}: {why}", count(attempts.dropped)));
+        document.labelled("Not completed", format!("{} of {planned}: {why}", count(attempts.dropped)));
     }
     if attempts.left_out > 0 {
-        let left_out = counted(attempts.left_out, "attempt");
-        let text = format!("{left_out} that ended; --attempts-max is the limit of attempts.ndjson");
+        let left_out = counted(attempts.left_out, "finished attempt");
+        let text = format!("{left_out}: --attempts-max limits attempts.ndjson");
         document.labelled("Not written", text);
     }
     troubles(&record.cases, document);
@@ -186,13 +192,13 @@ fn unsaid(record: &Record, document: &mut Document) {
         Some(witness) if witness.proved => {
             if witness.unexpected > 0 {
                 let late = counted(witness.unexpected, "message");
-                document.labelled("Witness", format!("{late} came when nobody waited for them any more"));
+                document.labelled("Witness", format!("{late} arrived after the wait for them had ended"));
             }
         }
         Some(_) => {
-            document.labelled("Witness", "not proved to receive: a Will that did not come says nothing");
+            document.labelled("Witness", "not proved to receive messages: a missing Will proves nothing");
         }
-        None => document.labelled("Witness", "could not subscribe: nothing can be said about Wills"),
+        None => document.labelled("Witness", "could not subscribe: no conclusion about Wills is possible"),
     }
 }
 
@@ -212,14 +218,14 @@ fn troubles(cases: &[CaseRecord], document: &mut Document) {
             [only] => only.case.to_string(),
             several => counted(several.len() as u64, "case"),
         };
-        document.labelled("Trouble", format!("×{} in {place}: {text}", count(*times)));
+        document.labelled("Problem", format!("×{} in {place}: {text}", count(*times)));
     }
     let others = sorted.get(SHOWN_AT_MOST..).unwrap_or_default();
     if !others.is_empty() {
         let times = others.iter().map(|(_, (times, _))| *times).sum();
         document.labelled(
-            "Trouble",
-            format!("×{}: {}", count(times), counted(others.len() as u64, "other text")),
+            "Problem",
+            format!("×{}: {}", count(times), counted(others.len() as u64, "other problem")),
         );
     }
 }

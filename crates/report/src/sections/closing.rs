@@ -1,11 +1,11 @@
-//! Whether the figures can be believed, where the record is, and what it all comes to.
+//! The generator's reliability, the record's directory, and the exit code.
 
 use ungraceful_record::discarded::Discarded;
 use ungraceful_record::run::{ClockRecord, Record};
 use ungraceful_record::verdict::exit_of;
 
 use crate::Context;
-use crate::document::{Block, Document};
+use crate::document::Document;
 use crate::percentile::Figure;
 use crate::scale::{count, counted, time};
 
@@ -15,8 +15,7 @@ pub(super) fn section(record: &Record, context: &Context, document: &mut Documen
     if let Some(dir) = &context.record_dir {
         document.labelled("Record", dir.to_string_lossy());
     }
-    let exit = exit_of(record);
-    document.push(Block::Ending(format!("Exit {}: {}", exit.code(), exit.meaning())));
+    document.ending(exit_of(record));
 }
 
 fn generator(record: &Record) -> String {
@@ -27,7 +26,7 @@ fn generator(record: &Record) -> String {
         Figure::P99.named(&generator.schedule_slip),
         Figure::P99.named(&generator.loop_lag),
     );
-    // A load's own threads time it, by stamps of their own.
+    // A load's threads use their own timestamps.
     if record.load.is_none() {
         text += &clock(&generator.clock);
     }
@@ -40,15 +39,15 @@ fn generator(record: &Record) -> String {
     }
     let Discarded { bytes, messages } = generator.discarded;
     if bytes > 0 {
-        text += &format!("; {} of the broker's bytes were dropped to bound memory", count(bytes));
+        text += &format!("; {} discarded to limit memory", counted(bytes, "received byte"));
     }
     if messages > 0 {
-        text += &format!("; {} of its messages were not kept", count(messages));
+        text += &format!("; {} discarded", counted(messages, "received message"));
     }
     text
 }
 
-/// Whose clock the attempts' instants come from; nothing for a run without any.
+/// The clocks of the attempts' instants; empty for a run without any.
 fn clock(clock: &ClockRecord) -> String {
     let part = |by_kernel: u64, by_program: u64, what: &str| {
         let all = by_kernel + by_program;
@@ -64,7 +63,7 @@ fn clock(clock: &ClockRecord) -> String {
     if stamped.is_empty() {
         return String::new();
     }
-    let mut text = format!("; stamped by the kernel: {}", stamped.join(", "));
+    let mut text = format!("; kernel timestamps: {}", stamped.join(", "));
     if clock.program_stamped + clock.program_stamped_ends > 0 {
         text += &format!(" (the others are late by {})", Figure::P99.named(&clock.seen_late));
     }

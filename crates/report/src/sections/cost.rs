@@ -1,4 +1,4 @@
-//! What the run cost the broker's process: memory, open file descriptors and CPU time.
+//! Resources of the broker's process: memory, open file descriptors and CPU time.
 
 use ungraceful_record::phase::Phase;
 use ungraceful_record::run::{BrokerRecord, BrokerResourcesRecord, QuantityRecord, Record};
@@ -7,7 +7,7 @@ use crate::document::{Block, Cell, Column, Document, Table, cell};
 use crate::percentile::{NONE, TOO_FEW};
 use crate::scale::{bytes, count, time};
 
-/// What of a broker's own numbers matters here, by the end of their Topic Names as Mosquitto and its kin have them.
+/// The relevant `$SYS` numbers, by the end of their Topic Names in Mosquitto and similar brokers.
 const SYS_TOPICS: [&str; 9] = [
     "clients/connected",
     "clients/disconnected",
@@ -25,12 +25,12 @@ pub(super) fn section(record: &Record, document: &mut Document) {
     if record.broker_resources.is_none() && sys.is_none() {
         return;
     }
-    document.heading("What it cost the broker");
+    document.heading("Broker resources");
     if let Some(resources) = &record.broker_resources {
         of_process(record, resources, document);
     }
     if let Some(sys) = sys {
-        document.labelled("Its own $SYS", sys);
+        document.labelled("$SYS", sys);
     }
 }
 
@@ -39,41 +39,37 @@ fn of_process(record: &Record, resources: &BrokerResourcesRecord, document: &mut
     if let Some(cpu) = cpu(record, resources) {
         document.labelled("CPU time", cpu);
     }
-    let mut told = format!("Of {}, without its children.", process(&record.broker));
+    let mut note = format!("Of {}, without child processes.", process(&record.broker));
     let slopes = [resources.rss_bytes.per_1000_attempts, resources.descriptors.per_1000_attempts];
     if record.load.is_none() && slopes.iter().any(Option::is_some) {
-        told += " Each of the samples depends on the one before, so the interval is optimistic.";
+        note += " Successive samples are not independent, so the interval is optimistic.";
     }
-    document.line(told);
+    document.line(note);
 }
 
-/// The process that all of it is of: whoever gave the id of another one is to see it.
+/// The measured process, named so that a wrong id is noticed.
 fn process(broker: &BrokerRecord) -> String {
     match (broker.pid, &broker.process_name) {
         (Some(pid), Some(name)) => format!("process {pid} ({name})"),
         (Some(pid), None) => format!("process {pid}"),
-        (None, _) => "the broker's own process".to_owned(),
+        (None, _) => "the broker process".to_owned(),
     }
 }
 
-/// What the broker's own numbers were before the fault phase and are at the end, as far as they matter and changed;
-/// absent when none did.
+/// The relevant `$SYS` numbers that changed, before the fault phase and at the end; absent when none did.
 fn sys(record: &Record) -> Option<String> {
-    let told = SYS_TOPICS.iter().filter_map(|name| {
+    let changes = SYS_TOPICS.iter().filter_map(|name| {
         let (_, value) = record.broker.sys.iter().find(|(topic, _)| topic.ends_with(&format!("/{name}")))?;
         let (before, after) = (value.before?, value.after?);
         (before != after).then(|| format!("{name} {} → {}", signed_count(before), signed_count(after)))
     });
-    let told: Vec<String> = told.collect();
-    (!told.is_empty()).then(|| told.join(" · "))
+    let changes: Vec<String> = changes.collect();
+    (!changes.is_empty()).then(|| changes.join(" · "))
 }
 
 fn signed_count(number: i64) -> String {
     format!("{}{}", if number < 0 { "−" } else { "" }, count(number.unsigned_abs()))
 }
-
-/// A load has no attempts that anything could grow with.
-const OF_ATTEMPTS: usize = 2;
 
 fn table(record: &Record, resources: &BrokerResourcesRecord) -> Table {
     let (before, after) = match &record.load {
@@ -91,11 +87,10 @@ fn table(record: &Record, resources: &BrokerResourcesRecord) -> Table {
             format!("{}{:.2}", sign(value), value.abs())
         }),
     ];
+    // A load has no attempts.
     if record.load.is_some() {
-        columns.truncate(columns.len() - OF_ATTEMPTS);
-        for row in &mut rows {
-            row.truncate(row.len() - OF_ATTEMPTS);
-        }
+        columns.truncate(columns.len() - 2);
+        rows.iter_mut().for_each(|row| row.truncate(columns.len()));
     }
     Table { columns, rows, keys: 1 }
 }
@@ -146,9 +141,9 @@ fn magnitude(value: f64) -> u64 {
     value.abs().round() as u64
 }
 
-/// CPU time by phase, with the share of a core; absent when neither phase's is known.
+/// CPU time by phase, with the share of a core; absent when unknown.
 fn cpu(record: &Record, resources: &BrokerResourcesRecord) -> Option<String> {
-    let told = |of_phase: Phase, name: &str, cpu_us: Option<u64>| {
+    let of = |of_phase: Phase, name: &str, cpu_us: Option<u64>| {
         let phase = record.phases.iter().find(|phase| phase.phase == of_phase)?;
         let lasted_us = phase.ended_us.saturating_sub(phase.began_us);
         let per_mille = cpu_us?.saturating_mul(1_000).saturating_add(lasted_us / 2).checked_div(lasted_us)?;
@@ -156,12 +151,12 @@ fn cpu(record: &Record, resources: &BrokerResourcesRecord) -> Option<String> {
         Some(format!("{} in the {name} ({share})", time(cpu_us?)))
     };
     let connecting = resources.cpu_us_connecting.map(|us| format!("{} while clients connected", time(us)));
-    let told = [
+    let parts = [
         connecting,
-        told(Phase::Baseline, "baseline", resources.cpu_us_baseline_phase),
-        told(Phase::Fault, "fault phase", resources.cpu_us_fault_phase),
-        told(Phase::Load, "load phase", resources.cpu_us_fault_phase),
+        of(Phase::Baseline, "baseline", resources.cpu_us_baseline_phase),
+        of(Phase::Fault, "fault phase", resources.cpu_us_fault_phase),
+        of(Phase::Load, "load phase", resources.cpu_us_fault_phase),
     ];
-    let told: Vec<String> = told.into_iter().flatten().collect();
-    (!told.is_empty()).then(|| told.join(", "))
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    (!parts.is_empty()).then(|| parts.join(", "))
 }

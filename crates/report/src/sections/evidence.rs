@@ -1,11 +1,11 @@
-//! Which messages of the bystanders were not in order, in a line: the first ones, and how many more there are.
+//! The first irregular messages of the bystanders in one line, and the number of further ones.
 
 use ungraceful_record::ledger::IrregularityKind;
 use ungraceful_record::run::{BystandersRecord, IrregularityRecord};
 
 use crate::scale::{count, time};
 
-/// Entries that a line names.
+/// Maximum number of entries in a line.
 const NAMED_AT_MOST: usize = 8;
 
 /// The messages of this kind; absent when there are none.
@@ -20,7 +20,7 @@ pub(super) fn line(bystanders: &BystandersRecord, kind: IrregularityKind) -> Opt
     let more =
         others.iter().map(|(_, listed)| listed.irregularity.messages()).fold(not_listed, u64::saturating_add);
     let mut named: Vec<_> = named.into_iter().map(|(_, listed)| listed).collect();
-    // Those of a pair in a phase stand together.
+    // Grouped by phase and pair.
     named.sort_by_key(|listed| (listed.phase, listed.pair));
     let mut groups: Vec<String> = Vec::new();
     for same in named.chunk_by(|one, next| heading(one) == heading(next)) {

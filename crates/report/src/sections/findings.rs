@@ -1,4 +1,4 @@
-//! The verdicts, the worst first; those on one claim together, those that hold in one line.
+//! The verdicts, worst first, grouped by claim; those that hold share one line.
 
 use std::collections::BTreeMap;
 
@@ -10,13 +10,13 @@ use crate::document::{Block, Class, Document, Finding, Point};
 use crate::reproduce_command;
 use crate::scale::{counted, listed};
 
-/// Attempts named as examples of a finding.
+/// Maximum number of example attempts of a finding.
 const EXAMPLES_AT_MOST: usize = 3;
 
 pub(super) fn section(record: &Record, document: &mut Document) {
     document.heading("Findings");
     if record.verdicts.is_empty() {
-        document.line("None: nothing was judged, and nothing is proved.");
+        document.line("None: nothing was judged, so nothing is proved.");
     }
     for class in Class::ALL {
         let verdicts: Vec<_> = record.verdicts.iter().filter(|verdict| Class::of(verdict) == class).collect();
@@ -29,7 +29,7 @@ pub(super) fn section(record: &Record, document: &mut Document) {
     }
 }
 
-/// The verdicts on the same claim together, in the order in which the first of each stands.
+/// The verdicts grouped by claim, in the order of the first of each group.
 pub(super) fn by_claim<'a>(verdicts: &[&'a Verdict]) -> Vec<Vec<&'a Verdict>> {
     group(verdicts, |verdict| (&verdict.check, &verdict.citation, &verdict.differs, verdict.force))
 }
@@ -59,7 +59,7 @@ pub(super) fn finding(record: &Record, class: Class, same: &[&Verdict]) -> Findi
     Finding { class, claim, points: points.iter().map(|alike| point(record, class, alike)).collect() }
 }
 
-/// What is not a numbered MUST says how much weight it has.
+/// The weight of a claim that is not a numbered MUST.
 fn force(force: Force) -> Option<&'static str> {
     match force {
         Force::Must | Force::Run | Force::Threshold => None,
@@ -69,21 +69,21 @@ fn force(force: Force) -> Option<&'static str> {
     }
 }
 
-/// Verdicts with the same evidence. To do what gave no result again promises none, so only the others get a command.
+/// Verdicts with the same evidence. An inconclusive one gets no command: repeating it promises no result.
 fn point(record: &Record, class: Class, alike: &[&Verdict]) -> Point {
     let cases: Vec<&Case> = alike.iter().filter_map(|verdict| verdict.case.as_ref()).collect();
     let evidence = format!("{}{}", alike[0].evidence, examples(alike));
     let text = match cases.len() {
         0 => evidence,
         1 => format!("{}: {evidence}", cases_text(&cases)),
-        // Numbers of several cases would read as their sum.
-        _ => format!("{}; in each of them: {evidence}", cases_text(&cases)),
+        // Without "each", the numbers would read as a sum over the cases.
+        _ => format!("{}; each: {evidence}", cases_text(&cases)),
     };
     let command = (class != Class::Inconclusive).then(|| reproduce_command(record, alike[0]));
     Point { text, command }
 }
 
-/// Cases that share fault and version are named with their variants in one go.
+/// The names of cases, grouped by fault and version.
 fn cases_text(cases: &[&Case]) -> String {
     let mut groups: Vec<(&Case, Vec<String>)> = Vec::new();
     for case in cases {
@@ -100,7 +100,7 @@ fn cases_text(cases: &[&Case]) -> String {
     listed(&texts)
 }
 
-/// Where to look in the record.
+/// Attempts to look up in the record.
 fn examples(alike: &[&Verdict]) -> String {
     let examples = alike.iter().flat_map(|verdict| &verdict.examples).take(EXAMPLES_AT_MOST);
     let examples: Vec<String> = examples.map(ToString::to_string).collect();

@@ -1,19 +1,18 @@
-//! What only this fault knows about, where it is too much for columns beside the reactions; and the Wills of many
-//! situations as a grid.
+//! Facts and Wills that are too many for columns beside the reactions.
 
 use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use ungraceful_record::run::{CaseRecord, Record, WillRecord};
 
-use super::cases::counted_values;
+use super::cases::{fact, unseen};
 use crate::document::{Block, Cell, Column, Document, Table, cell};
 use crate::percentile::{Figure, NONE};
-use crate::scale::{count, time};
+use crate::scale::count;
 
-/// Facts that stand beside the reactions; more have a table of their own.
+/// Maximum number of facts beside the reactions; more have their own table.
 const BESIDE_REACTIONS: usize = 2;
-/// Cases with a Will that are shown beside the reactions; more make a grid.
+/// Maximum number of cases with a Will beside the reactions; more have their own table.
 const WILLS_BESIDE_REACTIONS: usize = 3;
 
 /// The names of all facts.
@@ -38,13 +37,13 @@ pub(super) fn section(record: &Record, document: &mut Document) {
         facts(cases, document);
     }
     if cases.iter().filter(|case| case.will.is_some()).count() > WILLS_BESIDE_REACTIONS {
-        document.heading("Wills of the connections that were ended");
+        document.heading("Wills of ended connections");
         document.push(Block::Table(grid(cases)));
     }
 }
 
 fn facts(cases: &[CaseRecord], document: &mut Document) {
-    document.heading("What else was seen");
+    document.heading("Other observations");
     let mut differing = Vec::new();
     let mut same = Vec::new();
     for name in names(cases) {
@@ -67,19 +66,17 @@ fn facts(cases: &[CaseRecord], document: &mut Document) {
             cases.iter().filter(|case| differing.iter().any(|name| case.facts.contains_key(*name)));
         let rows = with_any.map(|case| {
             let mut row = vec![cell(&case.case.version), cell(variant(case))];
-            row.extend(
-                differing.iter().map(|name| case.facts.get(*name).map_or_else(|| cell(NONE), counted_values)),
-            );
+            row.extend(differing.iter().map(|name| fact(case, name)));
             row
         });
         document.push(Block::Table(Table { columns, rows: rows.collect(), keys: 2 }));
     }
     if !same.is_empty() {
-        document.labelled("No exception", same.join(" · "));
+        document.labelled("Same in all", same.join(" · "));
     }
 }
 
-/// How a case is called beside its version: by its variant, and by its fault where there are several.
+/// The name of a case beside its version: its variant, after its fault where there are several.
 pub(super) fn variants(cases: &[impl Borrow<CaseRecord>]) -> impl Fn(&CaseRecord) -> String {
     let faults: BTreeSet<&str> = cases.iter().map(|case| case.borrow().case.fault.as_str()).collect();
     let is_one = faults.len() <= 1;
@@ -119,21 +116,18 @@ fn will(will: &WillRecord) -> Cell {
             0 => String::new(),
             _ => format!(", {}", Figure::P50.named(&will.will_time)),
         };
-        lines.push(format!("due: {} of {} came{p50}", count(will.due_and_seen), count(will.due)));
-        if let Some(waited_us) = will.shortest_wait_of_unseen_us {
-            let unseen = will.due.saturating_sub(will.due_and_seen);
-            lines.push(format!("{} not within {}", count(unseen), time(waited_us)));
-        }
+        lines.push(format!("due: {} of {} received{p50}", count(will.due_and_seen), count(will.due)));
+        lines.extend(unseen(will));
     }
     let not_due = will.set.saturating_sub(will.due);
     if not_due > 0 {
-        lines.push(format!("not due: {} of {} came", count(will.not_due_and_seen), count(not_due)));
+        lines.push(format!("not due: {} of {} received", count(will.not_due_and_seen), count(not_due)));
     }
     if will.more_than_once > 0 {
-        lines.push(format!("{} more than once", count(will.more_than_once)));
+        lines.push(format!("{} received more than once", count(will.more_than_once)));
     }
     if will.of_later_connect > 0 {
-        lines.push(format!("{} of a later CONNECT", count(will.of_later_connect)));
+        lines.push(format!("{} from a later CONNECT", count(will.of_later_connect)));
     }
     lines
 }

@@ -1,14 +1,14 @@
-//! A load: how it was released, what became of its connections and messages, and how long they took.
+//! A load: its release, its connections, the fate of its messages, and their times.
 
 use ungraceful_record::load::{LoadConnections, LoadCounts, LoadRecord, Release};
 use ungraceful_record::metric::Percentiles;
 use ungraceful_record::run::Record;
 
-use crate::document::{Block, Cell, Column, Document, Table, cell};
-use crate::percentile::{NONE, TOO_FEW};
+use crate::document::{Block, Column, Document, Table, cell};
+use crate::percentile;
 use crate::scale::{bytes, count, counted, time};
 
-/// Reasons shown of each kind; of the others only their number.
+/// Maximum number of reasons of each kind; the others are only counted.
 const SHOWN_AT_MOST: usize = 5;
 
 pub(super) fn section(record: &Record, document: &mut Document) {
@@ -32,16 +32,17 @@ pub(super) fn section(record: &Record, document: &mut Document) {
     }
 }
 
-/// Who, how, and how much of it.
+/// The shape, release and rates of the load.
 fn summary(load: &LoadRecord) -> String {
     let mut parts = vec![load.shape.clone()];
     match load.release {
         Release::Open => parts.push("open loop".to_owned()),
         Release::Closed => {
-            parts
-                .push("CLOSED LOOP: the broker sets the pace, and slow times are sent less often".to_owned());
+            parts.push(
+                "CLOSED LOOP: the broker sets the pace, so slow periods are sampled less often".to_owned(),
+            );
             if let Some(window) = load.end_to_end_window {
-                parts.push(format!("{} on their way end to end", count(window)));
+                parts.push(format!("{} in flight end to end", count(window)));
             }
         }
         Release::Nothing => {}
@@ -67,7 +68,7 @@ fn summary(load: &LoadRecord) -> String {
     parts.join(" · ")
 }
 
-/// A count over a time, in whole messages per second.
+/// A rate in whole messages per second.
 pub(super) fn per_second(number: u64, us: u64) -> u64 {
     let rate = u128::from(number) * 1_000_000 / u128::from(us.max(1));
     u64::try_from(rate).unwrap_or(u64::MAX)
@@ -79,7 +80,7 @@ fn connections(connections: &LoadConnections, document: &mut Document) {
         text += &format!(" in {}", time(us));
     }
     if connections.never_begun > 0 {
-        text += &format!(", {} never begun", count(connections.never_begun));
+        text += &format!(", {} never started", count(connections.never_begun));
     }
     document.labelled("Connections", text);
     for (label, by_reason) in [("Refused", &connections.refused), ("Lost", &connections.lost)] {
@@ -99,10 +100,10 @@ fn connections(connections: &LoadConnections, document: &mut Document) {
     }
 }
 
-/// A row of the counts: what it is called, and its number.
+/// A row of the counts: its name and number.
 type Line = (&'static str, fn(&LoadCounts) -> u64);
 
-/// What is always told, and what is told when there was some.
+/// The rows of the counts; some only apply to certain loads.
 const SENT: [Line; 3] = [
     ("due", |counts| counts.offered),
     ("sent", |counts| counts.sent),
@@ -115,7 +116,7 @@ const ACKNOWLEDGED: [Line; 3] = [
 ];
 const DELIVERED: [Line; 7] = [
     ("deliveries expected", |counts| counts.expected),
-    ("came", |counts| counts.delivered),
+    ("delivered", |counts| counts.delivered),
     ("lost", |counts| counts.lost),
     ("still coming", |counts| counts.still_coming),
     ("unknown", |counts| counts.unknown),
@@ -123,16 +124,12 @@ const DELIVERED: [Line; 7] = [
     ("out of order", |counts| counts.reordered),
 ];
 const WAITED: [Line; 2] =
-    [("sent late (over 1 ms)", |counts| counts.late), ("blocked first", |counts| counts.blocked)];
+    [("sent late (over 1 ms)", |counts| counts.late), ("blocked before sending", |counts| counts.blocked)];
 
 fn counts(load: &LoadRecord) -> Table {
-    let all: Vec<(String, LoadCounts)> = match load.by_qos.len() {
-        1 => load.by_qos.iter().map(|(qos, counts)| (format!("QoS {qos}"), counts.clone())).collect(),
-        _ => {
-            let each = load.by_qos.iter().map(|(qos, counts)| (format!("QoS {qos}"), counts.clone()));
-            each.chain([("all".to_owned(), load.all())]).collect()
-        }
-    };
+    let each = load.by_qos.iter().map(|(qos, counts)| (format!("QoS {qos}"), counts.clone()));
+    let sum = (load.by_qos.len() != 1).then(|| ("all".to_owned(), load.all()));
+    let all: Vec<(String, LoadCounts)> = each.chain(sum).collect();
     let mut lines: Vec<Line> = SENT.to_vec();
     if load.release == Release::Open {
         lines.extend(WAITED);
@@ -172,20 +169,13 @@ fn times(load: &LoadRecord) -> Table {
         ("end to end, service", &load.delivery_service_time),
         ("acknowledged, response", &load.publish_response_time),
         ("acknowledged, service", &load.publish_service_time),
-        ("our own write", &load.departure_time),
+        ("local write", &load.departure_time),
         ("TCP connect", &connections.tcp_connect_time),
         ("CONNACK", &connections.connack_time),
         ("SUBACK", &connections.suback_time),
     ];
-    let figure = |of: &Percentiles, us: Option<u64>| -> Cell {
-        match us {
-            Some(us) => cell(time(us)),
-            None if of.count == 0 => cell(NONE),
-            None => cell(TOO_FEW),
-        }
-    };
     let rows = all.iter().filter(|(_, of)| of.count > 0).map(|(name, of)| {
-        let figures = FIGURES.iter().map(|(_, us)| figure(of, us(of)));
+        let figures = FIGURES.iter().map(|(_, us)| cell(percentile::shown(of.count, us(of).map(time))));
         [cell(*name), cell(count(of.count))].into_iter().chain(figures).collect()
     });
     let columns = [Column::words("time"), Column::numbers("samples")]
@@ -199,23 +189,23 @@ fn notes(load: &LoadRecord) -> Vec<String> {
     let mut notes = Vec::new();
     if load.release == Release::Open {
         notes.push(
-            "Response times are from when a message was due, service times from just before it was written. Our own write is \
-             what of them had passed when a message left."
+            "Response times start when a message is due, service times just before it is written. Both include the local \
+             write, which ends when the message leaves this machine."
                 .to_owned(),
         );
     }
     if load.release == Release::Closed && load.end_to_end_window.is_none() && load.by_qos.contains_key(&0) {
         notes.push(
-            "Nothing but TCP closes the loop at QoS 0: it is not acknowledged, and no subscriber of ours follows it. What \
-             was sent is what the broker's host took, and not what the broker has handled."
+            "At QoS 0 only TCP closes the loop: there are no acknowledgements, and no subscriber of this run. The sent \
+             messages are those that the broker's host accepted, not those that the broker processed."
                 .to_owned(),
         );
     }
     if let Some(held) = load.held_acknowledgements {
         notes.push(format!(
-            "{} of {} came only with the publisher's next message: on average {} after their own, and {} after the next. So \
-             does a broker that leaves Nagle's algorithm on: these times are the publisher's period and not the broker's. \
-             Set TCP_NODELAY there (Mosquitto: set_tcp_nodelay true).",
+            "{} of {} arrived only with the publisher's next message: on average {} after their own message and {} after \
+             the next. A broker that leaves Nagle's algorithm on does this: these times reflect the publisher's interval, \
+             not the broker. Set TCP_NODELAY on the broker (Mosquitto: set_tcp_nodelay true).",
             count(held.held),
             counted(held.of, "acknowledgement"),
             time(held.waited_us_mean),
@@ -224,19 +214,19 @@ fn notes(load: &LoadRecord) -> Vec<String> {
     }
     if load.foreign > 0 {
         notes.push(format!(
-            "{} came without a stamp of this run: counted, not followed.",
+            "{} did not carry the stamp of this run: counted but not tracked.",
             counted(load.foreign, "message")
         ));
     }
     if load.retained > 0 {
         notes.push(format!(
-            "{} came because of the subscriptions, with RETAIN 1: they are not live and in none of the rates.",
+            "{} (RETAIN 1) arrived because of the subscriptions: they are not live and count in no rate.",
             counted(load.retained, "retained message")
         ));
     }
     if load.too_old > 0 {
         notes.push(format!(
-            "{} came too late to tell whether they had come before.",
+            "{} arrived too late to check whether they were duplicates.",
             counted(load.too_old, "message")
         ));
     }
@@ -244,14 +234,14 @@ fn notes(load: &LoadRecord) -> Vec<String> {
         && let Some(why) = &retained.left_because
     {
         notes.push(format!(
-            "Retained messages were left behind on {}: they could not be removed ({why}).",
+            "Retained messages remain on {}: they could not be removed ({why}).",
             counted(retained.topics, "topic")
         ));
     }
     if let Some(stalled) = load.stalled_40_ms {
         notes.push(format!(
-            "{} took 39 to 45 ms, and hardly any a little less or more: the broker seems to wait for a delayed ACK of TCP. \
-             Set TCP_NODELAY there (Mosquitto: set_tcp_nodelay true).",
+            "{} took 39 to 45 ms, and hardly any slightly less or more: the broker seems to wait for TCP's delayed ACK. \
+             Set TCP_NODELAY on the broker (Mosquitto: set_tcp_nodelay true).",
             counted(stalled, "message")
         ));
     }
@@ -260,7 +250,7 @@ fn notes(load: &LoadRecord) -> Vec<String> {
     if let Some(cpu_us) = load.cpu_us.filter(|_| handled > 0) {
         let ns_each = u128::from(cpu_us) * 1_000 / u128::from(handled);
         notes.push(format!(
-            "Our own CPU {}, {}.{:02} µs for each message sent or received.",
+            "Generator CPU: {}, {}.{:02} µs per message sent or received.",
             time(cpu_us),
             ns_each / 1_000,
             ns_each % 1_000 / 10

@@ -1,5 +1,5 @@
-//! What only this fault measures: a row per case and value, or a column per case where each was measured once; and the
-//! fate of the attempts' own messages.
+//! The measures of a fault: a row per case and value, or a column per case when each was measured once; and the fate of
+//! the attempts' own messages.
 
 use std::collections::BTreeMap;
 
@@ -9,16 +9,16 @@ use ungraceful_record::run::{CaseRecord, Record};
 
 use super::found::variants;
 use crate::document::{Block, Cell, Column, Document, Table, cell};
-use crate::percentile::{NONE, TOO_FEW};
+use crate::percentile::{self, NONE};
 use crate::scale;
 
 pub(super) fn section(record: &Record, document: &mut Document) {
     let measured: Vec<_> = record.cases.iter().filter(|case| !case.measures.is_empty()).collect();
     if !measured.is_empty() {
-        document.heading("What was measured");
+        document.heading("Measurements");
         let is_single =
             measured.iter().flat_map(|case| case.measures.values()).all(|values| values.count <= 1);
-        // One value needs no distribution; and what is measured once per case is not summed over cases.
+        // Single values need no distribution and no sum over cases.
         document.push(Block::Table(match is_single {
             true if measured.len() <= CASES_AS_COLUMNS => side_by_side(&measured),
             true => values(&measured, &BTreeMap::new(), Shape::Single),
@@ -32,16 +32,16 @@ pub(super) fn section(record: &Record, document: &mut Document) {
     }
 }
 
-/// Cases that stand side by side; more stand below each other.
+/// Maximum number of cases side by side; more have rows.
 const CASES_AS_COLUMNS: usize = 4;
 
-/// The unit of a value, by the end of its name.
+/// The unit of a value, from the end of its name.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Unit {
     Time,
     Bytes,
     Permille,
-    /// A count for each of something else (`_per_` in its name).
+    /// A count per something else (`_per_` in its name).
     Ratio,
     Count,
 }
@@ -69,7 +69,7 @@ impl Unit {
     }
 }
 
-/// What a case measured, in the order of the names that are shown.
+/// The measures of a case, sorted by the names that are shown.
 fn by_name(measures: &BTreeMap<String, Distribution>) -> Vec<(&str, &Distribution)> {
     let mut sorted: Vec<_> = measures.iter().map(|(name, values)| (name.as_str(), values)).collect();
     sorted.sort_by_key(|(name, _)| Unit::of(name).0);
@@ -97,7 +97,7 @@ fn side_by_side(cases: &[&CaseRecord]) -> Table {
 fn values(cases: &[&CaseRecord], all: &BTreeMap<String, Distribution>, shape: Shape) -> Table {
     let mut columns = vec![Column::words("MQTT"), Column::words("variant"), Column::words("value")];
     columns.extend(shape.columns());
-    // What one case alone has measured is told once.
+    // A value of a single case needs no total.
     let of_several = |name: &str| cases.iter().filter(|case| case.measures.contains_key(name)).count() > 1;
     let of_all = by_name(all)
         .into_iter()
@@ -132,11 +132,8 @@ impl Shape {
     /// The value's name, and its figures.
     fn cells(self, name: &str, values: &Distribution) -> Vec<Cell> {
         let (name, unit) = Unit::of(name);
-        let figure = |value: Option<u64>| match value {
-            Some(value) => cell(unit.shown(value)),
-            None if values.count == 0 => cell(NONE),
-            None => cell(TOO_FEW),
-        };
+        let figure =
+            |value: Option<u64>| cell(percentile::shown(values.count, value.map(|value| unit.shown(value))));
         if let Self::Single = self {
             return vec![cell(name), figure(values.max)];
         }
@@ -152,7 +149,7 @@ impl Shape {
 
 type Counted = fn(&LedgerCounts) -> u64;
 
-/// The columns; the lost ones come first.
+/// The columns; lost comes first.
 const COUNTS: [(&str, Counted); 8] = [
     ("lost", |counts| counts.lost + counts.without_subscribers),
     ("sent", |counts| counts.sent),
@@ -187,7 +184,7 @@ mod tests {
     use super::{Shape, Unit};
 
     #[test]
-    fn a_value_is_shown_in_the_unit_that_its_name_ends_in() {
+    fn a_value_is_shown_in_the_unit_of_its_name() {
         let shown = |name, value| {
             let (name, unit) = Unit::of(name);
             format!("{name}: {}", unit.shown(value))
@@ -199,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn sums_are_told_of_counts_and_not_of_times_and_no_percentile_without_values_enough() {
+    fn only_counts_have_sums_and_percentiles_need_enough_values() {
         let values =
             Distribution { count: 2, sum: 30, min: Some(10), max: Some(20), ..Distribution::default() };
         let counts = Shape::Distribution.cells("takeovers", &values).concat();

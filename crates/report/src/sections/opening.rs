@@ -1,4 +1,4 @@
-//! What was run against which broker, and what nobody may overlook before reading on.
+//! The title, the broker, and alarms.
 
 use ungraceful_record::ledger::IrregularityKind;
 use ungraceful_record::load::LoadRecord;
@@ -17,25 +17,24 @@ pub(super) fn section(record: &Record, document: &mut Document) {
     document.line(course(record));
     for version in record.broker.versions.iter().filter(|version| !version.spoken) {
         let why = version.why_not.as_deref().unwrap_or("the broker gave no reason");
-        document.line(format!("MQTT {} is not spoken by this broker: {why}", version.version));
+        document.line(format!("This broker does not support MQTT {}: {why}", version.version));
     }
     if let Some(limit) = &record.broker.qos_limit {
         document.labelled("QoS", limit.in_words());
     }
 }
 
-/// The broker and the versions that it speaks.
+/// The broker and the versions that it supports.
 pub(super) fn target(record: &BrokerRecord) -> String {
     format!("{} · {}", broker(record), versions(record))
 }
 
-/// As [`target`], for several runs of which each starts a broker of its own, if it is one of ours; `each` is what a run
-/// is called.
+/// Like [`target`], for several runs that each start their own broker unless it is external; `each` names a run.
 pub(super) fn target_of_several(record: &BrokerRecord, each: &str) -> String {
     let name = record.name.as_deref().unwrap_or("installed broker");
     let broker = match record.origin {
-        BrokerOrigin::Embedded => format!("embedded broker ({name}), started anew for each {each}"),
-        BrokerOrigin::Spawned => format!("{name}, started anew for each {each}"),
+        BrokerOrigin::Embedded => format!("embedded broker ({name}), restarted for each {each}"),
+        BrokerOrigin::Spawned => format!("{name}, restarted for each {each}"),
         BrokerOrigin::External => broker(record),
     };
     format!("{broker} · {}", versions(record))
@@ -49,7 +48,7 @@ fn broker(broker: &BrokerRecord) -> String {
             format!("embedded broker{name} at {}", broker.address)
         }
         BrokerOrigin::Spawned => {
-            format!("{}, started by us at {}", name.unwrap_or("installed broker"), broker.address)
+            format!("{} (started for this run) at {}", name.unwrap_or("installed broker"), broker.address)
         }
         BrokerOrigin::External => {
             let mut text = format!("broker at {}", broker.target);
@@ -67,10 +66,14 @@ fn broker(broker: &BrokerRecord) -> String {
 fn versions(broker: &BrokerRecord) -> String {
     let spoken = broker.versions.iter().filter(|version| version.spoken);
     let spoken: Vec<String> = spoken.map(|version| version.version.clone()).collect();
-    if spoken.is_empty() { "no MQTT version spoken".to_owned() } else { format!("MQTT {}", listed(&spoken)) }
+    if spoken.is_empty() {
+        "no MQTT version supported".to_owned()
+    } else {
+        format!("MQTT {}", listed(&spoken))
+    }
 }
 
-/// The phases with how long they took, and the attempts.
+/// The phases with their durations, and the attempts.
 fn course(record: &Record) -> String {
     let mut parts: Vec<String> = record.phases.iter().map(phase).collect();
     let attempts = &record.attempts;
@@ -81,7 +84,7 @@ fn course(record: &Record) -> String {
             format!("{} of {}", count(attempts.finished), counted(attempts.planned, "attempt"))
         });
     }
-    parts.push(format!("begun {}", record.started_utc));
+    parts.push(format!("started {}", record.started_utc));
     parts.join(" · ")
 }
 
@@ -93,7 +96,7 @@ fn phase(record: &PhaseRecord) -> String {
     format!("{name} {}", time(record.ended_us.saturating_sub(record.began_us)))
 }
 
-/// What nobody may overlook; `of` says which run it is about, where there are several.
+/// The alarms; `of` names the run where there are several.
 pub(super) fn alarms(record: &Record, of: &str, document: &mut Document) {
     if let Some((word, usual)) = incompleteness(record.completeness) {
         let because = record.incomplete_because.as_deref().unwrap_or(usual);
@@ -110,14 +113,14 @@ pub(super) fn alarms(record: &Record, of: &str, document: &mut Document) {
     if !lost.is_empty() {
         let sum = lost.iter().map(|(_, lost)| lost).sum();
         let where_lost: Vec<_> =
-            lost.iter().map(|(phase, lost)| format!("{} in {phase}", count(*lost))).collect();
-        let what = format!("{of}{} of the bystanders, QoS 1 and 2", counted(sum, "message"));
+            lost.iter().map(|(phase, lost)| format!("{} in the {phase} phase", count(*lost))).collect();
+        let what = format!("{of}{} (QoS 1 and 2)", counted(sum, "bystander message"));
         let what = format!("{what}: {}", listed(&where_lost));
         match record.bystanders.as_ref().and_then(|bystanders| bystanders.outages) {
             None => document.alarm("ACKNOWLEDGED BUT LOST", what),
-            // What a broker without persistence had not handed on goes with it, as planned.
+            // A broker without persistence loses undelivered messages at a restart, as planned.
             Some(_) => {
-                document.line(format!("Acknowledged but lost, with planned outages of the broker: {what}"));
+                document.line(format!("Acknowledged but lost, in a run with planned broker outages: {what}"));
             }
         }
         let bystanders = record.bystanders.as_ref();
@@ -127,7 +130,7 @@ pub(super) fn alarms(record: &Record, of: &str, document: &mut Document) {
             document.labelled("Lost", which);
         }
     }
-    if let Some(what) = record.load.as_ref().and_then(LoadRecord::came_to_nothing) {
+    if let Some(what) = record.load.as_ref().and_then(LoadRecord::missing_result) {
         document.alarm("NO RESULT", format!("{of}{what}"));
     }
     for bottleneck in &record.generator.bottlenecks {
@@ -135,18 +138,16 @@ pub(super) fn alarms(record: &Record, of: &str, document: &mut Document) {
     }
 }
 
-/// What an incomplete record is called, and what is said of it when it does not say why.
+/// The alarm of an incomplete record, and its text when the record gives no reason.
 fn incompleteness(completeness: Completeness) -> Option<(&'static str, &'static str)> {
     match completeness {
         Completeness::Complete => None,
-        Completeness::Partial => {
-            Some(("PARTIAL RECORD", "cut short before the run's end; later figures are missing"))
-        }
-        Completeness::Interrupted => Some(("INTERRUPTED", "stopped before the plan was carried out")),
-        Completeness::OutOfTime => Some(("OUT OF TIME", "the run reached the longest time that it may take")),
+        Completeness::Partial => Some(("PARTIAL RECORD", "the run was cut short; later figures are missing")),
+        Completeness::Interrupted => Some(("INTERRUPTED", "stopped before the plan was complete")),
+        Completeness::OutOfTime => Some(("OUT OF TIME", "the run reached its time limit")),
         Completeness::BrokerDown => Some(("BROKER DOWN", "the broker went down during the run")),
         Completeness::RecordFailed => {
-            Some(("RECORD NOT WRITTEN", "the record could not be written to its end"))
+            Some(("RECORD NOT WRITTEN", "the record could not be written completely"))
         }
     }
 }

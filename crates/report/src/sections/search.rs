@@ -1,8 +1,8 @@
-//! A search for a rate for people: the rate, the trials in one table, and the command that makes the best of them again.
+//! The report of a search for a rate: the rate, the trials, and the command that reproduces the best one.
 
 use ungraceful_record::load::LoadRecord;
 use ungraceful_record::metric::Percentiles;
-use ungraceful_record::rate_search::Came;
+use ungraceful_record::rate_search::TrialResult;
 use ungraceful_record::run::Completeness;
 
 use super::load::per_second;
@@ -17,11 +17,11 @@ use crate::search::{Search, Trial};
 pub(crate) fn compose(search: &Search, context: &Context) -> Document {
     let mut document = Document::default();
     let broker = search.trials.first().map(|trial| opening::target_of_several(&trial.record.broker, "trial"));
-    let broker = broker.unwrap_or_else(|| "no broker was asked".to_owned());
+    let broker = broker.unwrap_or_else(|| "no broker was contacted".to_owned());
     let (tool, version, seed) = (&search.tool, &search.version, search.seed);
     document.push(Block::Title(format!("{tool} {version} → {broker} · seed {seed}")));
     let trials = counted(search.trials.len() as u64, "trial");
-    document.line(format!("{trials} in {} · begun {}", time(search.duration_us), search.started_utc));
+    document.line(format!("{trials} in {} · started {}", time(search.duration_us), search.started_utc));
     if let Some(load) = search.trials.first().and_then(|trial| trial.record.load.as_ref()) {
         document.line(load.shape.clone());
     }
@@ -29,24 +29,23 @@ pub(crate) fn compose(search: &Search, context: &Context) -> Document {
     document.labelled("Promise", search.promise.to_string());
     document.labelled("Rate", search.found());
     if let Some(trial) = search.best() {
-        document.labelled("Seen there", trial.why.clone());
+        document.labelled("At that rate", trial.why.clone());
     }
     if let Some(trial) = search.beyond() {
-        document.labelled("Beyond it", trial.why.clone());
+        document.labelled("Above it", trial.why.clone());
     }
-    if let Some(trial) = search.trials.last().filter(|trial| trial.came == Came::Unknown) {
-        document.labelled("Seen last", trial.why.clone());
+    if let Some(trial) = search.trials.last().filter(|trial| trial.came == TrialResult::Unknown) {
+        document.labelled("Last trial", trial.why.clone());
         if trial.record.completeness == Completeness::Complete {
-            let cure = "where there were too few samples, a longer --duration or a higher --rate to begin at";
-            document.labelled("Cure", cure);
+            let cure = "if there were too few samples: a longer --duration or a higher initial --rate";
+            document.labelled("Try", cure);
         }
     }
     if search.ended_by.is_some() {
-        document
-            .labelled("Cut short", "the search was ended before its end: what is above is as far as it came");
+        document.labelled("Cut short", "the search was stopped early; the results so far are above");
     }
     if let Some(trial) = search.best().or(search.trials.last()) {
-        document.labelled("Again", crate::shell_command(&trial.command));
+        document.labelled("Reproduce", crate::shell_command(&trial.command));
     }
     if !search.trials.is_empty() {
         document.heading("The trials");
@@ -54,14 +53,12 @@ pub(crate) fn compose(search: &Search, context: &Context) -> Document {
     }
     document.heading("Reliability");
     document.line(
-        "A rate counts as too high when the promise was broken at it twice in a row; the search ends within 5 %. Each trial \
-         begins with connections of its own.",
+        "A rate fails only after two consecutive failures; the search ends within 5 %. Each trial opens new connections.",
     );
     if let Some(dir) = &context.record_dir {
-        document.labelled("Record", format!("{}, a folder for each trial", dir.to_string_lossy()));
+        document.labelled("Record", format!("{}, one folder per trial", dir.to_string_lossy()));
     }
-    let exit = search.exit();
-    document.push(Block::Ending(format!("Exit {}: {}", exit.code(), exit.meaning())));
+    document.ending(search.exit());
     document
 }
 
@@ -69,7 +66,7 @@ fn table(search: &Search) -> Table {
     let columns = vec![
         Column::numbers("trial"),
         Column::numbers("due/s"),
-        Column::numbers("came/s"),
+        Column::numbers("delivered/s"),
         Column::numbers("p50").in_group("end to end"),
         Column::numbers("p99").in_group("end to end"),
         Column::numbers("p50").in_group("acknowledged"),

@@ -1,5 +1,4 @@
-//! The tour for people: one table, one row a cause; then one line per finding, with what it means and the command that
-//! shows it alone.
+//! The tour: a table with one row per cause, then the findings with their meaning and command.
 
 use std::collections::BTreeMap;
 
@@ -21,14 +20,14 @@ use crate::tour::{Cause, Shown, Tour};
 pub(crate) fn compose(tour: &Tour, context: &Context) -> Document {
     let mut document = Document::default();
     opening(tour, &mut document);
-    document.heading("What makes clients disconnect, and what this broker does about it");
+    document.heading("What makes clients disconnect, and how this broker reacts");
     document.push(Block::Table(table(tour)));
     document.heading("Findings");
     let found = tour.causes.iter().flat_map(findings_of);
     let mut found: Vec<Finding> = found.collect();
     found.sort_by_key(|finding| finding.class);
     if found.is_empty() {
-        document.line("Nothing but what the standard has: every check of every cause holds.");
+        document.line("None: every check of every cause holds.");
     }
     document.blocks.extend(found.into_iter().map(Block::Finding));
     closing(tour, context, &mut document);
@@ -37,7 +36,7 @@ pub(crate) fn compose(tour: &Tour, context: &Context) -> Document {
 
 fn opening(tour: &Tour, document: &mut Document) {
     let broker = tour.records().next().map(|record| opening::target_of_several(&record.broker, "cause"));
-    let broker = broker.unwrap_or_else(|| "no broker was asked".to_owned());
+    let broker = broker.unwrap_or_else(|| "no broker was contacted".to_owned());
     document.push(Block::Title(format!("ungraceful {} → {broker} · seed {}", tour.version, tour.seed)));
     for cause in &tour.causes {
         if let Some(record) = cause.record() {
@@ -46,7 +45,7 @@ fn opening(tour: &Tour, document: &mut Document) {
     }
     let shown = tour.records().count() as u64;
     document.line(format!(
-        "{} in {} · begun {}",
+        "{} in {} · started {}",
         if shown == tour.causes.len() as u64 {
             counted(shown, "cause")
         } else {
@@ -76,7 +75,7 @@ fn table(tour: &Tour) -> Table {
 fn row(number: usize, cause: &Cause) -> Vec<Cell> {
     let title = cell(format!("{number} {}", cause.title));
     let Some(record) = cause.record() else {
-        let mut row = vec![title, cell(cause.done), cell("not shown")];
+        let mut row = vec![title, cell(cause.done), cell("skipped")];
         row.extend(vec![cell(NONE); 5]);
         row.push(cell(if cause.exit().is_none() { "inconclusive" } else { "not run" }));
         return row;
@@ -98,7 +97,7 @@ fn row(number: usize, cause: &Cause) -> Vec<Cell> {
     ]
 }
 
-/// A percentile; where there are too few samples for it, what none of them exceeded.
+/// A percentile, or the maximum as its bound when there are too few samples.
 fn bounded(us: Option<u64>, max_us: Option<u64>) -> String {
     match (us, max_us) {
         (Some(us), _) => time(us),
@@ -107,7 +106,7 @@ fn bounded(us: Option<u64>, max_us: Option<u64>) -> String {
     }
 }
 
-/// Counts over the cases, told version by version where the versions differ.
+/// Counts over the cases, per version where the versions differ.
 fn by_version<'a>(record: &'a Record, counts: impl Fn(&'a CaseRecord) -> &'a BTreeMap<String, u64>) -> Cell {
     let mut versions: BTreeMap<&str, BTreeMap<String, u64>> = BTreeMap::new();
     for case in &record.cases {
@@ -128,10 +127,10 @@ fn by_version<'a>(record: &'a Record, counts: impl Fn(&'a CaseRecord) -> &'a BTr
         }
         return counted_values(&sum);
     }
-    let told = versions.iter().flat_map(|(version, sum)| {
+    let lines = versions.iter().flat_map(|(version, sum)| {
         counted_values(sum).into_iter().map(move |line| format!("{version}: {line}"))
     });
-    told.collect()
+    lines.collect()
 }
 
 fn will_and_session(record: &Record, facts: &[&str]) -> Cell {
@@ -141,15 +140,15 @@ fn will_and_session(record: &Record, facts: &[&str]) -> Cell {
     });
     let mut lines = Vec::new();
     if due > 0 {
-        lines.push(format!("{} of {} Wills came", count(came), count(due)));
+        lines.push(format!("{} of {} Wills received", count(came), count(due)));
     }
     if besides > 0 {
         lines.push(format!("{} that were not due", counted(besides, "Will")));
     }
     for name in facts {
-        let told = by_version(record, |case| case.facts.get(*name).unwrap_or(&NOTHING));
-        if told != cell(NONE) {
-            lines.extend(told.into_iter().map(|line| format!("{}: {line}", name.replace('_', " "))));
+        let values = by_version(record, |case| case.facts.get(*name).unwrap_or(&NOTHING));
+        if values != cell(NONE) {
+            lines.extend(values.into_iter().map(|line| format!("{}: {line}", name.replace('_', " "))));
         }
     }
     if lines.is_empty() { cell(NONE) } else { lines }
@@ -171,7 +170,7 @@ fn lost(bystanders: &BystandersRecord) -> u64 {
     after.map(|phase| totals::acknowledged_but_lost(phase) + totals::lost_at_qos_0(phase)).sum()
 }
 
-/// The worst class, with the statements it rests on or, for a difference, in how many points.
+/// The worst class, with the statements of violations or the number of claims.
 fn verdict(record: &Record) -> Cell {
     let worst = record.verdicts.iter().map(Class::of).min().unwrap_or(Class::Inconclusive);
     let of_class: Vec<&Verdict> =
@@ -181,7 +180,7 @@ fn verdict(record: &Record) -> Cell {
     citations.dedup();
     let claims = findings::by_claim(&of_class).len() as u64;
     let mut lines = vec![match worst {
-        Class::Violated | Class::Inconclusive => worst.word().to_owned(),
+        Class::Violated | Class::Inconclusive => worst.name().to_owned(),
         Class::Differs => format!("differs in {}", counted(claims, "point")),
         Class::Holds => format!("holds ({})", counted(claims, "check")),
     }];
@@ -191,13 +190,13 @@ fn verdict(record: &Record) -> Cell {
     lines
 }
 
-/// The findings of a cause: one for each claim that does not simply hold.
+/// The findings of a cause: one for each claim that does not hold without a note.
 fn findings_of(cause: &Cause) -> Vec<Finding> {
     let record = match &cause.shown {
         Shown::Run { record, .. } => record,
         Shown::CannotBeShown { why, cure } => {
-            let claim = format!("{}: not shown, because {why}", cause.title);
-            let text = format!("to have it shown: {cure}");
+            let claim = format!("{}: skipped, because {why}", cause.title);
+            let text = format!("to include it: {cure}");
             return vec![Finding {
                 class: Class::Inconclusive,
                 claim,
@@ -211,16 +210,16 @@ fn findings_of(cause: &Cause) -> Vec<Finding> {
             return vec![Finding { class: Class::Inconclusive, claim, points }];
         }
     };
-    let told = [Class::Violated, Class::Differs, Class::Inconclusive].into_iter().flat_map(|class| {
+    let findings = [Class::Violated, Class::Differs, Class::Inconclusive].into_iter().flat_map(|class| {
         let of_class: Vec<&Verdict> =
             record.verdicts.iter().filter(|verdict| Class::of(verdict) == class).collect();
         let claims = findings::by_claim(&of_class);
         claims.iter().map(|same| finding(cause, record, class, same)).collect::<Vec<_>>()
     });
-    told.collect()
+    findings.collect()
 }
 
-/// One claim in one line: what it means, what was seen first, and in how many cases it was.
+/// One claim in one line: its meaning, its first evidence, and the number of further cases.
 fn finding(cause: &Cause, record: &Record, class: Class, same: &[&Verdict]) -> Finding {
     let finding = findings::finding(record, class, same);
     let meaning = same[0].citation.as_deref().filter(|_| class == Class::Violated).and_then(gist);
@@ -230,10 +229,10 @@ fn finding(cause: &Cause, record: &Record, class: Class, same: &[&Verdict]) -> F
     text.extend(first.iter().map(|point| point.text.clone()));
     let others = points.len() as u64;
     if others > 0 {
-        text.push(format!("{} like it in the record", counted(others, "more case")));
+        text.push(format!("{} like this in the record", counted(others, "more case")));
     }
     let command = first.and_then(|point| point.command).or_else(|| {
-        // What gave no result here may give one in a longer run of its own.
+        // An inconclusive case may have a result in a longer run of its own.
         (same[0].conclusion == Conclusion::Inconclusive && same[0].case.is_some())
             .then(|| cause.command.clone())
     });
@@ -241,7 +240,7 @@ fn finding(cause: &Cause, record: &Record, class: Class, same: &[&Verdict]) -> F
     Finding { class, claim: format!("{}: {}", cause.title, finding.claim), points }
 }
 
-/// What the cited statement asks for, in our words.
+/// The cited statement in short.
 fn gist(citation: &str) -> Option<&'static str> {
     let cited = |statement: &&statement::Statement| statement.to_string() == citation;
     statement::ALL.iter().find(cited).map(|statement| statement.gist)
@@ -257,21 +256,20 @@ fn closing(tour: &Tour, context: &Context, document: &mut Document) {
         .collect();
     let slip_us = tour.records().filter_map(|record| record.generator.schedule_slip.max_us).max();
     let slip =
-        slip_us.map_or_else(String::new, |us| format!("; no operation of ours was later than {}", time(us)));
+        slip_us.map_or_else(String::new, |us| format!("; no operation was more than {} late", time(us)));
     document.labelled(
         "Generator",
         if unreliable.is_empty() {
             format!("kept up in every run{slip}")
         } else {
             format!(
-                "DID NOT KEEP UP in {}: the times of these runs are not to be relied on{slip}",
+                "DID NOT KEEP UP in {}: the times of these runs are unreliable{slip}",
                 listed(&unreliable)
             )
         },
     );
     if let Some(dir) = &context.record_dir {
-        document.labelled("Record", format!("{}, a folder for each cause", dir.to_string_lossy()));
+        document.labelled("Record", format!("{}, one folder per cause", dir.to_string_lossy()));
     }
-    let exit = tour.exit();
-    document.push(Block::Ending(format!("Exit {}: {}", exit.code(), exit.meaning())));
+    document.ending(tour.exit());
 }

@@ -1,5 +1,5 @@
-//! The waves of a run, a row each: when its attempts reached what each of them is to reach, by how many tries, and what it
-//! cost the others. What a back-off is chosen by.
+//! The waves of a run, one row each: when the attempts reached their milestones, with how many tries, and the impact on
+//! bystanders and broker. Helps to choose a back-off.
 
 use std::collections::BTreeSet;
 
@@ -10,9 +10,9 @@ use crate::document::{Block, Cell, Column, Document, Table, cell};
 use crate::percentile::{Figure, NONE, TOO_FEW};
 use crate::scale::{bytes, count, counted, time};
 
-/// Measure: what an attempt began until it reached its milestone.
+/// Measure: tries of an attempt until its milestone.
 const TRIES: &str = "tries";
-/// Measure: the CONNACK time of the try that did.
+/// Measure: CONNACK time of the successful try.
 const CONNACK: &str = "back_connack_us";
 /// Measure: handshakes that took a second or more.
 const LATE_HANDSHAKES: &str = "handshakes_of_1_s";
@@ -24,26 +24,25 @@ pub(super) fn section(record: &Record, document: &mut Document) {
     let case_of = |wave: &WaveRecord| record.cases.iter().find(|case| case.case == wave.case);
     let waves: Vec<(&WaveRecord, &CaseRecord)> =
         record.waves.iter().filter_map(|wave| Some((wave, case_of(wave)?))).collect();
-    document.heading("Waves, each at one instant, one after another");
+    document.heading("Waves, one after another");
     document.push(Block::Table(table(&waves)));
     if let Some(outage) = waves.iter().find_map(|(wave, _)| wave.outage.as_ref()) {
-        let text = format!("each wave began with a planned one: the broker was {}", outage.by);
+        let text = format!("each wave began with a planned outage: the broker was {}", outage.by);
         document.labelled("Outages", text);
     }
     let late: u64 =
         waves.iter().filter_map(|(_, case)| case.measures.get(LATE_HANDSHAKES)).map(|it| it.sum).sum();
     if late > 0 {
         let text = format!(
-            "{} took a second or more: a listen backlog that is full drops SYNs, which are sent again after a second. So \
-             short waits are not the broker's time to accept, but that of its backlog; --connecting-max bounds how many \
-             knock at once",
+            "{} took a second or more: a full listen backlog drops SYNs, which are sent again after a second. The waits \
+             then measure the backlog, not the broker; --connecting-max limits how many clients connect at once",
             counted(late, "TCP handshake")
         );
         document.labelled("Backlog", text);
     }
 }
 
-/// What the waves have measured, as far as any has.
+/// The optional columns of the waves.
 struct Shape<'a> {
     milestones: BTreeSet<&'a str>,
     tries: bool,
@@ -133,7 +132,7 @@ fn table(waves: &[(&WaveRecord, &CaseRecord)]) -> Table {
     Table { columns: shape.columns(), rows, keys: 2 }
 }
 
-/// Until half had it, 95 of a hundred, and all; and how many never had.
+/// The times until 50 %, 95 % and all reached it, and how many did not.
 fn milestone(milestone: &MilestoneRecord) -> Vec<Cell> {
     let shown = |us: Option<u64>| cell(us.map_or_else(|| "never".to_owned(), time));
     vec![
@@ -144,7 +143,7 @@ fn milestone(milestone: &MilestoneRecord) -> Vec<Cell> {
     ]
 }
 
-/// How many of them for each one that came to something, to a hundredth.
+/// The number per success, to a hundredth.
 fn each(all: u64, successes: u64) -> String {
     match (all * 100 + successes / 2).checked_div(successes) {
         Some(hundredths) => format!("{}.{:02}", hundredths / 100, hundredths % 100),
@@ -159,13 +158,13 @@ mod tests {
     use super::{each, milestone};
 
     #[test]
-    fn tries_are_told_for_each_success_to_a_hundredth() {
+    fn tries_per_success_are_shown_to_a_hundredth() {
         assert_eq!((each(120, 60), each(61, 60), each(10, 3)), ("2.00".into(), "1.02".into(), "3.33".into()));
         assert_eq!(each(5, 0), "–", "all in vain");
     }
 
     #[test]
-    fn a_share_that_was_never_reached_is_no_time() {
+    fn an_unreached_share_has_no_time() {
         let record = MilestoneRecord {
             of: 100,
             reached: 96,

@@ -1,4 +1,4 @@
-//! No text of a broker or a user gets out of its place, in any format.
+//! Hostile texts are escaped in every format.
 
 use proptest::prelude::*;
 use ungraceful_record::run::Record;
@@ -18,25 +18,25 @@ fn assert_harmless(record: &Record) {
 }
 
 #[test]
-fn no_control_character_of_a_hostile_record_gets_out() {
+fn a_hostile_record_shows_no_control_characters() {
     assert_harmless(&fixture::hostile());
 }
 
 #[test]
-fn a_hostile_name_makes_no_html_in_markdown_and_no_further_cell() {
+fn a_hostile_name_makes_no_html_or_extra_cell_in_markdown() {
     let shown = render(&fixture::hostile(), Format::Markdown, &Context::default());
-    // In a fenced block, which begins after spaces, it is shown as it is.
+    // Indented fenced blocks show text unescaped.
     let outside: Vec<_> = shown.lines().filter(|line| !line.starts_with("    ")).collect();
     assert!(every(&outside, |line| !line.contains("<script>")), "{shown}");
     let cells = |line: &str| line.replace("\\|", "").matches('|').count();
     let rows: Vec<_> = outside.iter().filter(|line| line.starts_with("| ")).map(|line| cells(line)).collect();
-    // The cases with their header and sum, the bystanders, what it cost, and the log's phrases.
+    // The cases with their header and sum, the bystanders, the resources, and the log's phrases.
     let mut tables = rows.clone();
     tables.dedup();
     assert_eq!(tables, [11, 5, 9, 4], "{rows:?}\n{shown}");
 }
 
-/// A storm of which everything is named by somebody hostile that a broker or a user can name.
+/// A storm with hostile names wherever a broker or a user can choose them.
 fn hostile_storm(evil: &str) -> Record {
     let mut record = fixture::storm();
     for case in &mut record.cases {
@@ -102,7 +102,7 @@ fn a_hostile_name_is_one_cell_in_csv_and_one_string_in_json() {
     let rows: Vec<_> = reader.records().collect::<Result<_, _>>().unwrap();
     assert_eq!(rows.len(), record.cases.len());
     assert!(every(&rows, |row| row.len() == header.len()));
-    // What begins like a formula is left as it is: the file is data, and says so.
+    // Text like a formula stays unchanged: the file is data.
     assert_eq!(&rows[1][0], "=fault");
 
     let summary: serde_json::Value =
@@ -114,7 +114,7 @@ fn a_hostile_name_is_one_cell_in_csv_and_one_string_in_json() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
     #[test]
-    fn no_control_character_of_any_text_gets_out(text in any::<String>(), other in "\\PC*[\\x00-\\x1f\\x7f-\\x9f]+") {
+    fn no_text_shows_control_characters(text in any::<String>(), other in "\\PC*[\\x00-\\x1f\\x7f-\\x9f]+") {
         let mut record = fixture::violated();
         record.broker.name = Some(text.clone());
         let log = record.broker_log.as_mut().unwrap();

@@ -1,7 +1,6 @@
-//! The reports of the fixtures, as they are. A change here is a change that users see: read it before accepting it
+//! Snapshots of the reports. Users see every change here: read it before accepting it
 //! (`INSTA_UPDATE=always cargo test`, then `git diff`).
 
-use ungraceful_record::run::Record;
 use ungraceful_report::{Context, Format, render};
 
 use crate::fixture;
@@ -14,72 +13,40 @@ fn context() -> Context {
     }
 }
 
-fn assert_all_formats(name: &str, record: &Record) {
-    for format in Format::ALL {
-        insta::assert_snapshot!(format!("{name}.{format}"), render(record, format, &context()));
+#[test]
+fn every_fixture_in_every_format() {
+    for (name, record) in [
+        ("all_holds", fixture::all_holds()),
+        ("violated", fixture::violated()),
+        ("storm", fixture::storm()),
+        ("duel", fixture::duel()),
+        ("herd", fixture::herd()),
+        ("interrupted", fixture::interrupted()),
+        ("broker_down", fixture::broker_down()),
+        ("hostile", fixture::hostile()),
+    ] {
+        for format in Format::ALL {
+            insta::assert_snapshot!(format!("{name}.{format}"), render(&record, format, &context()));
+        }
     }
 }
 
 #[test]
-fn a_run_in_which_every_check_holds() {
-    assert_all_formats("all_holds", &fixture::all_holds());
-}
-
-#[test]
-fn a_broker_that_goes_on_serving_is_violating() {
-    assert_all_formats("violated", &fixture::violated());
-}
-
-#[test]
-fn a_storm_with_facts_wills_measures_and_messages_of_many_situations() {
-    assert_all_formats("storm", &fixture::storm());
-    let context = Context { width: Some(100), ..context() };
-    insta::assert_snapshot!("storm.text_100", render(&fixture::storm(), Format::Text, &context));
-}
-
-#[test]
-fn a_duel_whose_values_were_each_measured_once() {
-    assert_all_formats("duel", &fixture::duel());
-}
-
-#[test]
-fn herds_that_come_back_wave_by_wave() {
-    assert_all_formats("herd", &fixture::herd());
-}
-
-#[test]
-fn an_interrupted_run() {
-    assert_all_formats("interrupted", &fixture::interrupted());
-}
-
-#[test]
-fn a_partial_record_that_nobody_judged() {
+fn a_partial_record_without_verdicts() {
     insta::assert_snapshot!("partial.text", render(&fixture::partial(), Format::Text, &context()));
 }
 
 #[test]
-fn a_broker_that_went_down_without_bystanders() {
-    assert_all_formats("broker_down", &fixture::broker_down());
-}
-
-#[test]
-fn hostile_names_everywhere() {
-    assert_all_formats("hostile", &fixture::hostile());
-}
-
-#[test]
-fn a_narrow_terminal_a_usual_one_and_a_wide_one() {
-    for width in [80, 120, 200] {
+fn text_fits_terminals_from_too_narrow_for_a_table_to_wide() {
+    let (all_holds, violated, storm) = (fixture::all_holds(), fixture::violated(), fixture::storm());
+    for (name, record, width) in [
+        ("all_holds", &all_holds, 60),
+        ("violated", &violated, 80),
+        ("storm", &storm, 100),
+        ("violated", &violated, 120),
+        ("violated", &violated, 200),
+    ] {
         let context = Context { width: Some(width), ..context() };
-        insta::assert_snapshot!(
-            format!("violated.text_{width}"),
-            render(&fixture::violated(), Format::Text, &context)
-        );
+        insta::assert_snapshot!(format!("{name}.text_{width}"), render(record, Format::Text, &context));
     }
-}
-
-#[test]
-fn a_terminal_too_narrow_for_a_table_shows_case_by_case() {
-    let context = Context { width: Some(60), ..context() };
-    insta::assert_snapshot!("all_holds.text_60", render(&fixture::all_holds(), Format::Text, &context));
 }

@@ -1,10 +1,10 @@
-//! The reports of a load, and of a search for a rate: every number is another one, so that a swapped line shows.
+//! The reports of a load and of a search for a rate. All numbers differ, so that a swapped line is noticed.
 
 use std::collections::BTreeMap;
 
 use ungraceful_record::exit::Exit;
 use ungraceful_record::load::{HeldAcknowledgements, LoadConnections, LoadCounts, LoadRecord, Release};
-use ungraceful_record::rate_search::{Came, RateSearch};
+use ungraceful_record::rate_search::{RateSearch, TrialResult};
 use ungraceful_record::run::{Completeness, Record};
 use ungraceful_report::{Context, Format, Search, Trial, render, render_search};
 
@@ -92,13 +92,13 @@ fn a_load_in_every_format() {
     }
 }
 
-/// A search on a broker that keeps the promise up to 1,500 messages a second.
-fn search(end: Came) -> Search {
+/// A search on a broker that keeps the promise up to 1,500 messages/s.
+fn search(end: TrialResult) -> Search {
     let mut rates = RateSearch::new(1_000.0, 1.0, 1e6);
     let mut trials = Vec::new();
     while let Some(per_second) = rates.next() {
-        let came = if per_second <= 1_500.0 { Came::Kept } else { end };
-        rates.tell(per_second, came);
+        let came = if per_second <= 1_500.0 { TrialResult::Kept } else { end };
+        rates.record(per_second, came);
         trials.push(Trial {
             per_second,
             came,
@@ -123,7 +123,7 @@ fn search(end: Came) -> Search {
 
 #[test]
 fn a_search_in_every_format() {
-    let search = search(Came::Broken);
+    let search = search(TrialResult::Broken);
     for format in [Format::Text, Format::Markdown, Format::Csv] {
         insta::assert_snapshot!(format!("search.{format}"), render_search(&search, format, &context()));
     }
@@ -139,22 +139,27 @@ fn a_search_in_every_format() {
 }
 
 #[test]
-fn a_search_comes_to_what_ended_it() {
-    assert_eq!(search(Came::Broken).exit(), Exit::Holds);
-    assert_eq!(search(Came::GeneratorLate).exit(), Exit::Inconclusive, "the broker's own limit is not known");
-    assert_eq!(search(Came::Unknown).exit(), Exit::Inconclusive);
-    let interrupted = Search { ended_by: Some(Exit::Interrupted), ..search(Came::Broken) };
+fn a_search_exits_by_its_end() {
+    assert_eq!(search(TrialResult::Broken).exit(), Exit::Holds);
+    assert_eq!(
+        search(TrialResult::GeneratorLate).exit(),
+        Exit::Inconclusive,
+        "the broker's own limit is not known"
+    );
+    assert_eq!(search(TrialResult::Unknown).exit(), Exit::Inconclusive);
+    let interrupted = Search { ended_by: Some(Exit::Interrupted), ..search(TrialResult::Broken) };
     assert_eq!(interrupted.exit(), Exit::Interrupted);
-    let begun = Search { rates: RateSearch::new(5.0, 1.0, 9.0), trials: Vec::new(), ..search(Came::Broken) };
+    let begun =
+        Search { rates: RateSearch::new(5.0, 1.0, 9.0), trials: Vec::new(), ..search(TrialResult::Broken) };
     assert_eq!(begun.exit(), Exit::Inconclusive, "nothing was tried");
     let mut never = RateSearch::new(1.0, 1.0, 9.0);
-    never.tell(1.0, Came::Broken);
-    never.tell(1.0, Came::Broken);
-    assert_eq!(Search { rates: never, ..search(Came::Broken) }.exit(), Exit::Violated);
+    never.record(1.0, TrialResult::Broken);
+    never.record(1.0, TrialResult::Broken);
+    assert_eq!(Search { rates: never, ..search(TrialResult::Broken) }.exit(), Exit::Violated);
 }
 
 #[test]
-fn a_load_that_was_cut_short_shows_what_there_was() {
+fn an_interrupted_load_shows_its_results() {
     let cut = Record { completeness: Completeness::Interrupted, ..record(load()) };
     let shown = render(&cut, Format::Text, &context());
     assert!(shown.contains("INTERRUPTED") && shown.contains("5 of 9 accepted"), "{shown}");

@@ -1,4 +1,4 @@
-//! What reports show, over records made by hand. No socket, no broker, no clock.
+//! Reports of hand-made records. No socket, no broker, no clock.
 
 mod escaping;
 mod fixture;

@@ -5,38 +5,38 @@ use ungraceful_report::reproduce_command;
 
 use crate::fixture;
 
-#[test]
-fn an_external_broker_is_named_with_its_port_and_the_verdicts_case_alone() {
-    let record = fixture::violated();
-    assert_eq!(
-        reproduce_command(&record, &record.verdicts[2]),
-        "ungraceful-double-connect --host broker.example -p 1884 --variant other-client-id -V 3.1.1 --attempts 790 \
-         --insecure --threshold 'p99 < 5ms' --seed 12345"
-    );
+fn flag(value: &str) -> Setting {
+    Setting { value: value.to_owned(), source: SettingSource::Flag }
 }
 
 #[test]
-fn an_embedded_broker_needs_no_flag_and_what_only_changes_the_report_is_left_out() {
-    let record = fixture::all_holds();
-    assert_eq!(
-        reproduce_command(&record, &record.verdicts[1]),
-        "ungraceful-double-connect --variant with-will -V 3.1.1 --attempts 790 --seed 12345"
-    );
+fn the_command_has_the_broker_the_verdicts_case_and_the_settings() {
+    for (record, verdict, command) in [
+        (
+            fixture::violated(),
+            2,
+            "ungraceful-double-connect --host broker.example -p 1884 --variant other-client-id -V 3.1.1 --attempts 790 \
+             --insecure --threshold 'p99 < 5ms' --seed 12345",
+        ),
+        // An embedded broker needs no flag, and settings of the report are skipped.
+        (
+            fixture::all_holds(),
+            1,
+            "ungraceful-double-connect --variant with-will -V 3.1.1 --attempts 790 --seed 12345",
+        ),
+        (
+            fixture::broker_down(),
+            0,
+            "ungraceful-double-connect --spawn mosquitto --attempts 790 --seed 12345",
+        ),
+    ] {
+        assert_eq!(reproduce_command(&record, &record.verdicts[verdict]), command);
+    }
 }
 
 #[test]
-fn a_broker_that_we_started_is_started_again() {
-    let record = fixture::broker_down();
-    assert_eq!(
-        reproduce_command(&record, &record.verdicts[0]),
-        "ungraceful-double-connect --spawn mosquitto --attempts 790 --seed 12345"
-    );
-}
-
-#[test]
-fn a_verdict_on_the_whole_run_keeps_the_choice_of_cases_that_the_user_made() {
+fn a_verdict_on_the_run_keeps_the_users_choice_of_cases() {
     let mut record = fixture::all_holds();
-    let flag = |value: &str| Setting { value: value.to_owned(), source: SettingSource::Flag };
     record.settings.insert("variant".into(), flag("identical"));
     record.settings.insert("protocol_version".into(), flag("5.0"));
     assert_eq!(
@@ -47,7 +47,7 @@ fn a_verdict_on_the_whole_run_keeps_the_choice_of_cases_that_the_user_made() {
 }
 
 #[test]
-fn an_ipv6_target_loses_its_brackets_and_one_without_a_port_stays_whole() {
+fn an_ipv6_target_loses_its_brackets() {
     let mut record = fixture::violated();
     record.broker.target = "[2001:db8::1]:8883".into();
     let command = reproduce_command(&record, &record.verdicts[1]);
@@ -58,7 +58,7 @@ fn an_ipv6_target_loses_its_brackets_and_one_without_a_port_stays_whole() {
 }
 
 #[test]
-fn a_secret_is_not_written_even_when_a_record_holds_one() {
+fn a_secret_in_a_record_is_never_written() {
     let mut record = fixture::all_holds();
     record.broker.origin = BrokerOrigin::External;
     for name in ["pw", "password"] {
@@ -72,7 +72,7 @@ fn a_secret_is_not_written_even_when_a_record_holds_one() {
 }
 
 #[test]
-fn a_value_that_is_not_recorded_is_to_be_given_again_unless_the_environment_gives_it() {
+fn withheld_values_appear_as_placeholders() {
     let mut record = fixture::all_holds();
     let withheld = |source| Setting { value: "***".into(), source };
     record.settings.insert("kick-cmd".into(), withheld(SettingSource::Flag));
@@ -89,17 +89,17 @@ fn a_value_that_is_not_recorded_is_to_be_given_again_unless_the_environment_give
 }
 
 #[test]
-fn values_are_quoted_and_one_that_looks_like_a_flag_is_tied_to_its_name() {
+fn values_are_quoted_and_flag_like_ones_use_an_equals_sign() {
     let mut record = fixture::all_holds();
     for (name, value) in [("attempts", "-5"), ("topic", "a b/$x"), ("retry", "false")] {
-        record.settings.insert(name.into(), Setting { value: value.into(), source: SettingSource::Flag });
+        record.settings.insert(name.into(), flag(value));
     }
     let command = reproduce_command(&record, &record.verdicts[0]);
     assert!(command.ends_with("--attempts=-5 --topic 'a b/$x' --seed 12345"), "{command}");
 }
 
 #[test]
-fn a_mode_without_variants_to_choose_gets_no_flag_for_them() {
+fn a_mode_without_variants_gets_no_variant_flag() {
     let mut record = fixture::violated();
     record.tool.chooses_variants = false;
     let command = reproduce_command(&record, &record.verdicts[2]);
@@ -107,9 +107,8 @@ fn a_mode_without_variants_to_choose_gets_no_flag_for_them() {
 }
 
 #[test]
-fn the_user_name_is_written_and_not_the_password() {
+fn the_user_name_is_written_but_not_the_password() {
     let mut record = fixture::violated();
-    let flag = |value: &str| Setting { value: value.to_owned(), source: SettingSource::Flag };
     record.settings.insert("username".into(), flag("me"));
     record.settings.insert("pw".into(), flag("hunter2"));
     let command = reproduce_command(&record, &record.verdicts[2]);

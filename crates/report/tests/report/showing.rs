@@ -1,4 +1,4 @@
-//! What a reader of the text relies on, said as claims and not as snapshots.
+//! Properties of the text report, beside the snapshots.
 
 use ungraceful_record::check::Finding;
 use ungraceful_record::phase::Phase;
@@ -19,7 +19,7 @@ fn line_with<'a>(text: &'a str, part: &str) -> &'a str {
 }
 
 #[test]
-fn the_sum_counts_the_attempts_of_all_cases_and_shows_the_times_of_all_together() {
+fn the_sum_has_the_attempts_and_times_of_all_cases() {
     let shown = text(&fixture::violated());
     let sum = line_with(&shown, "all ");
     // 120,021 and 47 attempts; figures of the record's own distribution, and no mean of the cases' percentiles.
@@ -43,10 +43,9 @@ fn cases_of_several_faults_name_their_fault() {
 }
 
 #[test]
-fn acknowledged_messages_that_were_lost_come_before_every_table_and_those_of_qos_0_are_not_among_them() {
+fn acknowledged_but_lost_messages_come_before_every_table() {
     let shown = text(&fixture::violated());
-    let alarm =
-        "!! ACKNOWLEDGED BUT LOST: 22 messages of the bystanders, QoS 1 and 2: 17 in fault and 5 in recovery";
+    let alarm = "!! ACKNOWLEDGED BUT LOST: 22 bystander messages (QoS 1 and 2): 17 in the fault phase and 5 in the recovery phase";
     assert!(line_with(&shown, "ACKNOWLEDGED BUT LOST") == alarm, "{shown}");
     assert!(shown.find(alarm) < shown.find("What the broker did"));
     assert!(line_with(&shown, "lost at QoS 0").ends_with("24         0"), "{shown}");
@@ -54,7 +53,7 @@ fn acknowledged_messages_that_were_lost_come_before_every_table_and_those_of_qos
 }
 
 #[test]
-fn which_messages_were_lost_stands_below_the_alarm_and_other_irregularities_with_the_bystanders() {
+fn lost_messages_are_listed_below_the_alarm() {
     let shown = text(&fixture::violated());
     let lost = "Lost          fault, pair 1 (QoS 1): 520–530, 540, 542, 544, 546, 548, 550 · recovery, pair 2 (QoS 2): \
                 1600–1604";
@@ -64,7 +63,7 @@ fn which_messages_were_lost_stands_below_the_alarm_and_other_irregularities_with
     let duplicated = line_with(&shown, "Duplicated  ");
     assert!(duplicated.contains("fault, pair 2 (QoS 2): 700 at 6.10 s DUP 0, 701"), "{duplicated}");
     assert!(duplicated.contains("703 at 6.10 s DUP 1") && !duplicated.contains("708"), "{duplicated}");
-    // Two that are listed and not named, and those that the record has no room for.
+    // Two listed but not shown, and those that exceed the record's limit.
     assert!(duplicated.ends_with(" · and 4,323 more, see run.json"), "{duplicated}");
     let reordered = line_with(&shown, "Reordered  ");
     assert!(reordered.ends_with("baseline, pair 0 (QoS 0): 77 at 1.23 s DUP 0"), "{reordered}");
@@ -76,14 +75,14 @@ fn which_messages_were_lost_stands_below_the_alarm_and_other_irregularities_with
 }
 
 #[test]
-fn what_the_generator_could_not_do_is_told_before_the_tables() {
+fn generator_bottlenecks_come_before_the_tables() {
     let shown = text(&fixture::broker_down());
     assert!(shown.find("loop lag p99 41 ms is above 10 ms") < shown.find("What the broker did"));
     assert!(line_with(&shown, "Generator").contains("DID NOT KEEP UP"));
 }
 
 #[test]
-fn an_incomplete_record_says_so_in_its_second_line() {
+fn an_incomplete_record_is_marked_in_its_second_line() {
     for (completeness, word) in [
         (Completeness::Partial, "PARTIAL RECORD"),
         (Completeness::Interrupted, "INTERRUPTED"),
@@ -103,44 +102,47 @@ fn an_incomplete_record_says_so_in_its_second_line() {
 }
 
 #[test]
-fn no_verdict_and_no_case_is_told_and_is_no_success() {
+fn a_record_without_cases_and_verdicts_is_no_success() {
     let mut record = fixture::all_holds();
     record.verdicts.clear();
     record.cases.clear();
     let shown = text(&record);
     assert!(shown.contains("None: nothing was judged"));
     assert!(shown.contains("No case was run."));
-    assert!(shown.ends_with("a planned fault never acted\n") && shown.contains("\nExit 3: "), "{shown}");
+    assert!(
+        shown.ends_with("a planned fault was not carried out\n") && shown.contains("\nExit 3: "),
+        "{shown}"
+    );
     assert_eq!(render(&record, Format::Csv, &Context::default()).lines().count(), 1);
 }
 
 #[test]
-fn verdicts_with_the_same_evidence_stand_in_one_line_with_all_their_cases() {
+fn verdicts_with_the_same_evidence_share_a_line() {
     let mut record = fixture::all_holds();
     let verdict = Finding::inconclusive("no Will was due").verdict("will_is_published_once", Force::Must);
     record.verdicts = record.cases.iter().map(|case| verdict.clone().on(&case.case)).collect();
-    let line = "double-connect identical on MQTT 5.0 and double-connect with-will on MQTT 3.1.1; in each of them: no Will was due";
+    let line = "double-connect identical on MQTT 5.0 and double-connect with-will on MQTT 3.1.1; each: no Will was due";
     assert_eq!(line_with(&text(&record), "no Will was due").trim(), line);
     for verdict in &mut record.verdicts {
         verdict.case.as_mut().unwrap().version = "5.0".to_owned();
     }
-    let line = "double-connect identical and with-will on MQTT 5.0; in each of them: no Will was due";
+    let line = "double-connect identical and with-will on MQTT 5.0; each: no Will was due";
     assert_eq!(line_with(&text(&record), "no Will was due").trim(), line, "fault and version are named once");
 }
 
 #[test]
-fn recovery_is_told_for_each_way_it_can_end() {
+fn recovery_is_reported_for_each_outcome() {
     let mut record = fixture::all_holds();
-    let told = |record: &Record| line_with(&text(record), "fault's end").to_owned();
-    assert_eq!(told(&record), "Back 200 ms after the fault's end: 99 % of the messages within 1.31 ms.");
+    let told = |record: &Record| line_with(&text(record), "after the fault").to_owned();
+    assert_eq!(told(&record), "Recovered 200 ms after the fault: 99 % of the messages within 1.31 ms.");
     record.bystanders.as_mut().unwrap().recovery_time_us = Some(0);
-    assert_eq!(told(&record), "Back at once after the fault's end: 99 % of the messages within 1.31 ms.");
+    assert_eq!(told(&record), "Recovered immediately after the fault: 99 % of the messages within 1.31 ms.");
     record.bystanders.as_mut().unwrap().recovery_time_us = None;
-    assert!(text(&record).contains("NOT BACK within the recovery phase of 1.22 s"));
+    assert!(text(&record).contains("NOT RECOVERED within the recovery phase of 1.22 s"));
     let mut short = record.clone();
     let recovery = short.phases.iter_mut().find(|phase| phase.phase == Phase::Recovery).unwrap();
     recovery.ended_us = recovery.began_us + 999_999;
-    assert!(text(&short).contains("shorter than the second that is looked at"), "{}", text(&short));
+    assert!(text(&short).contains("shorter than the one-second window it is judged by"), "{}", text(&short));
     record.phases.truncate(3);
     assert!(text(&record).contains("there was no recovery phase"));
     record.bystanders.as_mut().unwrap().recovery_limit_us = None;
@@ -148,7 +150,7 @@ fn recovery_is_told_for_each_way_it_can_end() {
 }
 
 #[test]
-fn colour_is_on_the_classes_of_findings_and_nowhere_else() {
+fn only_the_classes_of_findings_are_coloured() {
     let record = fixture::violated();
     let coloured = render(&record, Format::Text, &Context { colour: true, ..Context::default() });
     for word in
@@ -164,7 +166,7 @@ fn colour_is_on_the_classes_of_findings_and_nowhere_else() {
 }
 
 #[test]
-fn no_line_is_wider_than_the_terminal_but_commands_that_are_to_be_copied() {
+fn only_commands_are_wider_than_the_terminal() {
     let records = [
         fixture::all_holds(),
         fixture::violated(),
@@ -184,17 +186,17 @@ fn no_line_is_wider_than_the_terminal_but_commands_that_are_to_be_copied() {
 }
 
 #[test]
-fn the_report_says_nothing_about_a_witness_when_no_case_has_a_will() {
+fn the_witness_is_only_reported_with_wills() {
     let mut record = fixture::all_holds();
     record.witness = None;
-    assert!(text(&record).contains("nothing can be said about Wills"));
+    assert!(text(&record).contains("no conclusion about Wills is possible"));
     record.cases[1].will = None;
     assert!(!text(&record).contains("Witness"));
     assert!(!line_with(&text(&record), "MQTT  ").contains("Will"));
 }
 
 #[test]
-fn cases_of_several_faults_are_told_apart_in_every_table() {
+fn every_table_distinguishes_cases_of_several_faults() {
     let mut record = fixture::storm();
     // The same variant and version, of another fault.
     let mut other = record.cases[0].clone();
@@ -204,8 +206,8 @@ fn cases_of_several_faults_are_told_apart_in_every_table() {
     }
     record.cases.push(other);
     let shown = text(&record);
-    assert!(shown.contains("1,234 more than once"), "its Wills have a row of their own\n{shown}");
-    for section in ["What else was seen", "Wills of the connections", "What was measured", "Messages of"] {
+    assert!(shown.contains("1,234 received more than once"), "its Wills have a row of their own\n{shown}");
+    for section in ["Other observations", "Wills of ended connections", "Measurements", "Messages of"] {
         let (_, after) = shown.split_once(section).unwrap();
         let table = after.split("\n\n").next().unwrap();
         assert!(table.contains("takeover-other resume"), "{section}\n{table}");
@@ -214,7 +216,7 @@ fn cases_of_several_faults_are_told_apart_in_every_table() {
 }
 
 #[test]
-fn a_few_cases_of_which_each_value_was_measured_once_stand_side_by_side_and_many_below_each_other() {
+fn few_single_valued_cases_stand_side_by_side() {
     let mut record = fixture::duel();
     let shown = text(&record);
     let row = line_with(&shown, "takeovers per minute").split_whitespace().collect::<Vec<_>>().join(" ");
@@ -227,20 +229,20 @@ fn a_few_cases_of_which_each_value_was_measured_once_stand_side_by_side_and_many
 }
 
 #[test]
-fn what_several_cases_measured_is_told_over_all_of_them_and_what_one_measured_only_once() {
+fn values_of_several_cases_also_have_a_total() {
     let shown = text(&fixture::storm());
     assert_eq!(shown.matches("newcomer connack").count(), 3, "{shown}");
     assert_eq!(shown.matches("  unread  ").count(), 1, "{shown}");
 }
 
 #[test]
-fn what_it_cost_names_the_process_that_was_measured() {
+fn broker_resources_name_the_process() {
     let mut record = fixture::all_holds();
-    let told = |record: &Record| line_with(&text(record), "without its children").to_owned();
+    let told = |record: &Record| line_with(&text(record), "without child processes").to_owned();
     record.broker.process_name = Some("cat\u{1b}[2J".into());
     assert!(told(&record).starts_with("Of process 4711 (cat\\u{1b}[2J), without"), "{}", told(&record));
     record.broker.process_name = None;
     assert!(told(&record).starts_with("Of process 4711, without"), "{}", told(&record));
     record.broker.pid = None;
-    assert!(told(&record).starts_with("Of the broker's own process, without"), "{}", told(&record));
+    assert!(told(&record).starts_with("Of the broker process, without"), "{}", told(&record));
 }

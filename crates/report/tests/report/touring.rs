@@ -1,4 +1,4 @@
-//! The report of a tour: what a reader of its table and findings relies on.
+//! The report of a tour: its table and findings.
 
 use ungraceful_record::check::Finding;
 use ungraceful_record::exit::Exit;
@@ -20,7 +20,7 @@ fn run(record: Record) -> Shown {
 
 fn cannot_be_shown() -> Shown {
     Shown::CannotBeShown {
-        why: "nobody told how to remove a client".into(),
+        why: "there is no command to remove a client".into(),
         cure: "--kick-cmd 'COMMAND {client_id}'".into(),
     }
 }
@@ -69,7 +69,7 @@ fn a_tour_in_every_format() {
 }
 
 #[test]
-fn the_row_of_a_violation_names_the_statements_and_not_those_that_hold() {
+fn the_row_of_a_violation_names_only_violated_statements() {
     let shown = text(&tour([run(fixture::violated())]));
     let row = row(&shown, "1 second CONNECT").join("\n");
     assert!(row.contains("VIOLATED"), "{row}");
@@ -83,7 +83,7 @@ fn the_row_of_a_violation_names_the_statements_and_not_those_that_hold() {
 }
 
 #[test]
-fn attempts_times_wills_and_losses_of_the_row_are_those_of_the_record() {
+fn the_row_has_the_figures_of_the_record() {
     let record = fixture::violated();
     let shown = text(&tour([run(record.clone())]));
     let row = row(&shown, "1 second CONNECT").join("\n");
@@ -91,14 +91,14 @@ fn attempts_times_wills_and_losses_of_the_row_are_those_of_the_record() {
     let wills: Vec<_> = record.cases.iter().filter_map(|case| case.will.as_ref()).collect();
     let (due, came) =
         wills.iter().fold((0, 0), |(due, came), will| (due + will.due, came + will.due_and_seen));
-    assert!(due > 0 && row.contains(&format!("{came} of {due} Wills came")), "{row}");
+    assert!(due > 0 && row.contains(&format!("{came} of {due} Wills received")), "{row}");
     // Of QoS 0, 1 and 2, in fault and recovery: 24 and 22.
     assert!(row.lines().next().unwrap().contains(" 46  "), "{row}");
     assert!(row.contains("217 µs") && row.contains("219 µs"), "{row}");
 }
 
 #[test]
-fn a_percentile_without_samples_enough_is_bounded_by_the_largest_value() {
+fn a_percentile_with_too_few_samples_shows_the_maximum() {
     let mut record = fixture::all_holds();
     record.reaction_time.p99_us = None;
     let largest_us = record.reaction_time.max_us.unwrap();
@@ -107,7 +107,7 @@ fn a_percentile_without_samples_enough_is_bounded_by_the_largest_value() {
 }
 
 #[test]
-fn versions_that_are_treated_differently_are_told_apart_and_others_are_added_up() {
+fn versions_are_separate_only_where_they_differ() {
     let mut record = fixture::all_holds();
     record.cases.truncate(2);
     for (case, (version, sequence)) in
@@ -124,7 +124,7 @@ fn versions_that_are_treated_differently_are_told_apart_and_others_are_added_up(
 }
 
 #[test]
-fn every_finding_is_one_line_of_meaning_with_the_command_that_shows_it_alone() {
+fn every_finding_has_its_meaning_and_its_command() {
     let shown = text(&tour([run(fixture::violated())]));
     let violated = fixture::violated();
     let first = violated
@@ -140,11 +140,11 @@ fn every_finding_is_one_line_of_meaning_with_the_command_that_shows_it_alone() {
 }
 
 #[test]
-fn a_cause_that_was_not_planned_is_no_verdict_and_says_what_would_show_it() {
+fn a_skipped_cause_is_no_verdict_and_names_the_remedy() {
     let tour = tour([run(fixture::all_holds()), cannot_be_shown()]);
     assert_eq!(tour.exit(), Exit::Holds);
     let shown = text(&tour);
-    assert!(row(&shown, "2 second CONNECT")[0].contains("not shown"), "{shown}");
+    assert!(row(&shown, "2 second CONNECT")[0].contains("skipped"), "{shown}");
     assert!(shown.contains("1 of 2 causes") && shown.contains("--kick-cmd 'COMMAND {client_id}'"), "{shown}");
 }
 
@@ -174,7 +174,7 @@ fn the_exit_code_is_that_of_the_worst_cause() {
 }
 
 #[test]
-fn what_nobody_may_overlook_names_its_cause() {
+fn alarms_name_their_cause() {
     let shown = text(&tour([run(fixture::violated())]));
-    assert!(shown.contains("!! ACKNOWLEDGED BUT LOST: second CONNECT: 22 messages"), "{shown}");
+    assert!(shown.contains("!! ACKNOWLEDGED BUT LOST: second CONNECT: 22 bystander messages"), "{shown}");
 }

@@ -9,15 +9,15 @@ use rand::rngs::StdRng as Random;
 use ungraceful_flags::Time;
 use ungraceful_record::scale::span;
 
-/// A profile.
+/// How long to wait before each reconnect.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Backoff {
-    /// At once.
+    /// No wait.
     #[default]
     None,
-    /// Always as long.
+    /// The same wait every time.
     Fixed(Duration),
-    /// The first time, and twice as long each time, up to the last.
+    /// Starts at `from` and doubles up to `to`.
     Exponential {
         /// The first wait; above 0.
         from: Duration,
@@ -31,18 +31,18 @@ pub enum Backoff {
         /// The longest wait's upper bound; not below `from`.
         to: Duration,
     },
-    /// What [`Backoff::Exponential`] would wait, and up to so much of it less or more, at random.
+    /// As [`Backoff::Exponential`], plus or minus up to `percent` of it at random.
     Around {
         /// The first wait; above 0.
         from: Duration,
         /// The longest wait; not below `from`.
         to: Duration,
-        /// How much less or more, in parts of a hundred, up to 100.
+        /// The largest deviation, in percent, at most 100.
         percent: u8,
     },
 }
 
-/// A profile with the name that it is told by.
+/// A named profile.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Profile {
     /// The client library, or the profile as it is written on the command line.
@@ -53,7 +53,7 @@ pub struct Profile {
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// What client libraries do unless their user says otherwise, as their sources have it (looked up in November 2026).
+/// The defaults of client libraries, from their sources (November 2026).
 pub const LIBRARIES: [(&str, Backoff); 7] = [
     // eclipse-paho/paho.mqtt.python, src/paho/mqtt/client.py, `_reconnect_wait`.
     ("paho-python", Backoff::Exponential { from: SECOND, to: Duration::from_secs(120) }),
@@ -103,7 +103,7 @@ impl FromStr for Backoff {
         match name {
             "exponential" => Ok(Self::Exponential { from, to }),
             "full-jitter" => Ok(Self::FullJitter { from, to }),
-            _ => Err(wrong("there is none of this name")),
+            _ => Err(wrong("unknown name")),
         }
     }
 }
@@ -135,7 +135,6 @@ impl Profile {
 }
 
 impl fmt::Display for Backoff {
-    /// In words.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::None => f.write_str("at once"),
@@ -144,26 +143,18 @@ impl fmt::Display for Backoff {
                 write!(f, "after {}, doubling up to {}", span(*from), span(*to))
             }
             Self::FullJitter { from, to } => {
-                write!(
-                    f,
-                    "after a random time below {}, whose bound doubles up to {}",
-                    span(*from),
-                    span(*to)
-                )
+                let (from, to) = (span(*from), span(*to));
+                write!(f, "after a random time below {from}, whose bound doubles up to {to}")
             }
             Self::Around { from, to, percent } => {
-                write!(
-                    f,
-                    "after {}, doubling up to {}, each up to {percent} % less or more at random",
-                    span(*from),
-                    span(*to)
-                )
+                let (from, to) = (span(*from), span(*to));
+                write!(f, "after {from}, doubling up to {to}, plus or minus up to {percent} % at random")
             }
         }
     }
 }
 
-/// Where one client is in its profile.
+/// A client's position in its profile.
 #[derive(Debug)]
 pub struct Waits {
     backoff: Backoff,
@@ -178,8 +169,8 @@ impl Backoff {
         Waits { backoff: self, random, in_a_row: 0 }
     }
 
-    /// How long a connection must last for a client to begin its profile anew: its longest wait. A client that began
-    /// anew after every accepted CONNECT would never wait longer than the first time in a duel.
+    /// How long a connection must last before the profile starts again: the longest wait. If it started again after
+    /// every accepted CONNECT, a client in a duel would never wait longer than the first time.
     #[must_use]
     pub const fn stable_after(self) -> Duration {
         match self {
@@ -212,7 +203,7 @@ impl Waits {
         wait
     }
 
-    /// A connection ended that had lasted for `lasted`.
+    /// Notes that a connection ended after `lasted`.
     pub fn connection_lasted(&mut self, lasted: Duration) {
         if lasted > self.backoff.stable_after() {
             self.in_a_row = 0;
@@ -273,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn around_varies_by_its_share_to_both_sides_and_no_further() {
+    fn around_stays_within_its_percentage() {
         let around = waits(Backoff::Around { from: FROM, to: TO, percent: 25 }, 1_000);
         assert!((75..=125).contains(&around[0]) && (150..=250).contains(&around[1]), "{:?}", &around[..2]);
         let late = &around[3..];
@@ -282,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_library_is_found_by_its_name_and_each_is_there_once() {
+    fn libraries_are_found_by_name_and_are_unique() {
         for (name, backoff) in LIBRARIES {
             assert_eq!(Profile::of_library(name), Some(Profile { name: name.into(), backoff }));
             assert_eq!(LIBRARIES.iter().filter(|(other, _)| *other == name).count(), 1);
@@ -291,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_connection_that_lasted_longer_than_the_longest_wait_begins_the_profile_anew() {
+    fn a_connection_longer_than_the_longest_wait_restarts_the_profile() {
         let mut waits = Backoff::Exponential { from: FROM, to: TO }.waits(Seed(1).stream("test"));
         for _ in 0..3 {
             waits.next_wait();

@@ -1,4 +1,4 @@
-//! A client on the wire that does what a fault tells it, byte for byte, and acknowledges nothing by itself.
+//! A client under byte-exact control of a fault; it acknowledges nothing by itself.
 
 use std::time::{Duration, Instant};
 
@@ -15,31 +15,31 @@ use ungraceful_wire::{
 use crate::attempts::connections::OpenConnection;
 use crate::broker::target::Credentials;
 
-/// How long a client that leaves waits for its DISCONNECT to be taken by the kernel.
+/// How long a leaving client waits for the kernel to take its DISCONNECT.
 pub(crate) const LEAVE_WITHIN: Duration = Duration::from_secs(1);
 
-/// The answer to a CONNECT that was accepted.
+/// An accepted CONNECT.
 #[derive(Clone, Copy, Debug)]
 pub struct Accepted {
-    /// When the CONNECT had been handed to the kernel.
+    /// When the CONNECT was handed to the kernel.
     pub connect_sent: Instant,
     /// When the CONNACK was complete.
     pub connack_at: Instant,
-    /// Whether the broker kept a session of this ClientID.
+    /// Whether the broker kept a session for this ClientID.
     pub session_present: bool,
-    /// The Session Expiry Interval that the broker uses in place of the client's, in seconds (MQTT 5.0); absent when
-    /// the client's holds.
+    /// The Session Expiry Interval that replaces the client's, in seconds (MQTT 5.0); absent when the client's
+    /// applies.
     pub session_expiry_interval_s: Option<u32>,
     /// The Receive Maximum the broker advertised; absent means 65,535.
     pub receive_maximum: Option<u16>,
-    /// The Keep Alive that the broker asks for in place of the client's: zero turns it off; absent when the client's holds.
+    /// The Keep Alive that replaces the client's; zero turns it off; absent when the client's applies.
     pub server_keep_alive: Option<Duration>,
 }
 
-/// Why a client is not connected, in words that an operator can act on.
+/// Why a client is not connected, with a text for operators.
 #[derive(Debug, thiserror::Error)]
 pub enum NotConnected {
-    /// The packet could not be made from what was asked for.
+    /// The CONNECT can't be encoded.
     #[error("CONNECT can't be encoded: {0}")]
     Encoding(EncodeError),
     /// The broker refused.
@@ -53,11 +53,14 @@ pub enum NotConnected {
     /// The connection ended before a CONNACK.
     #[error("the broker ended the connection before any CONNACK ({})", end_text(*.0))]
     Ended(EndKind),
+    /// TLS failed before a CONNACK, with the reason.
+    #[error("{0}")]
+    Tls(Box<str>),
     /// Nothing came.
-    #[error("no CONNACK within {}: the port accepts connections and says nothing", span(*.0))]
+    #[error("no CONNACK within {}: the port accepts connections but does not answer", span(*.0))]
     Silent(Duration),
     /// The broker answers with AUTH: its Authentication Method has more steps than the CONNECT.
-    #[error("the broker asks for another step of authentication (AUTH), which this client can't take")]
+    #[error("the broker requires another step of authentication (AUTH), which this client does not support")]
     Challenged,
     /// Something came that is not a CONNACK.
     #[error("expected a CONNACK, got {0}: is this an MQTT port?")]
@@ -72,8 +75,8 @@ const fn end_text(how: EndKind) -> &'static str {
     }
 }
 
-/// Appends a CONNECT; on MQTT 5.0 with the Maximum Packet Size `packet_bytes_max` (section 3.1.2.11.4), beside the properties
-/// that it has. Every CONNECT of ours is written here, so that no broker sends more than is taken in.
+/// Appends a CONNECT. On MQTT 5.0, adds the Maximum Packet Size `packet_bytes_max` (section 3.1.2.11.4) unless one is
+/// set. Every CONNECT goes through here, so that no broker sends more than is accepted.
 ///
 /// # Errors
 /// As [`Connect::encode`].
@@ -110,7 +113,7 @@ impl Client {
         Self { connection, version, _counted: None }
     }
 
-    /// The same client, counted among the open connections for as long as it lives.
+    /// The same client, counted as an open connection while it lives.
     #[must_use]
     pub fn counted(self, counted: OpenConnection) -> Self {
         Self { _counted: Some(counted), ..self }
@@ -151,7 +154,7 @@ impl Client {
         self.await_connack(sent, within).await
     }
 
-    /// Sends a CONNECT and waits for nothing.
+    /// Sends a CONNECT without waiting for the CONNACK.
     ///
     /// # Errors
     /// [`NotConnected`].
@@ -185,7 +188,7 @@ impl Client {
             Arrival::End(end) if !end.unfinished.is_empty() => {
                 return Err(NotConnected::NotConnack(printable(&end.unfinished)));
             }
-            Arrival::End(end) => return Err(NotConnected::Ended(end.how)),
+            Arrival::End(end) => return Err(end.why.map_or(NotConnected::Ended(end.how), NotConnected::Tls)),
         };
         match packet.frame().decode(self.version).packet {
             Packet::ConnAck(connack) if connack.code == 0 => {
@@ -220,21 +223,20 @@ impl Client {
         self.connection.send(&bytes).await
     }
 
-    /// Leaves as a well-behaved client does: DISCONNECT with Reason Code 0x00, then FIN. Ends no session that
-    /// the CONNECT asked to be kept.
+    /// Leaves cleanly: DISCONNECT with Reason Code 0x00, then FIN. Ends no session that the CONNECT asked to keep.
     pub async fn leave(self) {
         self.leave_with(Properties::NONE).await;
     }
 
-    /// Leaves with the properties given on the DISCONNECT (MQTT 5.0 only; 3.1.1 has none).
+    /// As [`Client::leave`], with properties on the DISCONNECT (MQTT 5.0 only).
     pub async fn leave_with(mut self, properties: Properties<'_>) {
         self.send_disconnect(properties).await;
         self.connection.close();
     }
 
-    /// Leaves, and waits until the broker has closed the connection too, for a second at the most: who comes next with
-    /// the same ClientID is then no take-over.
-    pub async fn leave_and_see_it_closed(mut self) {
+    /// Leaves, and waits up to a second until the broker has closed the connection too: the next client with this
+    /// ClientID is then no take-over.
+    pub async fn leave_and_await_close(mut self) {
         self.send_disconnect(Properties::NONE).await;
         let ended = async {
             self.connection.half_close().await.ok()?;
@@ -282,7 +284,7 @@ mod tests {
     use crate::broker::target::Credentials;
 
     #[test]
-    fn every_connect_of_mqtt_5_names_a_maximum_packet_size_and_keeps_its_own_properties() {
+    fn an_mqtt_5_connect_carries_a_maximum_packet_size() {
         let encoded = |properties: &[Property<'_>], version| {
             let mut bytes = Vec::new();
             let connect = Connect { properties: Properties::List(properties), ..Connect::new("c") };
@@ -306,7 +308,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_sees_the_connection_closed_has_waited_until_the_broker_let_go_of_it() {
+    async fn leaving_can_wait_until_the_broker_has_closed() {
         const HELD: Duration = Duration::from_millis(100);
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let address = listener.local_addr().unwrap();
@@ -323,10 +325,10 @@ mod tests {
         });
         let opened = Endpoint { address }.open(&ConnectOptions::default()).await.unwrap();
         let mut client = Client::new(opened.connection, ProtocolVersion::V3_1_1);
-        let nobody = Credentials::default();
-        let connect = Client::honest_connect("leaves", &nobody);
+        let credentials = Credentials::default();
+        let connect = Client::honest_connect("leaves", &credentials);
         client.connect(&connect, Duration::from_secs(20)).await.unwrap();
-        client.leave_and_see_it_closed().await;
+        client.leave_and_await_close().await;
         let seen_at = now();
         assert!(broker.join().unwrap() <= seen_at, "the broker held it until then");
     }

@@ -1,4 +1,4 @@
-//! How many connections of attempts are open.
+//! Counts the open connections of attempts.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,7 +16,7 @@ pub struct OpenConnection {
 }
 
 impl OpenConnections {
-    /// Counts one more for as long as the returned value lives.
+    /// Counts one more while the returned value lives.
     #[must_use]
     pub fn enter(&self) -> OpenConnection {
         self.open.fetch_add(1, Ordering::Relaxed);

@@ -1,5 +1,5 @@
-//! What a fault is: one named way for a client to misbehave or to be lost, carried out once per attempt, and
-//! cleaned up after by itself.
+//! A fault: one named way for a client to misbehave or get lost, carried out once per attempt, which cleans up after
+//! itself.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -30,56 +30,56 @@ use crate::run::stop::{Stop, StopReason};
 /// How long after the first copy of a Will a second one is waited for.
 const WILL_SETTLE: Duration = Duration::from_millis(250);
 
-/// Why an attempt tells nothing during which no honest client heard of the broker.
+/// Why an attempt proves nothing when honest clients heard nothing from the broker during it.
 const ALL_SILENT: &str =
     "honest clients heard nothing for more than a second meanwhile: the broker stalled, or this process did";
 
 /// One fault in one variant, with one protocol version.
 ///
-/// Adding a fault is one file with one `impl` of this. An attempt closes what it opened, whatever happened.
+/// Adding a fault takes one file with one `impl` of this. An attempt closes what it opened in every case.
 pub trait Fault: fmt::Debug + Send + Sync {
     /// What results are grouped by.
     fn case(&self) -> Case;
 
-    /// Carries the fault out once and tells what was seen.
+    /// Carries the fault out once and returns what was observed.
     fn attempt<'a>(&'a self, stage: &'a Stage, log: AttemptLog<'a>) -> LocalBoxFuture<'a, Attempt>;
 
-    /// What is put on the wire, in one line, for `--print-plan`.
+    /// What goes on the wire, in one line, for `--print-plan`.
     fn describe(&self) -> String;
 
-    /// Why the broker can't be asked, by what it says that it does not do; absent when it can. Such a case is left out, and
-    /// the report says so.
+    /// Why the broker does not support the case, by its own announcement; absent when it does. Such a case is skipped
+    /// and reported.
     fn unsupported_reason(&self, _offers: Offers) -> Option<String> {
         None
     }
 
-    /// Whether its attempts are begun before the baseline, all of them, and then wait for their due time
-    /// ([`AttemptLog::turn`]): for faults that need clients which have been connected and working for a while.
+    /// Whether all its attempts start before the baseline and then wait for their due time ([`AttemptLog::turn`]):
+    /// for faults whose clients must have been connected and working for a while.
     fn gathers(&self) -> bool {
         false
     }
 }
 
-/// What an attempt acts on: the broker's address, what is measured against, who is listening.
+/// What an attempt acts on and measures with.
 #[derive(Clone, Debug)]
 pub struct Stage {
-    /// The run's randomness, for faults that need some of their own.
+    /// The run's seed, for faults that need randomness.
     pub seed: Seed,
-    /// Where connections go to.
+    /// Where connections go.
     pub endpoint: Endpoint,
     /// How they are opened.
     pub options: ConnectOptions,
-    /// From where.
+    /// From which local addresses.
     pub sources: SourceAddresses,
-    /// What clients show.
+    /// The clients' credentials.
     pub credentials: Credentials,
-    /// As whom the dynamic security of a broker of ours is controlled; absent where it has none.
+    /// Credentials for the dynamic security of a broker started by the run; absent where it has none.
     pub administrator: Option<Credentials>,
     /// The run's clock.
     pub clock: RunClock,
     /// Whether the broker is alive.
     pub pulse: Pulse,
-    /// Who listens for Wills; absent when the witness could not subscribe.
+    /// The witness for Wills; absent when it could not subscribe.
     pub witness: Option<Witness>,
     /// Whether the run is to stop.
     pub stop: Stop,
@@ -87,7 +87,7 @@ pub struct Stage {
     pub connections: OpenConnections,
     /// The highest QoS that the broker takes (MQTT 5.0 [MQTT-3.2.2-11]); a Will keeps to it.
     pub maximum_qos: QoS,
-    /// Prefix of the ClientIDs of this run, for clients beside those of the attempts.
+    /// Prefix of the run's ClientIDs, for clients beside those of the attempts.
     pub client_id_prefix: Arc<str>,
     /// The prefix of every topic of this run.
     pub topic_root: Arc<str>,
@@ -98,7 +98,7 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// Carries out `work`, or gives it up when the run stops: absent then.
+    /// Does `work`, unless the run stops first: absent then.
     pub async fn unless_stopped<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
             biased;
@@ -115,7 +115,7 @@ impl Stage {
         self.open_with(version, &self.options).await
     }
 
-    /// As [`Stage::open`], with socket options of its own; the address to connect from is the run's all the same.
+    /// As [`Stage::open`], with its own socket options; the source address stays the run's.
     ///
     /// # Errors
     /// [`OpenError`].
@@ -130,8 +130,8 @@ impl Stage {
         Ok((client, opened.established))
     }
 
-    /// As [`Stage::open`], through a hop of ours between the client and the broker, which forwards while it
-    /// [carries](Hop::carrying). Counts as one connection, and takes four descriptors.
+    /// As [`Stage::open`], through a hop between client and broker, which forwards while it [carries](Hop::carrying).
+    /// Counts as one connection and takes four descriptors.
     ///
     /// # Errors
     /// [`OpenError`].
@@ -159,10 +159,9 @@ impl Stage {
         Will { topic: watch.topic(), payload, qos, retain: false, properties: Properties::NONE }
     }
 
-    /// Waits for the Will after a connection ended at `ended_at` and tells what the witness saw. `first` is the
-    /// Application Message of the Will that is awaited. What came before `since`, when the attempt had not done yet what the
-    /// Will may follow from, is no such Will, and is told apart. Absent when the run stopped before it came: what a wait
-    /// that was cut short did not see says nothing.
+    /// Waits for the Will after a connection ended at `ended_at` and returns what the witness saw. `first` is the
+    /// Application Message of the awaited Will. Wills from before `since`, when the attempt had not yet acted, are
+    /// listed separately. Absent when the run stopped before the Will came: a wait that was cut short proves nothing.
     pub async fn await_will(
         &self,
         watch: &WitnessWatch,
@@ -174,8 +173,8 @@ impl Stage {
         self.await_delayed_will(watch, due, since, Duration::ZERO, ended_at, first).await
     }
 
-    /// As [`Stage::await_will`], for a Will with a Will Delay Interval (MQTT 5.0 section 3.1.3.2.2): one that is not
-    /// due is waited for until that time has passed as well.
+    /// As [`Stage::await_will`], for a Will with a Will Delay Interval (MQTT 5.0 section 3.1.3.2.2), which extends
+    /// the wait.
     pub async fn await_delayed_will(
         &self,
         watch: &WitnessWatch,
@@ -207,19 +206,19 @@ impl Stage {
         })
     }
 
-    /// Watches for as long as it is polled whether the broker gives signs of life, and asks for them where nobody else does:
-    /// for [`Stage::silence_since`].
+    /// Watches for signs of life of the broker while polled, and asks for them when no other client does: for
+    /// [`Stage::silence_since`].
     pub async fn watch_the_broker(&self, version: ProtocolVersion) -> Infallible {
         self.pulse.watch(&self.asker(version, self.clock.now_us())).await
     }
 
-    /// The longest time since `since` in which the broker gave nobody a sign of life; absent when there was none that tells.
+    /// The longest time since `since` without a sign of life from the broker; absent when no silence is conclusive.
     #[must_use]
     pub fn silence_since(&self, since: Instant) -> Option<Duration> {
         self.pulse.silence(self.clock.us(since), self.clock.now_us())
     }
 
-    /// Who asks the broker for a sign of life, since `at_us` of the run's clock.
+    /// Asks the broker for a sign of life since `at_us` of the run's clock.
     fn asker(&self, version: ProtocolVersion, at_us: u64) -> Asker<'_> {
         Asker {
             endpoint: self.endpoint,
@@ -232,9 +231,9 @@ impl Stage {
         }
     }
 
-    /// Corrects an outcome for the broker's own troubles. The end of a connection is a reaction only when the broker was
-    /// alive afterwards; when it was not, the run is stopped. A client was served on only by a broker that did not stall
-    /// meanwhile, as far as honest clients can tell: [`Outcome::NoReaction`] otherwise.
+    /// Corrects an outcome for the broker's own troubles. The end of a connection is a reaction only when the broker
+    /// was alive afterwards; otherwise the run stops. A client counts as served only when the broker did not stall
+    /// meanwhile, as far as honest clients can see: [`Outcome::NoReaction`] otherwise.
     pub async fn confirm(
         &self,
         outcome: Outcome,
@@ -249,32 +248,27 @@ impl Stage {
         };
         let asker = self.asker(version, after_us);
         let alive = self.unless_stopped(self.pulse.alive_after(after_us, &asker)).await;
-        match (alive, self.stop.reason()) {
-            // A run that is stopped for another reason asks no further, and says of nobody that it went down.
-            (Some(true), _)
-            | (
-                None,
-                Some(StopReason::Interrupted | StopReason::OutOfTime(_) | StopReason::RecordFailed(_)),
-            ) => {
-                return outcome;
-            }
-            (Some(false), _) | (None, _) => {}
+        // A run that stops for another reason asks no further and does not report the broker as down.
+        let is_down = match alive {
+            Some(is_alive) => !is_alive,
+            None => matches!(self.stop.reason(), None | Some(StopReason::BrokerDown(_))),
+        };
+        if !is_down {
+            return outcome;
         }
         self.stop.raise(StopReason::BrokerDown(
             "no honest client got an answer any more, and a new connection got no CONNACK".to_owned(),
         ));
         Outcome::BrokerDown
     }
-}
 
-impl Stage {
-    /// The longest silence of honest traffic in the time that a broker has to react, up to now.
+    /// The longest silence of honest traffic within the last reaction timeout.
     fn silence_lately(&self) -> Option<Duration> {
         let now_us = self.clock.now_us();
         self.pulse.silence(now_us.saturating_sub(micros(self.reaction_timeout)), now_us)
     }
 
-    /// Notes why nothing can be told of an attempt during which honest clients heard nothing either.
+    /// Notes why an attempt during which honest clients heard nothing proves nothing.
     pub(crate) fn explain(&self, attempt: &mut Attempt) {
         let Some(provoked_us) = attempt.provoked_us.filter(|_| attempt.outcome == Outcome::NoReaction) else {
             return;
@@ -285,19 +279,19 @@ impl Stage {
     }
 }
 
-/// What a gathered attempt waits for.
+/// The start signal of a gathered attempt.
 #[derive(Debug)]
 pub(crate) struct Turn {
-    /// Comes at the due time, with it in µs since the run's start; never, when the run stops first.
+    /// Brings the due time in µs since the run's start; never comes when the run stops first.
     pub(crate) due_us: oneshot::Receiver<u64>,
-    /// A place among the attempts that are being gathered at the same time; free once this one waits.
+    /// A slot among the attempts gathered at the same time; free once this one waits.
     pub(crate) gathering: Option<OwnedSemaphorePermit>,
 }
 
-/// The attempt's record while it is being made.
+/// The record of an attempt in progress.
 #[derive(Debug)]
 pub struct AttemptLog<'a> {
-    /// In a box, because a log is handed on from future to future, each of which keeps room for it.
+    /// Boxed, because a log moves from future to future, each of which reserves room for it.
     attempt: Box<Attempt>,
     clock: &'a RunClock,
     client: Option<OwnedSemaphorePermit>,
@@ -319,14 +313,13 @@ impl<'a> AttemptLog<'a> {
         Self { attempt: Box::new(attempt), clock, client: None, turn: None }
     }
 
-    /// Makes the attempt one that is gathered and waits for its turn.
     #[must_use]
     pub(crate) fn waiting_for(self, turn: Turn) -> Self {
         Self { turn: Some(turn), ..self }
     }
 
-    /// Waits until the attempt is due: at once, unless its fault [gathers](Fault::gathers). False when the run stops
-    /// first, and whenever asked again. Nothing is lost when the returned future is dropped before it completes.
+    /// Waits until the attempt is due: returns at once unless its fault [gathers](Fault::gathers). False when the run
+    /// stops first, also on later calls. Nothing is lost when the future is dropped early.
     pub async fn turn(&mut self) -> bool {
         let Some(turn) = &mut self.turn else { return true };
         turn.gathering = None;
@@ -343,13 +336,13 @@ impl<'a> AttemptLog<'a> {
         }
     }
 
-    /// Counts this attempt's client among those that may misbehave at the same time.
+    /// Counts the client among those that may misbehave at the same time.
     #[must_use]
     pub fn occupying(self, client: OwnedSemaphorePermit) -> Self {
         Self { client: Some(client), ..self }
     }
 
-    /// The client's connection is over; another client may begin while this attempt waits for what follows.
+    /// The client's connection is over; another client may start while this attempt waits for what follows.
     pub fn connection_over(&mut self) {
         self.client = None;
     }
@@ -376,28 +369,28 @@ impl<'a> AttemptLog<'a> {
         self.attempt.connack_us = Some(self.clock.us(at));
     }
 
-    /// The provoking byte had been handed to the kernel.
+    /// The provoking byte was handed to the kernel.
     pub fn provoked(&mut self, at: Instant) {
         self.attempt.provoked_us = Some(self.clock.us(at));
     }
 
-    /// What the broker did then.
+    /// The broker's reactions and the outcome.
     pub fn reacted(&mut self, reactions: Vec<ungraceful_record::reaction::Reaction>, outcome: Outcome) {
         self.attempt.reactions = reactions;
         self.attempt.outcome = outcome;
     }
 
-    /// Replaces the outcome alone.
+    /// Replaces only the outcome.
     pub fn concluded(&mut self, outcome: Outcome) {
         self.attempt.outcome = outcome;
     }
 
-    /// What became of the Will.
+    /// What the witness saw of the Will.
     pub fn will(&mut self, will: WillSeen) {
         self.attempt.will = Some(will);
     }
 
-    /// Something that only this fault knows about.
+    /// A fact that only this fault knows.
     pub fn fact<V: Into<Fact>>(&mut self, fact: FactOf<V>, value: impl Into<V>) {
         self.attempt.facts.insert(fact.name().to_owned(), value.into().into());
     }
@@ -407,14 +400,14 @@ impl<'a> AttemptLog<'a> {
         self.attempt.measures.insert(measure.to_string(), value);
     }
 
-    /// What every attempt of this fault is to reach was reached at `at`. It is told as the time, from the due time on,
-    /// until half of all attempts that acted had reached it, 95 of a hundred, and all.
+    /// This attempt reached a milestone at `at`, as every attempt of the fault should. Reported as the time from the
+    /// due time until 50 %, 95 % and all of the attempts that acted had reached it.
     pub fn milestone(&mut self, name: &str, at: Instant) {
         let after_us = self.clock.us(at).saturating_sub(self.attempt.due_us);
         self.attempt.milestones.insert(name.to_owned(), after_us);
     }
 
-    /// What became of Application Messages of this attempt that were sent at `qos`.
+    /// Adds the fate of this attempt's Application Messages at `qos`.
     pub fn messages(&mut self, qos: QoS, counts: &LedgerCounts) {
         *self.attempt.messages.entry(qos.into()).or_default() += counts;
     }
@@ -424,7 +417,7 @@ impl<'a> AttemptLog<'a> {
         self.attempt.trouble = Some(what.to_string());
     }
 
-    /// What has been written so far.
+    /// The record so far.
     #[must_use]
     pub fn so_far(&self) -> &Attempt {
         &self.attempt
@@ -461,7 +454,7 @@ pub(crate) mod tests {
 
     const TOPIC: &str = "ungraceful/1/will/c";
 
-    /// A stage whose broker is never asked anything.
+    /// A stage whose broker is never contacted.
     pub(crate) fn stage() -> Stage {
         Stage {
             seed: crate::run::seed::Seed(1),
@@ -495,7 +488,7 @@ pub(crate) mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_will_that_is_awaited_is_told_apart_from_another_one() {
+    async fn the_awaited_will_is_distinguished_from_others() {
         let stage = stage();
         let watch = stage.watch_will("c").unwrap();
         let publish = async {
@@ -512,7 +505,7 @@ pub(crate) mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_wait_that_the_end_of_the_run_cut_short_says_nothing_of_a_missing_will() {
+    async fn a_will_wait_cut_short_by_the_run_proves_nothing() {
         let stage = stage();
         let watch = stage.watch_will("c").unwrap();
         let stop = async {
@@ -526,7 +519,7 @@ pub(crate) mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_will_that_came_before_the_run_was_stopped_has_come() {
+    async fn a_will_that_came_before_the_stop_counts() {
         let stage = stage();
         let watch = stage.watch_will("c").unwrap();
         hear(&stage, 70, b"first");
@@ -536,7 +529,7 @@ pub(crate) mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_will_from_before_the_attempts_own_act_is_told_apart_and_ends_no_wait() {
+    async fn a_will_from_before_the_attempt_acted_ends_no_wait() {
         let stage = stage();
         let watch = stage.watch_will("c").unwrap();
         hear(&stage, 70, b"first");
@@ -556,7 +549,7 @@ pub(crate) mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_end_is_a_reaction_when_an_honest_client_was_answered_well_after_it() {
+    async fn an_end_is_a_reaction_when_the_broker_was_alive_afterwards() {
         let stage = stage();
         stage.pulse.beat(10_000_000);
         for outcome in [Outcome::Closed, Outcome::Reset] {
@@ -566,7 +559,7 @@ pub(crate) mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_client_that_is_served_needs_no_other_sign_of_life_and_an_interruption_asks_for_none() {
+    async fn served_and_interrupted_clients_need_no_sign_of_life() {
         let stage = stage();
         let (tolerated, interrupted) = (Outcome::Tolerated, Outcome::Interrupted);
         assert_eq!(stage.confirm(tolerated, None, ProtocolVersion::V5).await, tolerated);
@@ -582,7 +575,7 @@ pub(crate) mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn it_is_at_once_the_turn_of_an_attempt_that_was_not_gathered() {
+    async fn an_attempt_that_was_not_gathered_has_its_turn_at_once() {
         let clock = RunClock::start();
         let mut log = log(&clock);
         assert!(log.turn().await && log.turn().await);
@@ -590,8 +583,7 @@ pub(crate) mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_gathered_attempt_gives_up_its_place_when_it_waits_and_is_told_its_due_time_though_it_looked_away()
-     {
+    async fn a_gathered_attempt_frees_its_slot_and_gets_its_due_time() {
         let (clock, places) = (RunClock::start(), Arc::new(Semaphore::new(1)));
         let (sender, due_us) = oneshot::channel();
         let gathering = Some(Arc::clone(&places).try_acquire_owned().unwrap());
@@ -608,7 +600,7 @@ pub(crate) mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_gathered_attempt_whose_run_stops_first_is_told_so_however_often_it_asks() {
+    async fn a_gathered_attempt_gets_no_turn_after_a_stop() {
         let clock = RunClock::start();
         let (sender, due_us) = oneshot::channel();
         let mut log = log(&clock).waiting_for(Turn { due_us, gathering: None });

@@ -1,7 +1,6 @@
-//! Watching what a broker does after a fault has acted: until it ends the connection, or until it has proved
-//! twice that it still serves the client, or until the deadline. Answers that come late prove nothing: a broker that
-//! stalled has yet to do what it would have done. Where silence is the fault, the client asks for that
-//! proof at the deadline alone.
+//! Watches the broker after a fault has acted: until it ends the connection, proves twice that it still serves the
+//! client, or the deadline passes. Late answers prove nothing: a broker that stalled has yet to do what it would have
+//! done. Where silence is the fault, the client asks for that proof only at the deadline.
 
 use std::time::{Duration, Instant};
 
@@ -15,37 +14,36 @@ use crate::attempts::client::Client;
 use crate::measure::clock::RunClock;
 use crate::run::stop::Stop;
 
-/// How long after the fault the client first asks whether it is still served. A broker that closes at once is
-/// never asked, so the question does not disturb what is measured.
+/// How long after the fault the client first asks whether it is still served. A broker that closes at once is never
+/// asked, so that the question does not disturb the measurement.
 const FIRST_PING_AFTER: Duration = Duration::from_millis(500);
-/// How often it asks again: a client that fell silent would be cut for its Keep Alive (a broker may ask for one of a
-/// second), and that would look like a reaction to the fault.
+/// How often it asks again. A silent client would be cut for its Keep Alive (a broker may require one of a second),
+/// which would look like a reaction.
 const ASK_AGAIN_EVERY: Duration = Duration::from_secs(1);
-/// How long the broker has to answer the last PINGREQ, sent at the deadline or, by a thread of ours that is late, after it.
+/// How long the broker has to answer the last PINGREQ, sent at the deadline, or later when this thread is late.
 const LAST_PING_WITHIN: Duration = Duration::from_secs(1);
-/// How long a broker that answered late may take, once the time to wait is over, for what it still had to do when it stalled.
+/// How long a broker that answered late may take after the deadline for what it still had to do.
 const AFTER_A_STALL: Duration = Duration::from_secs(2);
-/// Arrivals that are still taken when the time to wait is over: what lay ready while our own thread was late. A
-/// broker that never stops sending does not keep the client watching for ever.
+/// Arrivals still taken after the deadline: what was ready while this thread was late. A broker that never stops
+/// sending does not keep the client watching forever.
 const OVERDUE_MAX: u32 = 64;
-/// Reactions that are kept of one attempt, besides the end of the connection.
+/// Reactions kept per attempt, besides the end of the connection.
 const REACTIONS_MAX: usize = 64;
-/// Why a connection that was open to the end says nothing: [`Observed::stalled`].
-pub const STALLED: &str =
-    "the broker answered PINGREQ late: it stalled or is slow, so nothing tells what it makes of the client";
-/// Stands for all reactions beyond these.
+/// Why a connection that stayed open proves nothing: [`Observed::stalled`].
+pub const STALLED: &str = "the broker answered PINGREQ late: it stalled or is slow, so it is unknown whether it still serves the client";
+/// Stands for all further reactions.
 const AND_MORE: &str = "packets, more than are kept";
 
 /// What to watch for.
 #[derive(Clone, Copy, Debug)]
 pub struct Watch {
-    /// When the provoking byte had been handed to the kernel.
+    /// When the provoking byte was handed to the kernel.
     pub provoked_at: Instant,
     /// How long the broker has to end the connection.
     pub within: Duration,
-    /// CONNACKs that are still due for what the client rightly sent; more than these are reactions.
+    /// CONNACKs still due for what the client rightly sent; more than these are reactions.
     pub connacks_due: u32,
-    /// The client has subscriptions: a PUBLISH is a delivery then, and no reaction.
+    /// The client has subscriptions, so a PUBLISH is a delivery and no reaction.
     pub subscribed: bool,
 }
 
@@ -54,15 +52,15 @@ pub struct Watch {
 pub struct Observed {
     /// Every reaction in order.
     pub reactions: Vec<Reaction>,
-    /// The class it ended in; absent only when the run was stopped in between.
+    /// The outcome; absent only when the run stopped meanwhile.
     pub outcome: Option<Outcome>,
-    /// A CONNACK that was due came with this code, which refuses the client.
+    /// The code of a due CONNACK that refused the client.
     pub refused: Option<u8>,
-    /// When the last CONNACK that was due came.
+    /// When the last due CONNACK came.
     pub connack_at: Option<Instant>,
-    /// The connection was open to the end, and the broker answered, but a PINGREQ only after the next one, or not at all.
+    /// The connection stayed open and the broker answered, but a PINGREQ only after the next one, or never.
     pub stalled: bool,
-    /// PINGREQs that were not answered when watching ended; whoever goes on to watch has their answers to expect.
+    /// PINGREQs unanswered when watching ended; a later watch must expect their answers.
     pub pings_open: u32,
 }
 
@@ -74,27 +72,27 @@ impl Observed {
     }
 }
 
-/// What a client goes on doing while it is watched.
+/// What a client keeps doing while it is watched.
 pub trait Occupation {
-    /// Whether a packet belongs to what it does, and is no reaction to the fault. Asked about every packet, in order;
-    /// `at` is when its first byte came.
+    /// Whether a packet belongs to this and is no reaction to the fault. Called for every packet, in order; `at` is
+    /// when its first byte came.
     fn takes(&mut self, packet: &Packet<'_>, at: Instant) -> bool;
 
-    /// When it is to send next; absent while there is nothing to send.
+    /// When it sends next; absent while there is nothing to send.
     fn next_at(&self) -> Option<Instant> {
         None
     }
 
-    /// Appends what it sends now, at the time of [`Self::next_at`].
+    /// Appends what it sends at [`Self::next_at`].
     fn send(&mut self, _bytes: &mut Vec<u8>) {}
 
-    /// When watching ends, where that is found out only meanwhile; absent for the time that [`Watch::within`] names.
+    /// When watching ends, if only known meanwhile; absent for the time of [`Watch::within`].
     fn until(&self) -> Option<Instant> {
         None
     }
 }
 
-/// A client that sends nothing by itself, and expects some packets.
+/// Sends nothing by itself and expects some packets.
 struct Expecting<'a>(&'a mut dyn FnMut(&Packet<'_>) -> bool);
 
 impl Occupation for Expecting<'_> {
@@ -111,8 +109,8 @@ struct Watching<'a> {
     subscribed: bool,
     pings_open: u32,
     pings_answered: u32,
-    /// A PINGREQ was still unanswered when the next one went out: the broker stalled, and what it does once it goes on says
-    /// nothing about what it would have done.
+    /// A PINGREQ was still unanswered when the next one went out: the broker stalled, and what it does afterwards
+    /// proves nothing.
     stalled: bool,
     seen: Observed,
 }
@@ -122,8 +120,8 @@ pub async fn observe(client: &mut Client, clock: &RunClock, stop: &Stop, watch: 
     observe_expecting(client, clock, stop, watch, &mut |_packet| false).await
 }
 
-/// As [`observe`], for a client that may ask nothing, because it has sent no CONNECT yet or says nothing any more:
-/// what it does not see it can't prove, so it never tells [`Outcome::Tolerated`].
+/// As [`observe`], for a client that must not send, because it has not sent a CONNECT or stays silent: it can't
+/// prove, and so never reports, [`Outcome::Tolerated`].
 pub async fn observe_silently(client: &mut Client, clock: &RunClock, stop: &Stop, watch: Watch) -> Observed {
     let mut expects_nothing = |_packet: &Packet<'_>| false;
     let mut nothing = Expecting(&mut expects_nothing);
@@ -134,7 +132,7 @@ pub async fn observe_silently(client: &mut Client, clock: &RunClock, stop: &Stop
     watching.seen
 }
 
-/// As [`observe`]; a packet that the fault `expects` is no reaction. It is asked about every packet, in order.
+/// As [`observe`]; a packet that the fault `expects` is no reaction. Called for every packet, in order.
 pub async fn observe_expecting(
     client: &mut Client,
     clock: &RunClock,
@@ -145,7 +143,7 @@ pub async fn observe_expecting(
     observe_at_work(client, clock, stop, watch, &mut Expecting(expects)).await
 }
 
-/// As [`observe`], of a client that has something to do meanwhile.
+/// As [`observe`], for a client that does something meanwhile.
 pub async fn observe_at_work(
     client: &mut Client,
     clock: &RunClock,
@@ -163,21 +161,21 @@ pub async fn observe_at_work(
         }
         let asked = watching.ask(client).await;
         if ask_at >= deadline {
-            // A failed write means that the end of the connection is about to be read: no answer suffices then.
+            // A failed write means that the end of the connection is read next: no answer suffices then.
             if watching.take_until(client, now() + LAST_PING_WITHIN, stop, asked).await {
                 return watching.seen;
             }
-            // One answer may have been under way when the fault came; two prove that the broker goes on serving.
+            // One answer may have been under way before the fault; two prove that the broker goes on serving.
             return watching.conclude(client, stop, 2).await;
         }
-        // A thread of ours that was late leaves the broker its time all the same.
+        // A thread of ours that is late still leaves the broker its time.
         ask_at = deadline.min(ask_at.max(now()) + ASK_AGAIN_EVERY).max(now() + answer_within);
     }
 }
 
-/// As [`observe`], by a client that says nothing until the deadline: its silence is the fault, and a PINGREQ would end it, so
-/// the deadline is the last time at which the broker could have reacted and still be told of. Only then it asks, twice
-/// and waits each time for `answer_within`, whether it is still served. What it `expects` is no reaction.
+/// As [`observe`], for a client that stays silent until the deadline: silence is the fault, and a PINGREQ would end
+/// it. Only then it asks twice whether it is still served, waiting `answer_within` each time. What it `expects` is no
+/// reaction.
 pub async fn observe_in_silence(
     client: &mut Client,
     clock: &RunClock,
@@ -186,7 +184,7 @@ pub async fn observe_in_silence(
     answer_within: Duration,
     expects: &mut dyn FnMut(&Packet<'_>) -> bool,
 ) -> Observed {
-    /// One answer might be to something that was under way; two prove that the broker goes on serving.
+    /// One answer might be to something under way; two prove that the broker goes on serving.
     const QUESTIONS: u32 = 2;
     let mut expecting = Expecting(expects);
     let mut watching = Watching::begin(&mut expecting, clock, client.version, watch);
@@ -194,7 +192,7 @@ pub async fn observe_in_silence(
         return watching.seen;
     }
     for _ in 0..QUESTIONS {
-        // A failed write means that the end of the connection is about to be read.
+        // A failed write means that the end of the connection is read next.
         let asked = watching.ask(client).await;
         if watching.take_until(client, now() + answer_within, stop, asked).await {
             return watching.seen;
@@ -223,7 +221,7 @@ impl<'a> Watching<'a> {
         }
     }
 
-    /// Sends PINGREQ. False when the connection has ended.
+    /// Sends PINGREQ; false when the connection has ended.
     async fn ask(&mut self, client: &mut Client) -> bool {
         self.stalled |= self.pings_open > 0;
         let asked = client.ping().await.is_ok();
@@ -231,9 +229,9 @@ impl<'a> Watching<'a> {
         asked
     }
 
-    /// The outcome of a connection that is still open when the time to wait is over: served, when `answers` or more came,
-    /// each before the next question, and none is open. A broker that answered, but late, has a while to do what it had no
-    /// time for.
+    /// The outcome of a connection that is still open at the deadline: served when at least `answers` came, each
+    /// before the next question, and none is open. A broker that answered late gets more time for what it had not
+    /// done.
     async fn conclude(mut self, client: &mut Client, stop: &Stop, answers: u32) -> Observed {
         if self.stalled
             && self.pings_answered > 0
@@ -248,8 +246,8 @@ impl<'a> Watching<'a> {
         self.seen
     }
 
-    /// Takes what comes until `until`. True when watching is over: the connection ended, or the run stops. With
-    /// `answer_suffices`, returns as soon as no PINGREQ is open.
+    /// Takes arrivals until `until`. True when the connection ended or the run stops. With `answer_suffices`, returns
+    /// once no PINGREQ is open.
     async fn take_until(
         &mut self,
         client: &mut Client,
@@ -370,7 +368,7 @@ impl<'a> Watching<'a> {
     }
 }
 
-/// What bytes are that were not taken in as packets, and which they were.
+/// Kind and content of bytes that were not accepted as packets.
 #[must_use]
 pub fn unframed(why: Unframed, bytes: &[u8]) -> (ReactionKind, String) {
     match why {
@@ -381,12 +379,14 @@ pub fn unframed(why: Unframed, bytes: &[u8]) -> (ReactionKind, String) {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use ungraceful_mqtt::ProtocolVersion;
     use ungraceful_record::reaction::{Outcome, Reaction, ReactionKind};
     use ungraceful_wire::clock::now;
     use ungraceful_wire::{Arrival, EndKind, ReceivedPacket, StampedBy, StreamEnd, Unframed};
 
-    use super::{AND_MORE, Expecting, Observed, REACTIONS_MAX, Watching};
+    use super::{AND_MORE, Expecting, REACTIONS_MAX, Watch, Watching};
     use crate::measure::clock::RunClock;
 
     const CONNACK: &[u8] = &[0x20, 0x03, 0x00, 0x00, 0x00];
@@ -396,21 +396,13 @@ mod tests {
     const PUBACK: &[u8] = &[0x40, 0x03, 0x00, 0x01, 0x97];
     const SUBACK: &[u8] = &[0x90, 0x04, 0x00, 0x01, 0x00, 0x00];
 
-    fn watching(clock: &RunClock, connacks_due: u32, pings_open: u32) -> Watching<'_> {
-        Watching {
-            // Neither of them has a size: they are leaked without a loss.
-            occupation: Box::leak(Box::new(Expecting(Box::leak(Box::new(
-                |_: &ungraceful_mqtt::Packet<'_>| false,
-            ))))),
-            clock,
-            version: ProtocolVersion::V5,
-            connacks_due,
-            subscribed: false,
-            pings_open,
-            pings_answered: 0,
-            stalled: false,
-            seen: Observed::default(),
-        }
+    fn watching(connacks_due: u32, pings_open: u32) -> Watching<'static> {
+        // Leaked: a few bytes for each test.
+        let clock = Box::leak(Box::new(RunClock::start()));
+        let expects_nothing = Box::leak(Box::new(|_: &ungraceful_mqtt::Packet<'_>| false));
+        let occupation = Box::leak(Box::new(Expecting(expects_nothing)));
+        let watch = Watch { provoked_at: now(), within: Duration::ZERO, connacks_due, subscribed: false };
+        Watching { pings_open, ..Watching::begin(occupation, clock, ProtocolVersion::V5, watch) }
     }
 
     fn packet(bytes: &[u8]) -> Arrival {
@@ -439,8 +431,7 @@ mod tests {
 
     #[test]
     fn a_connack_that_is_due_is_no_reaction_and_the_next_one_is() {
-        let clock = RunClock::start();
-        let mut watching = watching(&clock, 1, 0);
+        let mut watching = watching(1, 0);
         assert!(!watching.take(packet(CONNACK)));
         assert!(watching.seen.connack_at.is_some() && watching.seen.refused.is_none());
         assert_eq!(watching.seen.reactions, []);
@@ -449,22 +440,20 @@ mod tests {
     }
 
     #[test]
-    fn a_connack_that_refuses_the_first_connect_is_told_apart_from_a_second_one() {
-        let clock = RunClock::start();
-        let mut first = watching(&clock, 1, 0);
+    fn a_refusal_of_the_first_connect_is_no_second_connack() {
+        let mut first = watching(1, 0);
         first.take(packet(CONNACK_REFUSED));
         assert_eq!((first.seen.refused, first.seen.reactions.len()), (Some(0x87), 0));
-        let mut second = watching(&clock, 0, 0);
+        let mut second = watching(0, 0);
         second.take(packet(CONNACK_REFUSED));
         assert_eq!(second.seen.refused, None);
         assert_eq!(labels(&second.seen.reactions), ["second CONNACK 0x87"]);
     }
 
     #[test]
-    fn a_publish_is_a_reaction_only_for_a_client_that_has_subscribed_to_nothing() {
+    fn a_publish_is_a_reaction_without_a_subscription() {
         const PUBLISH: &[u8] = &[0x30, 0x04, 0x00, 0x01, b't', 0x00];
-        let clock = RunClock::start();
-        let mut watching = watching(&clock, 0, 0);
+        let mut watching = watching(0, 0);
         watching.take(packet(PUBLISH));
         watching.subscribed = true;
         watching.take(packet(PUBLISH));
@@ -472,9 +461,8 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_counts_for_one_question_and_one_without_a_question_is_a_reaction() {
-        let clock = RunClock::start();
-        let mut watching = watching(&clock, 0, 1);
+    fn a_pingresp_without_a_pingreq_is_a_reaction() {
+        let mut watching = watching(0, 1);
         for _ in 0..2 {
             watching.take(packet(PINGRESP));
         }
@@ -484,13 +472,12 @@ mod tests {
 
     #[test]
     fn every_reaction_is_kept_in_order_and_the_end_is_the_outcome() {
-        let clock = RunClock::start();
         for (how, last, outcome) in [
             (EndKind::Fin, "FIN", Outcome::Closed),
             (EndKind::Reset, "RST", Outcome::Reset),
             (EndKind::Failed, "RST", Outcome::Reset),
         ] {
-            let mut watching = watching(&clock, 0, 0);
+            let mut watching = watching(0, 0);
             for bytes in [DISCONNECT_0X82, PUBACK, SUBACK] {
                 assert!(!watching.take(packet(bytes)));
             }
@@ -514,9 +501,8 @@ mod tests {
     }
 
     #[test]
-    fn a_packet_that_is_not_taken_in_is_a_reaction_that_says_how_large_it_was() {
-        let clock = RunClock::start();
-        let mut watching = watching(&clock, 0, 0);
+    fn a_rejected_packet_is_a_reaction_with_its_size() {
+        let mut watching = watching(0, 0);
         let why = Unframed::TooLarge { packet_bytes: 268_435_460 };
         assert!(!watching.take(Arrival::Unframeable { bytes: vec![0x30; 64], at: now(), why }));
         let reaction = &watching.seen.reactions[0];
@@ -525,9 +511,8 @@ mod tests {
     }
 
     #[test]
-    fn what_a_broker_that_never_stops_sending_costs_is_bounded_and_its_end_is_kept() {
-        let clock = RunClock::start();
-        let mut watching = watching(&clock, 0, 0);
+    fn reactions_are_bounded_and_the_end_is_kept() {
+        let mut watching = watching(0, 0);
         for _ in 0..10 * REACTIONS_MAX {
             watching.take(packet(PUBACK));
         }

@@ -1,24 +1,22 @@
-//! The waves of a run: how far each worker is with them, and when each began and ended.
-//!
-//! A wave is gathered when no wave before it has anything left, acts when the run lets it go, and has ended when its
-//! last attempt has.
+//! The waves of a run: how far each worker is, and when each wave began and ended. A wave is gathered once all
+//! earlier waves have ended, acts when the run releases it, and has ended when its last attempt has.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 
-/// How long the clients of a wave are connected before it acts, from the second wave on; those of the first are there in
-/// the whole baseline.
+/// How long the clients of a wave are connected before it acts, from the second wave on; those of the first are
+/// connected during the whole baseline.
 pub(crate) const CALM_BEFORE_WAVE: Duration = Duration::from_secs(1);
 
-/// How far every worker is. Cheap to clone.
+/// The progress of every worker. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct WaveBarrier {
     of_workers: Arc<watch::Sender<Vec<Done>>>,
 }
 
-/// How many waves a worker has gathered, and how many of them have ended.
+/// The waves that a worker has gathered and ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Done {
     gathered: usize,
@@ -26,11 +24,11 @@ struct Done {
 }
 
 impl Done {
-    /// One that has failed has done all that it ever will: nobody is to wait for it.
+    /// For a worker that failed: no other worker waits for it.
     const ALL: Self = Self { gathered: usize::MAX, ended: usize::MAX };
 }
 
-/// One worker's place in it. When dropped, nobody waits for this worker any more.
+/// A worker's place in the barrier; once dropped, no other worker waits for it.
 #[derive(Debug)]
 pub(crate) struct WavePlace {
     barrier: WaveBarrier,
@@ -38,13 +36,11 @@ pub(crate) struct WavePlace {
 }
 
 impl WaveBarrier {
-    /// For so many workers.
     pub(crate) fn of(workers: u32) -> Self {
         let workers = (0..workers).map(|_| Done::default()).collect();
         Self { of_workers: Arc::new(watch::Sender::new(workers)) }
     }
 
-    /// The place of worker `number`.
     pub(crate) fn place(&self, number: u32) -> WavePlace {
         WavePlace { barrier: self.clone(), worker: number as usize }
     }
@@ -54,7 +50,7 @@ impl WaveBarrier {
         self.of_workers.borrow().iter().all(|done| done.gathered > wave)
     }
 
-    /// Whether every worker is done with `wave`.
+    /// Whether every worker has ended `wave`.
     pub(crate) fn has_ended(&self, wave: usize) -> bool {
         self.of_workers.borrow().iter().all(|done| done.ended > wave)
     }
@@ -70,12 +66,12 @@ impl WavePlace {
         self.barrier.note(self.worker, |done| done.gathered += 1);
     }
 
-    /// One more wave has ended as far as this worker goes.
+    /// This worker has ended one more wave.
     pub(crate) fn ended(&self) {
         self.barrier.note(self.worker, |done| done.ended += 1);
     }
 
-    /// Waits until every worker is done with `wave`.
+    /// Waits until every worker has ended `wave`.
     pub(crate) async fn all_ended(&self, wave: usize) {
         let mut workers = self.barrier.of_workers.subscribe();
         // The sender lives in `self`.
@@ -92,22 +88,16 @@ impl Drop for WavePlace {
 /// When a wave acted, in µs since the run's start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct WaveTimes {
-    /// When it was let go.
+    /// When it was released.
     pub(crate) began_us: u64,
-    /// When its last attempt had ended; absent while it has not.
+    /// When its last attempt ended; absent before.
     pub(crate) ended_us: Option<u64>,
 }
 
 /// When each wave acted, shared by all threads of a run.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct WaveTrack {
     times: Arc<watch::Sender<Vec<WaveTimes>>>,
-}
-
-impl Default for WaveTrack {
-    fn default() -> Self {
-        Self { times: Arc::new(watch::Sender::new(Vec::new())) }
-    }
 }
 
 impl WaveTrack {
@@ -133,14 +123,14 @@ impl WaveTrack {
         begun.ok().and_then(|times| times.get(wave).copied()).map_or(0, |times| times.began_us)
     }
 
-    /// The wave that was under way at `at_us`.
+    /// The wave under way at `at_us`.
     pub(crate) fn of(&self, at_us: u64) -> Option<usize> {
         let is_under_way =
             |wave: &WaveTimes| wave.began_us <= at_us && wave.ended_us.is_none_or(|ended| at_us < ended);
         self.times.borrow().iter().rposition(is_under_way)
     }
 
-    /// The latest that has begun.
+    /// The latest wave that began.
     pub(crate) fn latest(&self) -> Option<WaveTimes> {
         self.times.borrow().last().copied()
     }
@@ -151,7 +141,7 @@ mod tests {
     use super::{WaveBarrier, WaveTrack};
 
     #[test]
-    fn a_wave_is_gathered_and_has_ended_when_every_worker_says_so() {
+    fn a_wave_is_gathered_and_ended_when_every_worker_is_done() {
         let barrier = WaveBarrier::of(2);
         let (first, second) = (barrier.place(0), barrier.place(1));
         first.gathered();
@@ -164,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_waits_for_a_worker_that_is_gone() {
+    fn no_worker_waits_for_one_that_is_gone() {
         let barrier = WaveBarrier::of(2);
         drop(barrier.place(0));
         assert!(!barrier.has_gathered(0), "the other one is still there");

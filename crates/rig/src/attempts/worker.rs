@@ -1,5 +1,5 @@
-//! A worker: one thread with its own runtime and its own stripe of the plan. Workers share nothing but the
-//! number of clients that may misbehave at once.
+//! A worker: one thread with its own runtime and its share of the plan. Workers share only the number of clients that
+//! may misbehave at once.
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -24,12 +24,11 @@ use crate::measure::meter::Meter;
 use crate::measure::pacer::Pacer;
 use crate::run::plan::{Due, Schedule, Stripe};
 
-/// How late an attempt may be begun because all clients are busy; beyond, it is dropped and counted.
+/// How late an attempt may start because all clients are busy; later ones are dropped and counted.
 pub(crate) const LATE_MAX: Duration = Duration::from_secs(5);
 /// Attempts that a worker gathers at the same time: well below the length of a listen backlog.
 pub(crate) const GATHERING_MAX: u32 = 32;
 
-/// What every worker of a run needs.
 #[derive(Clone, Debug)]
 pub(crate) struct Job {
     pub(crate) schedule: Arc<Schedule>,
@@ -37,31 +36,28 @@ pub(crate) struct Job {
     pub(crate) stage: Stage,
     pub(crate) phases: PhaseTrack,
     pub(crate) clients: Arc<Semaphore>,
-    /// When each wave acts; the first of them begins with the fault phase.
+    /// When each wave acts; the first begins with the fault phase.
     pub(crate) waves: WaveTrack,
     /// How far the workers are with the waves.
     pub(crate) barrier: WaveBarrier,
-    /// How long attempts that are under way when the run stops may take to clean up.
+    /// How long running attempts may take to clean up when the run stops.
     pub(crate) cure_within: Duration,
     pub(crate) reports: mpsc::Sender<Report>,
 }
 
-/// The workers of a run.
 #[derive(Debug)]
 pub(crate) struct Workers {
     threads: Vec<JoinHandle<Result<WorkerStats, RunError>>>,
     barrier: WaveBarrier,
 }
 
-/// What a worker tells at its end.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct WorkerStats {
-    /// Attempts that had to wait because all clients were busy.
+    /// Attempts that waited because all clients were busy.
     pub(crate) waited_for_a_client: u64,
 }
 
 impl Workers {
-    /// Starts `count` workers.
     pub(crate) fn start(job: &Job, count: NonZeroU32) -> Result<Self, RunError> {
         let threads = Stripe::all(count)
             .map(|stripe| {
@@ -75,12 +71,12 @@ impl Workers {
         Ok(Self { threads, barrier: job.barrier.clone() })
     }
 
-    /// Whether every worker has gathered `wave`, or gathers nothing any more.
+    /// Whether every worker has gathered `wave` or is done.
     pub(crate) fn have_gathered(&self, wave: usize) -> bool {
         self.barrier.has_gathered(wave) || self.are_done()
     }
 
-    /// Whether every worker is done with `wave`.
+    /// Whether every worker has ended `wave` or is done.
     pub(crate) fn have_ended(&self, wave: usize) -> bool {
         self.barrier.has_ended(wave) || self.are_done()
     }
@@ -90,7 +86,6 @@ impl Workers {
         self.threads.iter().all(JoinHandle::is_finished)
     }
 
-    /// Waits for all workers.
     pub(crate) fn join(self) -> Result<WorkerStats, RunError> {
         let mut sum = WorkerStats::default();
         for thread in self.threads {
@@ -172,28 +167,28 @@ impl Worker {
             let due_us = began_us + ungraceful_record::scale::micros(due.after);
             match gathered.remove(&due.index) {
                 Some(turn) => {
-                    // One that ended before its turn has told why.
+                    // One that ended before its turn has reported why.
                     let _ended = turn.send(due_us);
                 }
-                // Waiting for a free client is the attempt's own affair: the schedule goes on.
+                // Waiting for a free client is up to the attempt: the schedule goes on.
                 None => {
                     attempts.spawn_local(Rc::clone(self).begin(due, due_us, due_at));
                 }
             }
-            // Ended attempts are let go of as the plan proceeds.
+            // Drops ended attempts as the plan proceeds.
             while let Some(ended) = attempts.try_join_next() {
                 well_ended(ended)?;
             }
         }
-        // Whose turn did not come is told so.
+        // Attempts whose turn did not come see it here.
         drop(gathered);
         self.let_end(attempts).await?;
         place.ended();
         Ok(())
     }
 
-    /// Waits until every attempt has ended. When the run stops, they have a time to clean up, and no more: then what they
-    /// opened is closed without them, and they count as dropped.
+    /// Waits until every attempt has ended. When the run stops, attempts get `cure_within` to clean up; then what
+    /// they opened is closed without them, and they count as dropped.
     async fn let_end(&self, mut attempts: JoinSet<()>) -> Result<(), RunError> {
         let out_of_time = async {
             self.job.stage.stop.raised().await;
@@ -216,7 +211,8 @@ impl Worker {
         Ok(())
     }
 
-    /// Begins the attempts of a wave whose faults gather, and waits until each of them waits for its turn or has ended.
+    /// Starts the attempts of a wave whose faults gather, and waits until each of them waits for its turn or has
+    /// ended.
     async fn gather(
         self: &Rc<Self>,
         wave: usize,
@@ -304,13 +300,14 @@ mod tests {
     use std::num::NonZeroU32;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU32, Ordering};
-    use std::time::{Duration, Instant};
+    use std::time::Duration;
 
     use futures_util::future::LocalBoxFuture;
     use tokio::sync::{Semaphore, mpsc};
     use ungraceful_record::attempt::{Attempt, Case};
     use ungraceful_record::phase::PhaseTrack;
     use ungraceful_record::reaction::Outcome;
+    use ungraceful_record::testing::until;
     use ungraceful_wire::clock::now;
 
     use super::{GATHERING_MAX, Job, Workers};
@@ -357,7 +354,7 @@ mod tests {
             self.gathering_most.fetch_max(gathering, Ordering::SeqCst);
             match self.prepares {
                 Prepares::For(time) => tokio::time::sleep(time).await,
-                Prepares::Panics if attempt == 1 => panic!("as it was told to"),
+                Prepares::Panics if attempt == 1 => panic!("as configured"),
                 _ => {}
             }
             self.gathering.fetch_sub(1, Ordering::SeqCst);
@@ -434,24 +431,16 @@ mod tests {
         Running { workers, job, reported }
     }
 
-    fn wait_until(mut is_so: impl FnMut() -> bool) {
-        let latest: Instant = now() + Duration::from_secs(10);
-        while !is_so() {
-            assert!(now() < latest, "it did not come about within 10 s");
-            std::thread::sleep(Duration::from_millis(1));
-        }
-    }
-
     impl Running {
         fn gathered(&self) {
             self.gathered_wave(0);
         }
 
         fn gathered_wave(&self, wave: usize) {
-            wait_until(|| self.job.barrier.has_gathered(wave));
+            until("the wave is gathered", || self.job.barrier.has_gathered(wave));
         }
 
-        /// Begins the next wave, the first of which is the fault phase, and tells when.
+        /// Begins the next wave, the first of which is the fault phase, and returns when.
         fn begin(&self) -> u64 {
             let began_us = self.job.stage.clock.now_us();
             self.job.waves.begin(began_us);
@@ -475,7 +464,7 @@ mod tests {
     }
 
     #[test]
-    fn attempts_that_gather_are_begun_before_the_fault_phase_and_act_when_they_are_due() {
+    fn gathered_attempts_start_early_and_act_when_due() {
         let fault = Waiter::new(true, Prepares::AtOnce);
         let running = start(&[Arc::clone(&fault)], 7, 100, 2);
         running.gathered();
@@ -492,7 +481,7 @@ mod tests {
     }
 
     #[test]
-    fn attempts_that_do_not_gather_are_begun_when_they_are_due_beside_those_that_do() {
+    fn other_attempts_start_when_due() {
         let (gathers, does_not) = (Waiter::new(true, Prepares::AtOnce), Waiter::new(false, Prepares::AtOnce));
         let running = start(&[Arc::clone(&gathers), Arc::clone(&does_not)], 4, 100, 1);
         running.gathered();
@@ -507,7 +496,7 @@ mod tests {
     }
 
     #[test]
-    fn each_wave_is_gathered_when_the_one_before_has_ended_and_acts_at_one_instant() {
+    fn each_wave_is_gathered_after_the_one_before() {
         let faults = [(); 3].map(|()| Waiter::new(true, Prepares::AtOnce));
         let running = start_on(Schedule::in_waves(3, 5), &faults, 5, 2);
         let mut began = Vec::new();
@@ -517,7 +506,7 @@ mod tests {
             let expected = (0..3).map(|other| if other <= wave { 5 } else { 0 }).collect::<Vec<u32>>();
             assert_eq!(begun, expected, "the next one is not there yet");
             began.push(running.begin());
-            wait_until(|| running.job.barrier.has_ended(wave));
+            until("the wave has ended", || running.job.barrier.has_ended(wave));
         }
         let attempts = running.end().unwrap();
         assert_eq!(attempts.len(), 15);
@@ -530,7 +519,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_stops_between_waves_gathers_no_further_one() {
+    fn a_stop_between_waves_gathers_no_further_wave() {
         let faults = [(); 2].map(|()| Waiter::new(true, Prepares::AtOnce));
         let running = start_on(Schedule::in_waves(2, 4), &faults, 4, 2);
         running.gathered();
@@ -540,7 +529,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_stops_before_the_fault_phase_tells_every_gathered_attempt() {
+    fn a_stop_before_the_fault_phase_reports_every_attempt() {
         let fault = Waiter::new(true, Prepares::AtOnce);
         let running = start(&[fault], 5, 100, 2);
         running.gathered();
@@ -552,7 +541,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_stops_within_the_fault_phase_tells_those_whose_turn_has_not_come() {
+    fn a_stop_in_the_fault_phase_reports_waiting_attempts() {
         let fault = Waiter::new(true, Prepares::AtOnce);
         let running = start(&[fault], 200, 1_000, 1);
         running.gathered();
@@ -567,10 +556,10 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_stops_while_attempts_are_gathered_gathers_no_more_and_ends() {
+    fn a_stop_while_attempts_are_gathered_ends_the_run() {
         let fault = Waiter::new(true, Prepares::For(Duration::from_millis(200)));
         let running = start(&[Arc::clone(&fault)], 500, 1_000, 1);
-        wait_until(|| fault.begun() > 0);
+        until("an attempt has started", || fault.begun() > 0);
         running.job.stage.stop.raise(StopReason::Interrupted);
         running.gathered();
         let attempts = running.end().unwrap();
@@ -578,18 +567,18 @@ mod tests {
     }
 
     #[test]
-    fn an_attempt_that_does_not_end_in_time_after_the_run_has_stopped_is_cut() {
+    fn an_attempt_that_outlasts_the_stop_is_cut() {
         let fault = Waiter::new(false, Prepares::For(Duration::from_secs(3_600)));
         let schedule = Schedule::new(1, 3, 100.0, Arrival::Uniform, Seed(3));
         let running = start_with(schedule, &[Arc::clone(&fault)], 3, 1, Duration::from_millis(20));
         running.begin();
-        wait_until(|| fault.begun() == 3);
+        until("all attempts have started", || fault.begun() == 3);
         running.job.stage.stop.raise(StopReason::Interrupted);
         assert_eq!(running.end().unwrap().len(), 0, "and it ends");
     }
 
     #[test]
-    fn no_more_than_a_listen_backlog_takes_are_gathered_at_the_same_time() {
+    fn gathering_stays_below_the_listen_backlog() {
         let fault = Waiter::new(true, Prepares::For(Duration::from_millis(5)));
         let running = start(&[Arc::clone(&fault)], 100, 1_000, 1);
         running.gathered();
@@ -600,7 +589,7 @@ mod tests {
     }
 
     #[test]
-    fn an_attempt_that_fails_while_it_is_gathered_holds_nobody_up_and_is_reported_once() {
+    fn an_attempt_that_fails_while_gathered_is_reported_once() {
         let fault = Waiter::new(true, Prepares::InVain);
         let running = start(&[fault], 6, 100, 1);
         running.gathered();
@@ -611,7 +600,7 @@ mod tests {
     }
 
     #[test]
-    fn attempts_for_which_no_client_is_free_are_not_gathered_but_begun_when_they_are_due() {
+    fn attempts_without_a_free_client_start_when_due() {
         let fault = Waiter::new(true, Prepares::AtOnce);
         let running = start(&[Arc::clone(&fault)], 4, 3, 1);
         running.gathered();
@@ -623,19 +612,16 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_in_an_attempt_is_told_and_keeps_nobody_waiting() {
-        let fault = Waiter::new(true, Prepares::Panics);
-        let running = start(&[fault], 6, 100, 1);
-        running.gathered();
-        running.job.stage.stop.raise(StopReason::Interrupted);
-        assert!(matches!(running.end(), Err(RunError::Bug(what)) if what.contains("panicked")));
-    }
-
-    #[test]
-    fn a_panic_that_is_met_as_the_plan_proceeds_is_told_too() {
-        let fault = Waiter::new(false, Prepares::Panics);
-        let running = start(&[fault], 6, 100, 1);
-        running.begin();
-        assert!(matches!(running.end(), Err(RunError::Bug(what)) if what.contains("panicked")));
+    fn a_panic_in_an_attempt_is_reported() {
+        for gathers in [true, false] {
+            let running = start(&[Waiter::new(gathers, Prepares::Panics)], 6, 100, 1);
+            if gathers {
+                running.gathered();
+                running.job.stage.stop.raise(StopReason::Interrupted);
+            } else {
+                running.begin();
+            }
+            assert!(matches!(running.end(), Err(RunError::Bug(what)) if what.contains("panicked")));
+        }
     }
 }

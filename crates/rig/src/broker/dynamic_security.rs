@@ -1,6 +1,5 @@
-//! The dynamic-security plug-in of a Mosquitto that we start: where it is, and what it is told at its start.
-//!
-//! Controlling it is the business of the faults that need it.
+//! The dynamic-security plug-in of a Mosquitto started by the run: its location and initial configuration. Faults
+//! that need it control it.
 
 use std::path::{Path, PathBuf};
 
@@ -27,9 +26,9 @@ fn below(folder: &Path) -> Option<PathBuf> {
     within.into_iter().find(|candidate| candidate.is_file())
 }
 
-/// The configuration: who shows no User Name may do everything, and control the plug-in; users that are made later may do
-/// what their roles say. There is no password in it, because the broker is ours alone, on loopback, for one run.
-pub(crate) fn of_our_own() -> String {
+/// The configuration: clients without a User Name may do everything and control the plug-in; users created later may
+/// do what their roles allow. It has no password, because the broker serves only this run, on loopback.
+pub(crate) fn initial_configuration() -> String {
     let allowed = [
         ("publishClientSend", "#"),
         ("publishClientSend", "$CONTROL/#"),
@@ -62,7 +61,7 @@ pub(crate) fn of_our_own() -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{PLUG_IN, below, of_our_own};
+    use super::{PLUG_IN, below, initial_configuration};
 
     #[test]
     fn the_plug_in_is_found_in_a_folder_and_in_one_within_it() {
@@ -77,8 +76,8 @@ mod tests {
     }
 
     #[test]
-    fn who_has_no_role_may_do_nothing() {
-        let configuration: serde_json::Value = serde_json::from_str(&of_our_own()).unwrap();
+    fn clients_without_a_role_may_do_nothing() {
+        let configuration: serde_json::Value = serde_json::from_str(&initial_configuration()).unwrap();
         let defaults = configuration["defaultACLAccess"].as_object().unwrap();
         assert!(defaults.len() == 4 && defaults.values().all(|allowed| allowed == false));
     }

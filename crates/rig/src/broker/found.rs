@@ -1,4 +1,4 @@
-//! The broker under test: found or started, and asked which versions it speaks.
+//! The broker under test: found or started, and tried in each version.
 
 use std::collections::BTreeMap;
 
@@ -18,48 +18,36 @@ use crate::broker::target::{BrokerChoice, Target};
 use crate::error::RunError;
 use crate::run::settings::Common;
 
-/// The broker, found or started, and what it answered.
+/// The broker, found or started, and its answers.
 pub(crate) struct Broker {
     pub(crate) owned: Option<OwnedBroker>,
     pub(crate) endpoint: Endpoint,
     pub(crate) spoken: Vec<ProtocolVersion>,
     pub(crate) record: BrokerRecord,
-    /// Its log, from before our first packet on; absent when it is not known.
+    /// Its log, from before the first packet of the run; absent when unknown.
     pub(crate) log: Option<LogFollower>,
 }
 
 impl Broker {
-    /// What it says that it does.
     pub(crate) fn offers(&self) -> Offers {
         Offers::known(&self.record)
     }
 
-    /// The newest version that was asked for and that it speaks.
     pub(crate) fn newest_version(&self) -> ProtocolVersion {
         self.spoken.iter().copied().max().unwrap_or(ProtocolVersion::V5)
     }
 
-    /// Finds the broker that the user named, or starts one, and asks which versions it speaks.
-    ///
-    /// # Errors
-    /// [`RunError`] when there is none, or none that a run can be made against.
+    /// Finds the broker that the user named, or starts one, and tries the versions.
     pub(crate) async fn find(common: &Common, options: &ConnectOptions) -> Result<Self, RunError> {
         let settings = &common.target;
         let log = common.watch.follow_log().map_err(|mistake| RunError::Usage(vec![mistake]))?;
         let (owned, target, origin) = match &settings.broker {
-            BrokerChoice::Embedded => {
-                let owned = OwnedBroker::embedded()?;
-                let target = Target { name: owned.address.to_string(), addresses: vec![owned.address] };
-                (Some(owned), target, BrokerOrigin::Embedded)
+            BrokerChoice::Embedded => started(OwnedBroker::embedded()?, BrokerOrigin::Embedded),
+            BrokerChoice::SpawnMosquitto => {
+                started(OwnedBroker::mosquitto(MosquittoSetup::Open)?, BrokerOrigin::Spawned)
             }
-            BrokerChoice::SpawnMosquitto | BrokerChoice::SpawnAdministeredMosquitto => {
-                let setup = match settings.broker {
-                    BrokerChoice::SpawnAdministeredMosquitto => MosquittoSetup::Administered,
-                    _ => MosquittoSetup::Open,
-                };
-                let owned = OwnedBroker::mosquitto(setup)?;
-                let target = Target { name: owned.address.to_string(), addresses: vec![owned.address] };
-                (Some(owned), target, BrokerOrigin::Spawned)
+            BrokerChoice::SpawnAdministeredMosquitto => {
+                started(OwnedBroker::mosquitto(MosquittoSetup::Administered)?, BrokerOrigin::Spawned)
             }
             BrokerChoice::Host { host, port } => {
                 let mut target = Target::resolve(host, *port, settings.owned_host.as_deref())?;
@@ -67,7 +55,7 @@ impl Broker {
                 (None, target, BrokerOrigin::External)
             }
         };
-        // The log of a broker that we started needs no flag; without it the run is none the worse.
+        // The log of a broker that the run started needs no flag and is optional.
         let own_log = || LogFollower::at_end(owned.as_ref()?.log()?).ok();
         let log = log.or_else(own_log);
         let endpoint = target.endpoint();
@@ -86,11 +74,8 @@ impl Broker {
         Ok(Self { owned, endpoint, spoken, record, log })
     }
 
-    /// Tries what the run's user may do on the run's topics, which QoS is served, and whether `clients` are let in at the same
-    /// time. What is served is kept in the record.
-    ///
-    /// # Errors
-    /// [`RunError`] when the run can't be made with these rights and limits.
+    /// Tries the user's rights on the run's topics, each QoS, and whether `clients` may connect at the same time.
+    /// Records the QoS limit.
     pub(crate) async fn probe(
         &mut self,
         common: &Common,
@@ -98,16 +83,14 @@ impl Broker {
         run_root: &str,
         clients: u64,
     ) -> Result<(), RunError> {
+        // Unique to this run: another one may be using the same broker.
+        let client_id_prefix =
+            format!("{}{:05x}", preflight_client_id_prefix(common), common.seed.0 & 0xF_FFFF);
         let probe = Probe {
             endpoint: self.endpoint,
             options,
             credentials: &common.target.credentials,
-            // Of this run alone: another one may be under way at the same broker.
-            client_id_prefix: &format!(
-                "{}{:05x}",
-                preflight_client_id_prefix(common),
-                common.seed.0 & 0xF_FFFF
-            ),
+            client_id_prefix: &client_id_prefix,
             root: &common.target.topic_root,
             run_root,
             maximum_qos: self.offers().maximum_qos,
@@ -123,7 +106,6 @@ impl Broker {
         Ok(())
     }
 
-    /// Tells who watches what the run is aimed at.
     pub(crate) fn announce(&self, common: &Common, observer: &mut dyn Observer) {
         let name = match self.record.origin {
             BrokerOrigin::Embedded => "embedded broker",
@@ -141,12 +123,17 @@ impl Broker {
         ));
         for version in self.record.versions.iter().filter(|version| !version.spoken) {
             let why = version.why_not.as_deref().unwrap_or_default();
-            observer.note(&format!("MQTT {} is left out: {why}", version.version));
+            observer.note(&format!("MQTT {} is skipped: {why}", version.version));
         }
     }
 }
 
-/// What the ClientIDs begin with that ask for a version; the version's level follows.
+fn started(owned: OwnedBroker, origin: BrokerOrigin) -> (Option<OwnedBroker>, Target, BrokerOrigin) {
+    let target = Target { name: owned.address.to_string(), addresses: vec![owned.address] };
+    (Some(owned), target, origin)
+}
+
+/// Prefix of the ClientIDs that try a version; the version's level follows.
 pub(crate) fn preflight_client_id_prefix(common: &Common) -> String {
     format!("{}pre", common.client_id_prefix)
 }
@@ -161,22 +148,20 @@ async fn try_versions(
     let mut closes_always = true;
     for version in &settings.versions {
         let client_id = format!("{}{}", preflight_client_id_prefix(common), version.level());
-        match try_version(endpoint, options, &settings.credentials, &client_id, *version).await {
+        let why = match try_version(endpoint, options, &settings.credentials, &client_id, *version).await {
             Ok(record) => {
                 spoken.push(*version);
                 records.push(record);
+                continue;
             }
             Err(Unfit::VersionRefused { why, is_closed }) => {
                 closes_always &= is_closed;
-                refusals.push(format!("MQTT {version}: {why}"));
-                records.push(not_spoken(*version, why));
+                why
             }
-            // A broker is there: it has answered another version a moment ago.
+            // A broker is there: it answered another version a moment ago.
             Err(Unfit::Silent(_)) if !spoken.is_empty() => {
                 let within = span(options.connect_timeout);
-                let why = format!("{} answers no CONNECT of this version within {within}", endpoint.address);
-                refusals.push(format!("MQTT {version}: {why}"));
-                records.push(not_spoken(*version, why));
+                format!("{} does not answer a CONNECT of this version within {within}", endpoint.address)
             }
             Err(Unfit::Unreachable(why)) if spoken.is_empty() => return Err(RunError::Unreachable(why)),
             Err(Unfit::Unreachable(why)) => {
@@ -186,31 +171,35 @@ async fn try_versions(
                 )));
             }
             Err(Unfit::Unusable(why) | Unfit::Silent(why)) => return Err(RunError::Environment(why)),
-        }
+        };
+        refusals.push(format!("MQTT {version}: {why}"));
+        records.push(VersionRecord {
+            version: version.to_string(),
+            spoken: false,
+            why_not: Some(why),
+            connack_properties: BTreeMap::new(),
+            connack_time_us: None,
+        });
+    }
+    if spoken.is_empty() && closes_always && options.tls.is_none() && endpoint.speaks_tls(options).await {
+        return Err(RunError::Environment(format!(
+            "{} expects TLS: add --tls, and --cafile FILE if this system does not trust the certificate's issuer",
+            endpoint.address
+        )));
     }
     if spoken.is_empty() && closes_always {
         return Err(RunError::Unreachable(format!(
             "the broker accepts connections and closes them without a CONNACK ({}): check whether it is up, its credentials \
-             and access rules, its limit of connections, and whether the port wants TLS",
+             and access rules, its limit of connections, and whether the port expects TLS",
             refusals.join("; ")
         )));
     }
     if spoken.is_empty() || (settings.versions_required && !refusals.is_empty()) {
         return Err(RunError::Environment(format!(
-            "the broker does not speak what the run needs: {}; choose with -V, and where it closes without a CONNACK, \
-             check credentials, access rules, its limit of connections, and whether the port wants TLS",
+            "the broker does not support what the run needs: {}; choose with -V, and where it closes without a CONNACK, \
+             check credentials, access rules, its limit of connections, and whether the port expects TLS",
             refusals.join("; ")
         )));
     }
     Ok((spoken, records))
-}
-
-fn not_spoken(version: ProtocolVersion, why: String) -> VersionRecord {
-    VersionRecord {
-        version: version.to_string(),
-        spoken: false,
-        why_not: Some(why),
-        connack_properties: BTreeMap::new(),
-        connack_time_us: None,
-    }
 }

@@ -1,5 +1,5 @@
-//! The broker's log beside the run: a thread that follows the file, keeps its lines in the record, and notes which
-//! attempts they name. It never makes anybody else wait.
+//! The broker's log beside the run: a thread follows the file, keeps its lines in the record and notes which attempts
+//! they name. No other thread waits for it.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -10,7 +10,7 @@ use std::time::Duration;
 use rangemap::RangeInclusiveSet;
 use ungraceful_log_causes::story::Connections;
 use ungraceful_log_causes::{Cause, Found, Matcher};
-use ungraceful_record::attempt::ToldByLog;
+use ungraceful_record::attempt::LoggedCause;
 use ungraceful_record::run::{BrokerLogLine, BrokerLogRecord, LogCauseRecord};
 
 use crate::broker::log_follower::{LogFollower, LogLine};
@@ -19,13 +19,12 @@ use crate::error::RunError;
 use crate::measure::clock::RunClock;
 use crate::run::stop::{Stop, StopReason};
 
-/// How often the file is looked at: how late `at_us` of a line may be.
+/// How often the file is read: how late `at_us` of a line may be.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// What is read at one look, and at the last one: a log that grows faster is no longer read by the line.
+/// Bytes read at a time, and at the end: a log that grows faster is no longer read line by line.
 const BYTES_PER_LOOK_MAX: u64 = 4 << 20;
 const BYTES_AT_THE_END_MAX: u64 = 64 << 20;
 
-/// What the thread needs.
 #[derive(Debug)]
 pub(crate) struct LogLinks {
     pub(crate) follower: LogFollower,
@@ -34,19 +33,17 @@ pub(crate) struct LogLinks {
     pub(crate) clock: RunClock,
     pub(crate) stop: Stop,
     pub(crate) client_ids: ClientIds,
-    /// Lines to keep at the most.
     pub(crate) lines_max: u64,
 }
 
-/// The running thread. It ends when this is finished or dropped.
+/// The running thread; it ends when finished or dropped.
 #[derive(Debug)]
 pub(crate) struct LogThread {
-    thread: JoinHandle<(BrokerLogRecord, AttemptsTold)>,
+    thread: JoinHandle<(BrokerLogRecord, LogByAttempt)>,
     over: Sender<()>,
 }
 
 impl LogThread {
-    /// Starts the thread.
     pub(crate) fn start(links: LogLinks) -> Result<Self, RunError> {
         let (over, is_over) = channel();
         let thread = std::thread::Builder::new()
@@ -56,14 +53,14 @@ impl LogThread {
                 let mut keeping = Keeping::new(file, client_ids, lines_max);
                 let wait = || is_over.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout);
                 let record = keeping.follow(follower, wait, || clock.now_us(), &stop);
-                (record, keeping.told)
+                (record, keeping.by_attempt)
             })
             .map_err(|error| RunError::Environment(format!("cannot start a thread: {error}")))?;
         Ok(Self { thread, over })
     }
 
-    /// Looks a last time and ends.
-    pub(crate) fn finish(self) -> Result<(BrokerLogRecord, AttemptsTold), RunError> {
+    /// Reads a last time and ends.
+    pub(crate) fn finish(self) -> Result<(BrokerLogRecord, LogByAttempt), RunError> {
         drop(self.over);
         self.thread
             .join()
@@ -71,15 +68,14 @@ impl LogThread {
     }
 }
 
-/// What the log tells of each attempt.
 #[derive(Debug, Default)]
-pub(crate) struct AttemptsTold {
+pub(crate) struct LogByAttempt {
     phrases: Vec<String>,
-    /// By the attempt's number, as far as attempts were named: four bytes each.
-    of: Vec<AttemptLines>,
+    /// By attempt number, up to the highest that was named: four bytes each.
+    attempts: Vec<AttemptLines>,
 }
 
-/// What the most telling line of an attempt says; of lines that tell no cause the last one.
+/// The most specific line about an attempt; without a cause, the last one.
 #[derive(Clone, Copy, Debug, Default)]
 struct AttemptLines {
     is_named: bool,
@@ -87,55 +83,54 @@ struct AttemptLines {
     phrase: Option<u16>,
 }
 
-impl AttemptsTold {
-    /// What is told of this attempt; absent when no line is about it.
-    pub(crate) fn of(&self, attempt: u64) -> Option<ToldByLog> {
-        let told = self.of.get(usize::try_from(attempt).ok()?).filter(|told| told.is_named)?;
-        let phrase = told.phrase.and_then(|number| self.phrases.get(usize::from(number)).cloned());
-        Some(ToldByLog { cause: told.cause.map(|cause| cause.slug().to_owned()), phrase })
+impl LogByAttempt {
+    /// What the log reports of this attempt; absent when no line names it.
+    pub(crate) fn of(&self, attempt: u64) -> Option<LoggedCause> {
+        let lines = self.attempts.get(usize::try_from(attempt).ok()?).filter(|lines| lines.is_named)?;
+        let phrase = lines.phrase.and_then(|number| self.phrases.get(usize::from(number)).cloned());
+        Some(LoggedCause { cause: lines.cause.map(|cause| cause.slug().to_owned()), phrase })
     }
 
     /// One line about one attempt.
     #[cfg(test)]
     pub(crate) fn of_one(attempt: u64, cause: Option<Cause>, phrase: &str) -> Self {
-        let mut told = Self { phrases: vec![phrase.to_owned()], of: Vec::new() };
-        told.note(&[attempt], cause, Some(0));
-        told
+        let mut log = Self { phrases: vec![phrase.to_owned()], attempts: Vec::new() };
+        log.note(&[attempt], cause, Some(0));
+        log
     }
 
-    /// Notes what a line of `phrase` says of these attempts.
+    /// Notes that a line of `phrase` names these attempts.
     fn note(&mut self, attempts: &[u64], cause: Option<Cause>, phrase: Option<u16>) {
         for attempt in attempts.iter().filter_map(|attempt| usize::try_from(*attempt).ok()) {
-            if self.of.len() <= attempt {
-                self.of.resize(attempt + 1, AttemptLines::default());
+            if self.attempts.len() <= attempt {
+                self.attempts.resize(attempt + 1, AttemptLines::default());
             }
-            let told = &mut self.of[attempt];
-            let says_more = match (told.cause, cause) {
+            let lines = &mut self.attempts[attempt];
+            let says_more = match (lines.cause, cause) {
                 (Some(known), Some(cause)) => known.precision() < cause.precision(),
                 (Some(_), None) => false,
                 (None, _) => true,
             };
             if says_more {
-                *told = AttemptLines { is_named: true, cause, phrase };
+                *lines = AttemptLines { is_named: true, cause, phrase };
             }
         }
     }
 }
 
-/// What was kept so far.
 struct Keeping<W: Write> {
     file: BufWriter<W>,
     client_ids: ClientIds,
     lines_max: u64,
     record: BrokerLogRecord,
-    /// Lines that name no attempt. They may take half of the room: a broker that logs every message says more of
-    /// bystanders before the fault than fits.
+    /// Lines that name no attempt; they may take half of the room: a broker that logs every message would otherwise
+    /// fill it with bystanders before the fault.
     others_kept: u64,
     phrases: Phrases,
     named: RangeInclusiveSet<u64>,
     matcher: Matcher,
     connections: Connections,
-    told: AttemptsTold,
+    by_attempt: LogByAttempt,
     write_error: Option<io::Error>,
 }
 
@@ -151,12 +146,12 @@ impl<W: Write> Keeping<W> {
             named: RangeInclusiveSet::new(),
             matcher: Matcher::new(None),
             connections: Connections::default(),
-            told: AttemptsTold::default(),
+            by_attempt: LogByAttempt::default(),
             write_error: None,
         }
     }
 
-    /// Follows the log for as long as `wait` says so.
+    /// Follows the log while `wait` returns true.
     fn follow(
         &mut self,
         mut follower: LogFollower,
@@ -175,20 +170,20 @@ impl<W: Write> Keeping<W> {
             read.and_then(|()| follower.finish(BYTES_AT_THE_END_MAX, &mut |line| self.keep(line, now_us())));
         match finished {
             Ok(bytes_unread) => self.record.bytes_unread = bytes_unread,
-            Err(error) => self.record.trouble = Some(format!("it could not be read on: {error}")),
+            Err(error) => self.record.trouble = Some(format!("it could not be read further: {error}")),
         }
         self.flush(stop);
         self.record.attempts_named = self.named.iter().map(|range| range.end() - range.start() + 1).sum();
-        self.told.phrases = self.phrases.by_number();
+        self.by_attempt.phrases = self.phrases.by_number();
         self.record.phrases = std::mem::take(&mut self.phrases).most_frequent();
-        self.record.causes = most_frequent(&self.told.of);
+        self.record.causes = most_frequent(&self.by_attempt.attempts);
         std::mem::take(&mut self.record)
     }
 
     fn keep(&mut self, LogLine { text, is_cut }: LogLine, at_us: u64) {
         let mut attempts = self.client_ids.attempts_named(&text);
         let found = self.recognise(&text);
-        // Brokers name the client at its begin, and at its end the connection alone.
+        // Brokers name the client when a connection begins, and only the connection when it ends.
         if let Some(client) =
             found.as_ref().and_then(|found| found.client.as_ref()).filter(|_| attempts.is_empty())
         {
@@ -199,9 +194,9 @@ impl<W: Write> Keeping<W> {
             is_incident.then_some(found.cause)
         });
         let phrase = self.phrases.count(self.client_ids.phrase(&text), attempts.first().copied());
-        // Of a broker whose lines are known, a line that tells no cause is one of its ordinary life.
+        // On a known broker, a line without a cause is ordinary.
         if cause.is_some() || self.matcher.leader().is_none() {
-            self.told.note(&attempts, cause, phrase);
+            self.by_attempt.note(&attempts, cause, phrase);
         }
         self.record.lines_cut += u64::from(is_cut);
         self.record.lines_that_name_an_attempt += u64::from(!attempts.is_empty());
@@ -230,14 +225,14 @@ impl<W: Write> Keeping<W> {
         }
     }
 
-    /// What the line is about, with the client of its connection where an earlier line told it.
+    /// What the line is about, with the client from an earlier line of the same connection.
     fn recognise(&mut self, text: &str) -> Option<Found> {
         let mut found = self.matcher.line(text.as_bytes())?;
         self.connections.follow(&mut found);
         Some(found)
     }
 
-    /// Brings what was kept to the disk. When that fails, the run ends in order, as with every file of the record.
+    /// Flushes to disk. On failure the run ends in order, as for every file of the record.
     fn flush(&mut self, stop: &Stop) {
         let flushed = match self.write_error.take() {
             Some(error) => Err(error),
@@ -253,34 +248,35 @@ impl<W: Write> Keeping<W> {
 
 /// The causes with the number of their attempts, the most frequent first.
 fn most_frequent(attempts: &[AttemptLines]) -> Vec<LogCauseRecord> {
-    let mut told: Vec<LogCauseRecord> = Vec::new();
-    for (attempt, cause) in (0..).zip(attempts.iter().map(|told| told.cause)) {
-        let Some(cause) = cause else { continue };
-        match told.iter_mut().find(|told| told.cause == cause.slug()) {
-            Some(told) => told.attempts += 1,
+    let mut causes: Vec<LogCauseRecord> = Vec::new();
+    for (attempt, cause) in (0..).zip(attempts.iter().map(|lines| lines.cause)) {
+        let Some(cause) = cause.map(|cause| cause.slug()) else { continue };
+        match causes.iter_mut().find(|known| known.cause == cause) {
+            Some(known) => known.attempts += 1,
             None => {
-                told.push(LogCauseRecord {
-                    cause: cause.slug().to_owned(),
+                causes.push(LogCauseRecord {
+                    cause: cause.to_owned(),
                     attempts: 1,
                     example_attempt: attempt,
                 });
             }
         }
     }
-    told.sort_by_key(|told| std::cmp::Reverse(told.attempts));
-    told
+    causes.sort_by_key(|cause| std::cmp::Reverse(cause.attempts));
+    causes
 }
 
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
-    use std::io::{self, Write};
+    use std::io::Write;
 
     use ungraceful_record::run::{BrokerLogLine, BrokerLogRecord};
 
     use super::Keeping;
     use crate::broker::log_follower::LogFollower;
     use crate::broker::log_phrases::tests::ids;
+    use crate::measure::recorder::tests::FullAfter;
     use crate::run::stop::{Stop, StopReason};
 
     /// Appends each of `looks` before one look, and follows until the last.
@@ -299,15 +295,12 @@ mod tests {
     }
 
     fn lines(written: &[u8]) -> Vec<BrokerLogLine> {
-        std::str::from_utf8(written)
-            .unwrap()
-            .lines()
-            .map(|line| serde_json::from_str(line).unwrap())
-            .collect()
+        let text = std::str::from_utf8(written).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     #[test]
-    fn lines_are_kept_with_the_time_of_the_look_and_the_attempts_that_they_name() {
+    fn lines_are_kept_with_their_time_and_attempts() {
         let mut keeping = Keeping::new(Vec::new(), ids(), 100);
         let looks = [
             "1: hello ugabc00x000001\n",
@@ -331,17 +324,13 @@ mod tests {
         assert_eq!(lines(keeping.file.get_ref()), expected);
         assert_eq!((record.lines_kept, record.lines_left_out, record.bytes_unread), (5, 0, 0));
         assert_eq!((record.lines_that_name_an_attempt, record.attempts_named), (3, 2));
-        let phrases: Vec<_> = record
-            .phrases
-            .iter()
-            .map(|told| (told.phrase.as_str(), told.lines, told.example_attempt))
-            .collect();
-        assert_eq!(phrases[0], ("hello <client>", 3, Some(1)));
+        let phrase = &record.phrases[0];
+        assert_eq!((&*phrase.phrase, phrase.lines, phrase.example_attempt), ("hello <client>", 3, Some(1)));
         assert_eq!(record.trouble, None);
     }
 
     #[test]
-    fn what_is_left_out_is_counted_and_its_attempts_and_phrases_count_all_the_same() {
+    fn lines_that_are_left_out_are_still_counted() {
         let mut keeping = Keeping::new(Vec::new(), ids(), 2);
         let looks = [&*"hello ugabc00x000007\n".repeat(3), "hello ugabc00x000008\n"];
         let record = follow(&mut keeping, &looks, &Stop::default());
@@ -352,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_name_no_attempt_leave_half_of_the_room_to_those_that_do() {
+    fn lines_without_an_attempt_take_half_of_the_room() {
         let mut keeping = Keeping::new(Vec::new(), ids(), 5);
         let looks = [&*"PUBLISH\n".repeat(9), &"hello ugabc00x000007\n".repeat(3), "PUBLISH\n"];
         let record = follow(&mut keeping, &looks, &Stop::default());
@@ -363,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn each_attempt_has_the_cause_that_the_most_telling_line_about_it_names() {
+    fn each_attempt_has_the_cause_of_its_most_specific_line() {
         let mut keeping = Keeping::new(Vec::new(), ids(), 100);
         let looks = [
             "1: New client connected from 127.0.0.1:1 as ugabc00x000001 (p2, c1, k60).\n",
@@ -378,14 +367,11 @@ mod tests {
         let [lost, second, general] =
             ["lost", "double-connect", "protocol-error"].map(|cause| Some(cause.to_owned()));
         assert_eq!(causes, [None, lost.clone(), lost, second.clone(), general, second, None]);
-        let told: Vec<_> = record
-            .causes
-            .iter()
-            .map(|told| (told.cause.as_str(), told.attempts, told.example_attempt))
-            .collect();
-        assert_eq!(told, [("double-connect", 2, 1), ("lost", 1, 3)]);
+        let causes: Vec<_> =
+            record.causes.iter().map(|seen| (&*seen.cause, seen.attempts, seen.example_attempt)).collect();
+        assert_eq!(causes, [("double-connect", 2, 1), ("lost", 1, 3)]);
         let of = |attempt| {
-            keeping.told.of(attempt).map(|told| (told.cause.unwrap_or_default(), told.phrase.unwrap()))
+            keeping.by_attempt.of(attempt).map(|seen| (seen.cause.unwrap_or_default(), seen.phrase.unwrap()))
         };
         let second = |attempt| {
             assert_eq!(of(attempt).unwrap().0, "double-connect");
@@ -398,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_names_the_connection_alone_is_about_the_attempt_that_the_begin_of_the_connection_named() {
+    fn a_line_that_names_a_connection_belongs_to_its_attempt() {
         let mut keeping = Keeping::new(Vec::new(), ids(), 100);
         let at = "2026-11-24 23:14:04.112501+00:00";
         let begin = |process: u32, attempt: u32| {
@@ -411,40 +397,25 @@ mod tests {
         );
         let record = follow(&mut keeping, &[&begin(890, 5), &begin(891, 6), &lapse], &Stop::default());
         assert_eq!((record.attempts_named, record.lines_that_name_an_attempt), (2, 3));
-        assert_eq!(keeping.told.of(5).unwrap().cause.as_deref(), Some("keep-alive"));
-        assert_eq!(keeping.told.of(6), None);
+        assert_eq!(keeping.by_attempt.of(5).unwrap().cause.as_deref(), Some("keep-alive"));
+        assert_eq!(keeping.by_attempt.of(6), None);
         assert_eq!(lines(keeping.file.get_ref())[2].attempts, [5]);
     }
 
     #[test]
-    fn of_a_broker_whose_lines_are_not_known_each_attempt_has_the_last_line_about_it() {
+    fn on_an_unknown_broker_each_attempt_has_its_last_line() {
         let mut keeping = Keeping::new(Vec::new(), ids(), 100);
-        follow(
-            &mut keeping,
-            &["hello ugabc00x000001\nfarewell ugabc00x000001\nhello nobody\n"],
-            &Stop::default(),
-        );
-        let told = keeping.told.of(1).unwrap();
-        assert_eq!((told.cause, told.phrase.as_deref()), (None, Some("farewell <client>")));
-        assert_eq!(keeping.told.of(0), None);
-    }
-
-    /// A disk that is full.
-    struct Full;
-
-    impl Write for Full {
-        fn write(&mut self, _bytes: &[u8]) -> io::Result<usize> {
-            Err(io::ErrorKind::StorageFull.into())
-        }
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
+        let look = "hello ugabc00x000001\nfarewell ugabc00x000001\nhello unknown\n";
+        follow(&mut keeping, &[look], &Stop::default());
+        let seen = keeping.by_attempt.of(1).unwrap();
+        assert_eq!((seen.cause, seen.phrase.as_deref()), (None, Some("farewell <client>")));
+        assert_eq!(keeping.by_attempt.of(0), None);
     }
 
     #[test]
-    fn a_file_that_cannot_be_written_stops_the_run_as_every_other_file_of_the_record() {
+    fn a_log_file_that_cannot_be_written_stops_the_run() {
         let stop = Stop::default();
-        follow(&mut Keeping::new(Full, ids(), 100), &["one\n", "two\n"], &stop);
+        follow(&mut Keeping::new(FullAfter(0), ids(), 100), &["one\n", "two\n"], &stop);
         let Some(StopReason::RecordFailed(what)) = stop.reason() else { panic!("{:?}", stop.reason()) };
         assert!(what.contains("broker-log.ndjson") && what.contains("no storage space"), "{what}");
     }

@@ -1,32 +1,29 @@
-//! Follows a log file that somebody else writes: what is appended, through truncation and rotation, line by line and
-//! in bounded memory. Never waits for the writer.
-//!
-//! A file that is truncated and grows beyond its old length between two looks is told from one that was only appended
-//! to by the bytes before the place where reading goes on: they are no longer those that were read.
+//! Follows a log file that another program writes, line by line, through truncation and rotation, in bounded memory
+//! and without waiting for the writer. A file that was truncated and grew past its old length between two reads is
+//! recognised by the bytes before the read position: they no longer match.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-/// Bytes kept of a line where nobody says otherwise.
+/// Bytes kept of a line by default.
 pub const LINE_BYTES_MAX: usize = 1_024;
-/// Looks for which a file that was rotated away is still read: its writer goes on until it is told to open the new
-/// one.
+/// Reads during which a rotated file is still followed: its writer may not have opened the new one yet.
 const LOOKS_AT_PREVIOUS: u32 = 50;
-/// Bytes before the place where reading goes on, by which the file is known again.
+/// Bytes kept from before the read position, to recognise the file.
 const LAST_BYTES_MAX: usize = 64;
 
 /// A line of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogLine {
-    /// Without its line end. What is no UTF-8 is replaced; control characters stay.
+    /// Without its end; invalid UTF-8 is replaced, control characters stay.
     pub text: String,
-    /// Whether it was longer than what is kept of a line.
+    /// Whether it was longer than what is kept.
     pub is_cut: bool,
 }
 
-/// A log file that is followed.
+/// A log file being followed.
 #[derive(Debug)]
 pub struct LogFollower {
     path: PathBuf,
@@ -39,7 +36,7 @@ impl LogFollower {
     /// Opens the file at its end.
     ///
     /// # Errors
-    /// Why it can't be followed: it is not there, may not be read, or is no regular file.
+    /// Why it can't be followed: it is missing, unreadable or no regular file.
     pub fn at_end(path: &Path) -> io::Result<Self> {
         let mut current = Followed::open(path, LINE_BYTES_MAX)?;
         current.go_to_end()?;
@@ -51,21 +48,21 @@ impl LogFollower {
         &self.path
     }
 
-    /// Times that the file was truncated, or that another took its place.
+    /// How often the file was truncated or replaced.
     pub fn begun_anew(&self) -> u64 {
         self.begun_anew
     }
 
-    /// Opens the file at its begin, and keeps `line_bytes_max` bytes of a line.
+    /// Opens the file at its beginning, and keeps `line_bytes_max` bytes of a line.
     ///
     /// # Errors
-    /// Why it can't be followed: it is not there, may not be read, or is no regular file.
+    /// As [`Self::at_end`].
     pub fn at_begin(path: &Path, line_bytes_max: usize) -> io::Result<Self> {
         let current = Followed::open(path, line_bytes_max)?;
         Ok(Self { path: path.to_owned(), current, previous: None, begun_anew: 0 })
     }
 
-    /// Takes the lines that were completed since the last look, reading `bytes_max` at the most.
+    /// Takes the lines completed since the last look, reading at most `bytes_max`.
     ///
     /// # Errors
     /// The file can't be read any more.
@@ -79,24 +76,21 @@ impl LogFollower {
                 self.previous = None;
             }
         }
-        match self.current.before_offset()? {
+        let before = self.current.before_offset()?;
+        if before != Before::AsRead {
+            self.begun_anew += 1;
+            self.current.line.end(take);
+        }
+        match before {
             Before::AsRead => {}
-            Before::Other => {
-                self.begun_anew += 1;
-                self.current.line.end(take);
-                self.current.go_to_begin()?;
-            }
-            Before::Hole => {
-                self.begun_anew += 1;
-                self.current.line.end(take);
-                self.current.last.fill(0);
-            }
+            Before::Other => self.current.go_to_begin()?,
+            Before::Hole => self.current.last.fill(0),
         }
         self.current.read(&mut bytes_left, take)?;
         if bytes_left == 0 {
             return Ok(());
         }
-        // In the gap of a rotation there is none, and somebody may put there what is no log: both can wait.
+        // During a rotation the file may be missing, or something else may have its name: both can wait.
         let is_other =
             std::fs::metadata(&self.path).is_ok_and(|found| identity(&found) != self.current.identity);
         let line_bytes_max = self.current.line.bytes_max;
@@ -111,8 +105,7 @@ impl LogFollower {
         Ok(())
     }
 
-    /// The last look, reading `bytes_max` at the most; takes the line that has no end yet, too. Returns the bytes
-    /// that were left unread.
+    /// The last look, reading at most `bytes_max`; also takes an unfinished line. Returns the bytes left unread.
     ///
     /// # Errors
     /// The file can't be read any more.
@@ -137,29 +130,29 @@ fn identity(of: &Metadata) -> (u64, u64) {
 struct Followed {
     file: File,
     identity: (u64, u64),
-    /// Where reading goes on.
+    /// The read position.
     offset: u64,
-    /// What stood there just before when it was read, at most [`LAST_BYTES_MAX`].
+    /// The last bytes read before it, at most [`LAST_BYTES_MAX`].
     last: Vec<u8>,
     line: HalfLine,
 }
 
-/// What stands before the place where reading goes on.
+/// What is now before the read position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Before {
-    /// What was read there.
+    /// The bytes that were read.
     AsRead,
-    /// Something else, or nothing: the file was truncated.
+    /// Other bytes, or none: the file was truncated.
     Other,
-    /// Zeros: the file was truncated, and its writer goes on at its old place.
+    /// Zeros: the file was truncated, and its writer continues at its old position.
     Hole,
 }
 
 impl Followed {
     fn open(path: &Path, line_bytes_max: usize) -> io::Result<Self> {
-        // Opening a pipe would wait for somebody to write into it.
+        // Opening a pipe would wait for a writer.
         if !std::fs::metadata(path)?.is_file() {
-            return Err(io::Error::other("it is no regular file"));
+            return Err(io::Error::other("it is not a regular file"));
         }
         let file = File::open(path)?;
         let identity = identity(&file.metadata()?);
@@ -227,10 +220,8 @@ impl Followed {
     }
 }
 
-/// The line that is under way.
 #[derive(Debug)]
 struct HalfLine {
-    /// Bytes that are kept.
     bytes_max: usize,
     bytes: Vec<u8>,
     is_cut: bool,
@@ -256,11 +247,11 @@ impl HalfLine {
         self.is_cut |= part.len() > room;
     }
 
-    /// The line ends here; an empty one is nobody's concern.
+    /// Ends the line; an empty one is dropped.
     fn end(&mut self, take: &mut dyn FnMut(LogLine)) {
         let (bytes, is_cut) = (std::mem::take(&mut self.bytes), std::mem::take(&mut self.is_cut));
         let mut text = String::from_utf8_lossy(bytes.strip_suffix(b"\r").unwrap_or(&bytes)).into_owned();
-        // What replaces a byte takes more room than it.
+        // A replacement takes more room than the byte it replaces.
         let is_cut = is_cut || text.len() > self.bytes_max;
         text.truncate(text.floor_char_boundary(self.bytes_max));
         if !text.is_empty() {
@@ -281,11 +272,12 @@ mod tests {
 
     const PLENTY: u64 = 1 << 30;
 
-    fn log(content: &str) -> (TempDir, PathBuf) {
+    fn log(content: &str) -> (TempDir, PathBuf, LogFollower) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("broker.log");
         std::fs::write(&path, content).unwrap();
-        (folder, path)
+        let follower = LogFollower::at_end(&path).unwrap();
+        (folder, path, follower)
     }
 
     fn append(path: &Path, bytes: &[u8]) {
@@ -305,9 +297,8 @@ mod tests {
     }
 
     #[test]
-    fn what_was_there_before_is_not_read_and_what_is_appended_is() {
-        let (_folder, path) = log("before\n");
-        let mut follower = LogFollower::at_end(&path).unwrap();
+    fn only_what_is_appended_is_read() {
+        let (_folder, path, mut follower) = log("before\n");
         assert!(look(&mut follower).is_empty());
         append(&path, b"one\r\n\ntwo\n");
         assert_eq!(look(&mut follower), ["one", "two"]);
@@ -316,9 +307,8 @@ mod tests {
     }
 
     #[test]
-    fn half_a_line_waits_for_its_other_half_or_for_the_end() {
-        let (_folder, path) = log("");
-        let mut follower = LogFollower::at_end(&path).unwrap();
+    fn half_a_line_waits_for_the_rest_or_for_the_end() {
+        let (_folder, path, mut follower) = log("");
         append(&path, b"first ha");
         assert!(look(&mut follower).is_empty());
         append(&path, b"lf\nlast ha");
@@ -327,9 +317,8 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_truncated_is_read_from_its_begin_again() {
-        let (_folder, path) = log("a long line from before\n");
-        let mut follower = LogFollower::at_end(&path).unwrap();
+    fn a_truncated_file_is_read_from_its_beginning() {
+        let (_folder, path, mut follower) = log("a long line from before\n");
         append(&path, b"cut off");
         assert!(look(&mut follower).is_empty());
         File::create(&path).unwrap().write_all(b"anew\n").unwrap();
@@ -340,10 +329,9 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_truncated_and_outgrows_its_old_length_before_the_next_look_is_read_from_its_begin() {
+    fn a_truncated_file_that_outgrew_its_length_is_recognised() {
         for before in ["short\n", &"what was there before\n".repeat(1_000)] {
-            let (_folder, path) = log(before);
-            let mut follower = LogFollower::at_end(&path).unwrap();
+            let (_folder, path, mut follower) = log(before);
             let mut anew = "anew\n".repeat(before.len());
             File::create(&path).unwrap().write_all(anew.as_bytes()).unwrap();
             assert_eq!(look(&mut follower).len(), before.len(), "since the follower came");
@@ -358,10 +346,9 @@ mod tests {
     }
 
     #[test]
-    fn a_writer_that_goes_on_at_its_old_place_after_a_truncation_is_followed_there() {
-        let (_folder, path) = log("");
+    fn a_writer_that_keeps_its_offset_is_followed() {
+        let (_folder, path, mut follower) = log("");
         let mut writer = OpenOptions::new().write(true).open(&path).unwrap();
-        let mut follower = LogFollower::at_end(&path).unwrap();
         writer.write_all(b"one\ntwo\n").unwrap();
         assert_eq!(look(&mut follower), ["one", "two"]);
         File::create(&path).unwrap();
@@ -373,9 +360,8 @@ mod tests {
     }
 
     #[test]
-    fn a_rotated_file_is_read_on_for_as_long_as_its_writer_may_not_know_and_so_is_the_new_one() {
-        let (folder, path) = log("");
-        let mut follower = LogFollower::at_end(&path).unwrap();
+    fn after_a_rotation_both_files_are_read() {
+        let (folder, path, mut follower) = log("");
         let rotated = folder.path().join("broker.log.1");
         append(&path, b"one\n");
         std::fs::rename(&path, &rotated).unwrap();
@@ -396,28 +382,24 @@ mod tests {
 
     #[test]
     fn a_file_that_is_removed_for_good_does_no_harm() {
-        let (folder, path) = log("");
-        let mut follower = LogFollower::at_end(&path).unwrap();
+        let (_folder, path, mut follower) = log("");
         append(&path, b"last\n");
         std::fs::remove_file(&path).unwrap();
         std::fs::create_dir(&path).unwrap();
         assert_eq!(look(&mut follower), ["last"], "and what takes its name is no log");
         assert_eq!(finish(follower), (Vec::new(), 0));
-        drop(folder);
     }
 
     #[test]
     fn binary_rubbish_is_replaced_and_control_characters_stay() {
-        let (_folder, path) = log("");
-        let mut follower = LogFollower::at_end(&path).unwrap();
+        let (_folder, path, mut follower) = log("");
         append(&path, b"a\xff\xfeb\x1b[2J\0\n");
         assert_eq!(look(&mut follower), ["a\u{fffd}\u{fffd}b\u{1b}[2J\0"]);
     }
 
     #[test]
-    fn of_a_long_line_the_first_bytes_are_kept_and_it_says_so() {
-        let (_folder, path) = log("");
-        let mut follower = LogFollower::at_end(&path).unwrap();
+    fn long_lines_are_cut_and_marked() {
+        let (_folder, path, mut follower) = log("");
         append(&path, "ä".repeat(100_000).as_bytes());
         append(&path, b"\n");
         append(&path, &[b'x'; LINE_BYTES_MAX]);
@@ -426,14 +408,13 @@ mod tests {
         append(&path, b"\n");
         let mut lines = Vec::new();
         follower.look(PLENTY, &mut |line| lines.push(line)).unwrap();
-        let told: Vec<_> = lines.iter().map(|line| (line.text.len(), line.is_cut)).collect();
-        assert_eq!(told, [(1_024, true), (1_024, false), (5, false), (1_023, true)]);
+        let seen: Vec<_> = lines.iter().map(|line| (line.text.len(), line.is_cut)).collect();
+        assert_eq!(seen, [(1_024, true), (1_024, false), (5, false), (1_023, true)]);
     }
 
     #[test]
-    fn no_more_is_read_at_once_than_was_asked_for_and_what_is_left_unread_is_told() {
-        let (_folder, path) = log("");
-        let mut follower = LogFollower::at_end(&path).unwrap();
+    fn reads_are_bounded_and_unread_bytes_reported() {
+        let (_folder, path, mut follower) = log("");
         append(&path, &b"0123456\n".repeat(100));
         let mut lines = 0;
         follower.look(80, &mut |_| lines += 1).unwrap();
@@ -443,12 +424,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_file_is_refused_and_nothing_waits() {
+    fn only_regular_files_are_accepted() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(LogFollower::at_end(folder.path()).unwrap_err().to_string().contains("no regular file"));
+        assert!(LogFollower::at_end(folder.path()).unwrap_err().to_string().contains("not a regular file"));
         assert!(LogFollower::at_end(&folder.path().join("none")).is_err());
         let pipe = folder.path().join("pipe");
         assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-        assert!(LogFollower::at_end(&pipe).unwrap_err().to_string().contains("no regular file"));
+        assert!(LogFollower::at_end(&pipe).unwrap_err().to_string().contains("not a regular file"));
     }
 }

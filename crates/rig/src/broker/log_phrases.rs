@@ -1,43 +1,42 @@
-//! What a line of a broker's log is about: which attempts it names, and which phrase it is when everything is left
-//! out that differs from client to client.
+//! What a line of a broker's log is about: the attempts it names, and its phrase once everything that differs from
+//! client to client is replaced.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ungraceful_record::run::LogPhraseRecord;
 
-/// Phrases that are told.
-const PHRASES_TOLD_MAX: usize = 20;
-/// Of these, the ones that name no attempt, unless there are too few others.
-const OTHERS_TOLD_MAX: usize = 10;
-/// Phrases that are counted; a log of which no two lines are alike must not cost memory without end.
+/// Phrases reported.
+const PHRASES_MAX: usize = 20;
+/// Of these, those that name no attempt, unless there are too few others.
+const OTHERS_MAX: usize = 10;
+/// Phrases counted: bounds the memory for a log in which no two lines are alike.
 const PHRASES_COUNTED_MAX: usize = 1_000;
 /// Characters of a phrase.
 const PHRASE_CHARACTERS_MAX: usize = 200;
 /// Digits of an attempt's number in a ClientID.
 const NUMBER_DIGITS: usize = 6;
-/// Letters by which the ClientID of an attempt's helper is longer, at the most.
+/// Most letters that the ClientID of an attempt's helper adds.
 const SUFFIX_LETTERS_MAX: usize = 4;
 
-/// The ClientIDs of a run, known by how they begin.
+/// The ClientIDs of a run, recognised by their prefixes.
 #[derive(Clone, Debug)]
 pub(crate) struct ClientIds {
-    /// What those of attempts begin with, before six hexadecimal digits.
+    /// Prefix of attempts' ClientIDs, before six hexadecimal digits.
     pub(crate) of_attempts: String,
-    /// What all of the run begin with.
+    /// Prefix of all ClientIDs of the run.
     pub(crate) of_run: String,
-    /// What those of the clients before it begin with, before one digit.
+    /// Prefix of the ClientIDs used before the run, before one digit.
     pub(crate) before_run: String,
-    /// Attempts in the plan: no larger number is one.
+    /// Attempts in the plan; larger numbers name none.
     pub(crate) attempts_planned: u64,
 }
 
 impl ClientIds {
-    /// The attempts whose ClientID, or that of a helper of theirs, is in `line` as a word of its own; each once, in
-    /// the order in which they come.
+    /// The attempts whose ClientID, or that of one of their helpers, is a word of `line`; each once, in order.
     ///
-    /// A ClientID within a longer word is not meant: `xug00001x00002a` is somebody else, and `ug00001x00002a7` is no
-    /// ClientID of a run's. Lower-case letters at the end are: `ug00001x00002ab` is the second client of attempt 42.
+    /// A ClientID inside a longer word does not count: `xug00001x00002a` is another client, and `ug00001x00002a7` no
+    /// ClientID of a run. Lower-case letters at the end do: `ug00001x00002ab` is the second client of attempt 42.
     pub(crate) fn attempts_named(&self, line: &str) -> Vec<u64> {
         let mut named = Vec::new();
         for (at, _) in line.match_indices(&self.of_attempts) {
@@ -61,8 +60,8 @@ impl ClientIds {
         named
     }
 
-    /// `line` with a placeholder for whatever differs: ClientIDs of the run, addresses, times, ids and numbers; without
-    /// the time that it begins with.
+    /// `line` with placeholders for everything that differs: ClientIDs of the run, addresses, times, ids and numbers;
+    /// without its leading time.
     pub(crate) fn phrase(&self, line: &str) -> String {
         let mut phrase = String::with_capacity(line.len());
         let (mut rest, mut is_in_word) = (line, false);
@@ -83,12 +82,12 @@ impl ClientIds {
             rest = &rest[length..];
         }
         let stripped = ["<time>", "<n>:"].into_iter().find_map(|time| phrase.strip_prefix(time));
-        let told = stripped.map_or(phrase.as_str(), |told| told.trim_start_matches([':', ' ', '\t']));
-        told.chars().take(PHRASE_CHARACTERS_MAX).collect()
+        let kept = stripped.map_or(phrase.as_str(), |kept| kept.trim_start_matches([':', ' ', '\t']));
+        kept.chars().take(PHRASE_CHARACTERS_MAX).collect()
     }
 
-    /// What `rest` begins with, when that differs from line to line: its placeholder, and its length in bytes. Where it
-    /// ends, no word goes on, so what is returned ends at a character's end.
+    /// Placeholder and length in bytes of the variable part that `rest` begins with; absent when it begins with none.
+    /// It ends at the end of a word, and so of a character.
     fn variable(&self, rest: &str) -> Option<(&'static str, usize)> {
         let word = span(rest, |byte| byte.is_ascii_alphanumeric());
         let is_before_run = word == self.before_run.len() + 1 && rest.starts_with(&self.before_run);
@@ -102,7 +101,7 @@ impl ClientIds {
     }
 }
 
-/// What a word is made of. A hyphen is not: brokers put ClientIDs behind one.
+/// Whether a character is part of a word. A hyphen is not: brokers put ClientIDs behind one.
 fn is_of_word(character: char) -> bool {
     character.is_alphanumeric() || character == '_'
 }
@@ -111,12 +110,12 @@ fn is_lower_hex(byte: u8) -> bool {
     byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte)
 }
 
-/// How many of the first bytes are ASCII and so.
+/// The number of leading bytes, all ASCII, for which `is_so` is true.
 fn span(text: &str, is_so: impl Fn(u8) -> bool) -> usize {
     text.bytes().take_while(|byte| is_so(*byte)).count()
 }
 
-/// The length of a date and time as in RFC 3339 and its relatives; absent when there is none.
+/// The length of a date and time as in RFC 3339 and similar formats; absent when there is none.
 fn time_length(bytes: &[u8]) -> Option<usize> {
     const DATE_AND_TIME: &[u8] = b"dddd-dd-ddTdd:dd:dd";
     let fits = |(byte, pattern): (&u8, &u8)| match pattern {
@@ -147,7 +146,7 @@ fn time_length(bytes: &[u8]) -> Option<usize> {
     Some(length)
 }
 
-/// The length of an IP address with its port, if it has one; absent when there is none.
+/// The length of an IP address with its port, if any; absent when there is none.
 fn address_length(text: &str) -> Option<usize> {
     if let Some(inner) = text.strip_prefix('[') {
         let length = span(inner, |byte| byte != b']');
@@ -163,7 +162,7 @@ fn address_length(text: &str) -> Option<usize> {
     Some(v4.len() + port_length(&text[v4.len()..]))
 }
 
-/// The length of a port with the colon before it.
+/// The length of a port with its colon.
 fn port_length(text: &str) -> usize {
     text.strip_prefix(':').map_or(0, |port| match span(port, |byte| byte.is_ascii_digit()) {
         0 => 0,
@@ -171,8 +170,8 @@ fn port_length(text: &str) -> usize {
     })
 }
 
-/// The length of a UUID or a hexadecimal id of at least eight digits, of which some are letters and some are not;
-/// `word` is how long the word is. Absent when it is an ordinary word or number.
+/// The length of a UUID, or of a hexadecimal id of at least eight digits with both letters and digits; `word` is the
+/// length of the word. Absent for an ordinary word or number.
 fn id_length(text: &str, word: usize) -> Option<usize> {
     const UUID: [usize; 5] = [8, 4, 4, 4, 12];
     let hyphened = span(text, |byte| byte.is_ascii_hexdigit() || byte == b'-');
@@ -189,7 +188,6 @@ fn id_length(text: &str, word: usize) -> Option<usize> {
     is_id.then_some(word)
 }
 
-/// Counts phrases.
 #[derive(Debug, Default)]
 pub(crate) struct Phrases {
     seen: HashMap<String, Counted>,
@@ -197,14 +195,14 @@ pub(crate) struct Phrases {
 
 #[derive(Debug)]
 struct Counted {
-    /// In the order in which they were first seen, from 0.
+    /// In the order of their first appearance, from 0.
     number: u16,
     lines: u64,
     example_attempt: Option<u64>,
 }
 
 impl Phrases {
-    /// Counts one line of `phrase`, which named `attempt`. Returns the phrase's number; absent when there are too many.
+    /// Counts a line of `phrase` that named `attempt`. Returns the phrase's number; absent when there are too many.
     pub(crate) fn count(&mut self, phrase: String, attempt: Option<u64>) -> Option<u16> {
         if !self.seen.contains_key(&phrase) && self.seen.len() >= PHRASES_COUNTED_MAX {
             return None;
@@ -216,7 +214,6 @@ impl Phrases {
         Some(counted.number)
     }
 
-    /// Every phrase, by its number.
     pub(crate) fn by_number(&self) -> Vec<String> {
         let mut phrases = vec![String::new(); self.seen.len()];
         for (phrase, counted) in &self.seen {
@@ -225,7 +222,7 @@ impl Phrases {
         phrases
     }
 
-    /// The most frequent phrases, the most frequent first. Half of the room is for those that name an attempt.
+    /// The most frequent phrases first; half of the room is for those that name an attempt.
     pub(crate) fn most_frequent(self) -> Vec<LogPhraseRecord> {
         let mut phrases: Vec<LogPhraseRecord> = self
             .seen
@@ -240,13 +237,13 @@ impl Phrases {
             other.lines.cmp(&one.lines).then_with(|| one.phrase.cmp(&other.phrase))
         });
         let naming = phrases.iter().filter(|phrase| phrase.example_attempt.is_some()).count();
-        let mut others_left = OTHERS_TOLD_MAX.max(PHRASES_TOLD_MAX.saturating_sub(naming));
+        let mut others_left = OTHERS_MAX.max(PHRASES_MAX.saturating_sub(naming));
         phrases.retain(|phrase| {
-            let is_told = phrase.example_attempt.is_some() || others_left > 0;
-            others_left -= usize::from(is_told && phrase.example_attempt.is_none());
-            is_told
+            let is_kept = phrase.example_attempt.is_some() || others_left > 0;
+            others_left -= usize::from(is_kept && phrase.example_attempt.is_none());
+            is_kept
         });
-        phrases.truncate(PHRASES_TOLD_MAX);
+        phrases.truncate(PHRASES_MAX);
         phrases
     }
 }
@@ -257,7 +254,7 @@ pub(super) mod tests {
 
     use super::{ClientIds, Phrases};
 
-    /// Those of a run of 4,096 attempts.
+    /// The ClientIDs of a run of 4,096 attempts.
     pub(in crate::broker) fn ids() -> ClientIds {
         ClientIds {
             of_attempts: "ugabc00x".into(),
@@ -280,7 +277,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_client_id_within_a_longer_word_names_nobody() {
+    fn a_client_id_within_a_longer_word_does_not_count() {
         let lines = [
             "xugabc00x000001",
             "_ugabc00x000001",
@@ -338,39 +335,36 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_most_frequent_phrases_come_first_with_the_first_attempt_that_they_named() {
+    fn the_most_frequent_phrases_come_first() {
         let mut phrases = Phrases::default();
         let counted = [("b", None), ("c", Some(9)), ("a", None), ("c", Some(4)), ("a", Some(7))];
         let numbers = counted.map(|(phrase, attempt)| phrases.count(phrase.to_owned(), attempt).unwrap());
         assert_eq!(
             (numbers, phrases.by_number()),
-            ([0, 1, 2, 1, 2], vec!["b".into(), "c".into(), "a".into()])
+            ([0, 1, 2, 1, 2], ["b", "c", "a"].map(String::from).to_vec())
         );
         for number in 0..2_000 {
             phrases.count(format!("d{number:04}"), None);
         }
         assert!(phrases.seen.len() <= 1_000);
-        let told = phrases.most_frequent();
-        let first: Vec<_> = told
-            .iter()
-            .take(4)
-            .map(|told| (told.phrase.as_str(), told.lines, told.example_attempt))
-            .collect();
+        let kept = phrases.most_frequent();
+        let first: Vec<_> =
+            kept.iter().take(4).map(|kept| (&*kept.phrase, kept.lines, kept.example_attempt)).collect();
         assert_eq!(first, [("a", 2, Some(7)), ("c", 2, Some(9)), ("b", 1, None), ("d0000", 1, None)]);
-        assert_eq!(told.len(), 20);
+        assert_eq!(kept.len(), 20);
     }
 
     #[test]
-    fn phrases_that_name_an_attempt_are_told_even_when_others_are_more_frequent() {
+    fn phrases_that_name_an_attempt_have_room_of_their_own() {
         let mut phrases = Phrases::default();
         for number in 0..30 {
             phrases.count(format!("other {number:02}"), None);
             phrases.count(format!("other {number:02}"), None);
             phrases.count(format!("caused {number:02}"), Some(number));
         }
-        let told = phrases.most_frequent();
-        let naming = told.iter().filter(|phrase| phrase.example_attempt.is_some()).count();
-        assert_eq!((told.len(), naming), (20, 10));
+        let kept = phrases.most_frequent();
+        let naming = kept.iter().filter(|phrase| phrase.example_attempt.is_some()).count();
+        assert_eq!((kept.len(), naming), (20, 10));
     }
 
     proptest! {

@@ -1,5 +1,5 @@
-//! A planned outage: the run itself has the broker restarted, so what goes with it is nobody's fault. Who restarts it,
-//! by which means, and when it was away.
+//! A planned outage: the run restarts the broker, so the connections it takes are expected to end. How the broker is
+//! restarted, and when it was away.
 
 use std::io::{Read, Seek, SeekFrom};
 use std::net::SocketAddr;
@@ -14,53 +14,50 @@ use tokio::time::{sleep, timeout};
 use ungraceful_record::scale::span;
 use ungraceful_wire::clock::now;
 
+use crate::broker::command_output::{BYTES_MAX, HiddenWords, last_line};
 use crate::broker::owned::OwnedBroker;
-use crate::broker::said::{BYTES_MAX, HiddenWords, last_line};
 
-/// How often it is looked whether something has come about.
+/// How often a condition is checked.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
-/// How long one look at the broker's port may take.
+/// How long one check of the broker's port may take.
 const LOOK_WITHIN: Duration = Duration::from_millis(200);
-/// How long after the broker was back we may still read that a connection had ended with it.
+/// How long after the broker is back the end of an older connection may still be read.
 const READ_LATE: Duration = Duration::from_secs(1);
 
-/// By which means a broker is restarted.
+/// The means of a restart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RestartBy {
-    /// A broker that the run started is killed (SIGKILL) and started again on its port.
+    /// Kills a broker that the run started (SIGKILL) and starts it again on its port.
     Kill,
-    /// A broker that the run started is asked to end, and started again on its port.
+    /// Asks a broker that the run started to end, and starts it again on its port.
     Stop,
-    /// A shell command of the user's; the broker is back when the command has ended well and its port accepts.
+    /// Runs the user's shell command; the broker is back when the command has succeeded and its port accepts.
     Command(String),
 }
 
 impl RestartBy {
-    /// In words.
+    /// A description for users.
     #[must_use]
     pub fn describe(&self) -> String {
         match self {
             Self::Kill => "killed and started again".to_owned(),
-            Self::Stop => "asked to end and started again".to_owned(),
+            Self::Stop => "stopped and started again".to_owned(),
             Self::Command(command) => format!("restarted by {}", program(command)),
         }
     }
 }
 
-/// How a broker is restarted.
+/// A planned restart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Restart {
     /// By which means.
     pub by: RestartBy,
-    /// How long it may take until the broker accepts connections again.
+    /// How long until the broker must accept connections again.
     pub within: Duration,
 }
 
 impl Restart {
-    /// Restarts the broker at `address`, and returns when it accepts connections again.
-    ///
-    /// # Errors
-    /// Why it is not back, in words.
+    /// Restarts the broker at `address`, and returns when it accepts connections again, or why it does not.
     pub(crate) async fn carry_out(
         &self,
         owned: Option<&mut OwnedBroker>,
@@ -74,7 +71,7 @@ impl Restart {
                 while !accepts(address).await {
                     if now() >= deadline {
                         return Err(format!(
-                            "{program} ended well, and {address} accepted no connection within {}",
+                            "{program} succeeded, but {address} accepted no connection within {}",
                             span(self.within)
                         ));
                     }
@@ -90,27 +87,27 @@ impl Restart {
                 owned.ask_to_end();
                 owned.start_again(deadline).await
             }
-            (RestartBy::Kill | RestartBy::Stop, None) => Err("it is no broker of ours to restart".to_owned()),
+            (RestartBy::Kill | RestartBy::Stop, None) => Err("the run did not start this broker".to_owned()),
         }
     }
 }
 
-/// How a command is named: its words may hold a password, so only the first is shown.
+/// How a command is named: only by its first word, because the others may hold a password.
 fn program(command: &str) -> String {
     format!("--restart-cmd ({})", command.split_whitespace().next().unwrap_or_default())
 }
 
-/// Whether somebody listens at `address`. A full backlog drops what knocks, which nobody else does on this machine.
+/// Whether `address` accepts connections. Only a full backlog leaves one unanswered on this machine.
 pub(crate) async fn accepts(address: SocketAddr) -> bool {
     match timeout(LOOK_WITHIN, TcpStream::connect(address)).await {
-        // Where nobody listens on a port that the kernel gives to clients, a connection may find itself.
+        // Without a listener on an ephemeral port, a connection may connect to itself.
         Ok(Ok(connection)) => connection.local_addr().ok() != connection.peer_addr().ok(),
         Ok(Err(_refused)) => false,
         Err(_elapsed) => address.ip().is_loopback(),
     }
 }
 
-/// A command of the user's with all that it has started; killed when dropped before it has ended.
+/// The user's command with everything it started; killed when dropped before it ended.
 struct Running {
     child: Child,
     has_ended: bool,
@@ -125,10 +122,10 @@ impl Drop for Running {
     }
 }
 
-/// Runs a shell command, for `within` at the most.
+/// Runs a shell command, for at most `within`.
 async fn run(command: &str, within: Duration) -> Result<(), String> {
     let text = |error: std::io::Error| error.to_string();
-    // A file, and no pipe: a broker that the command leaves behind keeps it open.
+    // A file instead of a pipe: a broker that the command leaves behind keeps it open.
     let mut said = tempfile::tempfile().map_err(text)?;
     let child = Command::new("sh")
         .arg("-c")
@@ -154,7 +151,7 @@ async fn run(command: &str, within: Duration) -> Result<(), String> {
     let why = match status {
         Some(status) if status.success() => return Ok(()),
         Some(status) => format!("it ended with {status}"),
-        None => format!("it had not ended after {}, and was killed", span(within)),
+        None => format!("it did not end within {}, and was killed", span(within)),
     };
     let mut output = Vec::new();
     let end = said.seek(SeekFrom::End(0)).unwrap_or(0);
@@ -162,15 +159,14 @@ async fn run(command: &str, within: Duration) -> Result<(), String> {
         .seek(SeekFrom::Start(end.saturating_sub(BYTES_MAX as u64)))
         .and_then(|_| said.take(BYTES_MAX as u64).read_to_end(&mut output));
     match last_line(&output, &HiddenWords::of(command.split_whitespace())).as_str() {
-        "" => Err(format!("{why}, and said nothing")),
-        said => Err(format!("{why}, and said: {said}")),
+        "" => Err(format!("{why}, without output")),
+        said => Err(format!("{why}; its output: {said}")),
     }
 }
 
 /// When the broker was away as planned, in µs since the run's start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct OutageTimes {
-    /// When its restart was begun.
     pub(crate) began_us: u64,
     /// When it accepted connections again; absent when it did not.
     pub(crate) ended_us: Option<u64>,
@@ -193,7 +189,7 @@ impl OutageTrack {
         }
     }
 
-    /// Whether the end of a connection that was read at `at_us` goes with a planned outage.
+    /// Whether the end of a connection that was read at `at_us` belongs to a planned outage.
     pub(crate) fn covers(&self, at_us: u64) -> bool {
         let late_us = ungraceful_record::scale::micros(READ_LATE);
         let covers = |outage: &OutageTimes| {
@@ -207,7 +203,6 @@ impl OutageTrack {
         self.lock().iter().find(|outage| (from_us..=to_us).contains(&outage.began_us)).copied()
     }
 
-    /// How many there were.
     pub(crate) fn count(&self) -> u64 {
         self.lock().len() as u64
     }
@@ -228,7 +223,7 @@ mod tests {
     const LONG: Duration = Duration::from_secs(60);
 
     #[test]
-    fn what_ends_with_the_broker_goes_with_the_outage_and_what_ends_long_after_does_not() {
+    fn ends_during_an_outage_belong_to_it() {
         let track = OutageTrack::default();
         assert!(!track.covers(5));
         track.begin(1_000);
@@ -242,12 +237,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_command_that_fails_is_told_with_its_end_and_with_what_it_said() {
+    async fn a_failed_command_is_reported_with_status_and_output() {
         assert_eq!(run("true", LONG).await, Ok(()));
-        // The words that it says are none of its own: `s%sy` prints `sorry`.
+        // The output is not a word of the command: `s%sy` prints `sorry`.
         let why = run("echo out; printf 's%sy: %s' orr \"hunter2\" >&2; exit 7", LONG).await.unwrap_err();
-        assert!(why.contains("exit status: 7") && why.ends_with("said: sorry: ***"), "{why}");
-        assert!(run("exit 3", LONG).await.unwrap_err().contains("said nothing"));
+        assert!(why.contains("exit status: 7") && why.ends_with("output: sorry: ***"), "{why}");
+        assert!(run("exit 3", LONG).await.unwrap_err().contains("without output"));
         let long = run("head -c 100000 /dev/zero | tr '\\0' x; echo; echo the end; false", LONG).await;
         let long = long.unwrap_err();
         assert!(long.len() < 300 && long.ends_with("the end"), "its last line: {long}");
@@ -260,12 +255,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_command_that_does_not_end_is_killed_with_all_that_it_started() {
+    async fn a_command_that_hangs_is_killed_with_its_children() {
         let folder = tempfile::tempdir().unwrap();
         let mark = folder.path().join("pid");
         let command = format!("sleep 1000 & echo $! > {}; wait", mark.display());
         let why = run(&command, Duration::from_millis(300)).await.unwrap_err();
-        assert!(why.contains("had not ended after 300 ms"), "{why}");
+        assert!(why.contains("did not end within 300 ms"), "{why}");
         let pid = std::fs::read_to_string(mark).unwrap();
         until("the command's child has gone", || {
             match std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())) {
@@ -276,7 +271,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_broker_is_back_when_its_port_accepts_and_not_when_the_command_has_ended() {
+    async fn the_broker_is_back_when_its_port_accepts() {
         let restart = |within| Restart { by: RestartBy::Command("true".to_owned()), within };
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let address = listener.local_addr().unwrap();

@@ -1,4 +1,4 @@
-//! A broker that this run started: a child process that goes away with it, however the run ends.
+//! A broker started by this run: a child process that ends with the run, however the run ends.
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -22,7 +22,7 @@ use ungraceful_flags::Mistake;
 /// How long a broker may take to accept connections.
 pub(crate) const READY_WITHIN: Duration = Duration::from_secs(20);
 const LOOK_EVERY: Duration = Duration::from_millis(10);
-/// How long after a start that failed the next one is tried.
+/// The pause after a failed start.
 const TRY_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// The hidden commands of every binary, given as the first argument.
@@ -35,48 +35,49 @@ pub mod hidden {
     pub const CARETAKER: &str = "__caretaker";
 }
 
-/// A broker of ours.
+/// A broker started by the run.
 #[derive(Debug)]
 pub struct OwnedBroker {
     child: Child,
     /// Where it listens.
     pub address: SocketAddr,
-    /// What we started.
+    /// The program.
     pub name: String,
-    /// As whom its dynamic security is controlled; absent where it has none.
+    /// Credentials for its dynamic security; absent where it has none.
     pub administrator: Option<Credentials>,
     launch: Launch,
     log: Option<PathBuf>,
 }
 
-/// How a Mosquitto of ours is set up.
+/// How a Mosquitto is set up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MosquittoSetup {
-    /// Everybody may do everything.
+    /// Every client may do everything.
     Open,
-    /// With the dynamic-security plug-in: who shows no credentials may do everything, and make users and remove them.
+    /// With the dynamic-security plug-in: clients without credentials may do everything, also create and remove
+    /// users.
     Administered,
 }
 
-/// How a broker of ours is started.
+/// How the broker is started.
 #[derive(Debug)]
 enum Launch {
-    /// This program, called once more.
+    /// This program, run again.
     Embedded,
     /// An installed Mosquitto.
     Mosquitto {
         program: PathBuf,
         /// Holds its configuration and its log.
         folder: TempDir,
-        /// Removes the folder where we can't.
+        /// Removes the folder when this process can't.
         _caretaker: Caretaker,
-        /// Its dynamic-security plug-in; absent when it is set up without.
+        /// Its dynamic-security plug-in, if any.
         plug_in: Option<PathBuf>,
     },
 }
 
 impl Launch {
-    /// Starts it on `port` of 127.0.0.1. It is tied to the calling thread: it goes when that ends.
+    /// Starts it on `port` of 127.0.0.1. It ends with the calling thread.
     fn spawn(&self, port: u16) -> std::io::Result<Child> {
         let mut command = Command::new(std::env::current_exe()?);
         let parent = std::process::id().to_string();
@@ -94,9 +95,9 @@ impl Launch {
                 );
                 if let Some(plug_in) = plug_in {
                     let file = folder.path().join("dynamic-security.json");
-                    // What the plug-in has written there since is what a restart is to find.
+                    // A restart must find what the plug-in has written there since.
                     if !file.exists() {
-                        std::fs::write(&file, dynamic_security::of_our_own())?;
+                        std::fs::write(&file, dynamic_security::initial_configuration())?;
                     }
                     configuration +=
                         &format!("plugin {}\nplugin_opt_config_file {}\n", plug_in.display(), file.display());
@@ -116,17 +117,17 @@ impl Launch {
     }
 }
 
-/// What the folder of a broker of ours is called.
+/// Prefix of the broker's folder.
 const FOLDER_PREFIX: &str = "ungraceful-mosquitto-";
 
-/// A process that removes a folder when this one is gone, also by SIGKILL: nobody else is left to do it then.
+/// A process that removes a folder when this one is gone, even after SIGKILL.
 #[derive(Debug)]
 struct Caretaker(Child);
 
 impl Caretaker {
     fn of(folder: &Path) -> std::io::Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
-        // In a group of its own, which no signal to ours reaches.
+        // In its own group, out of reach of signals to ours.
         command.arg(hidden::CARETAKER).arg(folder).process_group(0);
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().map(Self)
     }
@@ -139,16 +140,16 @@ impl Drop for Caretaker {
     }
 }
 
-/// Removes `folder`, which must be one of a broker of ours, when standard input ends.
+/// Removes the folder of a broker that a run started, when standard input ends.
 ///
 /// # Errors
-/// When it is another folder, or can't be removed.
+/// For any other folder, and when it can't be removed.
 pub fn take_care_of(folder: &Path) -> std::io::Result<()> {
-    /// The broker goes with us, by a signal of the kernel's, and may write until it is gone.
+    /// The kernel ends the broker together with this process; it may write until then.
     const TRIES: u32 = 500;
     let is_ours = folder.file_name().is_some_and(|name| name.to_string_lossy().starts_with(FOLDER_PREFIX));
     if !is_ours {
-        return Err(std::io::Error::other("it is no folder of ours"));
+        return Err(std::io::Error::other("not the folder of a broker that a run started"));
     }
     std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink())?;
     let mut removed = Ok(());
@@ -167,11 +168,11 @@ fn mosquitto_log(folder: &TempDir) -> PathBuf {
     folder.path().join("mosquitto.log")
 }
 
-/// How often a start is tried: between our asking for a free port and the broker's binding it, somebody else may take it.
+/// How often a start is tried: another program may take the free port before the broker binds it.
 const STARTS: u32 = 3;
 
 impl OwnedBroker {
-    /// Starts the embedded broker by calling this program once more.
+    /// Starts the embedded broker by running this program again.
     ///
     /// # Errors
     /// [`RunError::Environment`] when it does not come up.
@@ -179,7 +180,7 @@ impl OwnedBroker {
         let started = several_times(|| {
             let mut child = Launch::Embedded.spawn(free_port()?)?;
             let mut line = String::new();
-            // Whoever writes to a pipe that nobody holds gets an error.
+            // Borrowed, not taken: the child would fail to write to a closed pipe.
             if let Some(output) = &mut child.stdout {
                 let _told_below = BufReader::new(output).read_line(&mut line);
             }
@@ -192,17 +193,17 @@ impl OwnedBroker {
                     launch: Launch::Embedded,
                     log: None,
                 }),
-                None => Err(std::io::Error::other(last_words(&mut child))),
+                None => Err(std::io::Error::other(status_and_errors(&mut child))),
             }
         });
         started.map_err(|why| RunError::Environment(format!("cannot start the embedded broker: {why}")))
     }
 
-    /// Starts an installed Mosquitto with a configuration of ours, on loopback and without persistence.
+    /// Starts an installed Mosquitto on loopback, without persistence.
     ///
     /// # Errors
-    /// [`RunError::Usage`] when there is none, or none of its plug-in where that is wanted; [`RunError::Environment`] when
-    /// it does not come up.
+    /// [`RunError::Usage`] when the program or a plug-in that is wanted is missing; [`RunError::Environment`] when it
+    /// does not come up.
     pub fn mosquitto(setup: MosquittoSetup) -> Result<Self, RunError> {
         let program = find_program("mosquitto").ok_or_else(|| {
             RunError::Usage(vec![Mistake::new(
@@ -249,7 +250,7 @@ impl OwnedBroker {
     fn await_accepting(&mut self, deadline: Instant) -> Result<(), String> {
         while now() < deadline {
             if self.exit().is_some() {
-                return Err(last_words(&mut self.child));
+                return Err(status_and_errors(&mut self.child));
             }
             if std::net::TcpStream::connect_timeout(&self.address, LOOK_EVERY).is_ok() {
                 return Ok(());
@@ -259,12 +260,12 @@ impl OwnedBroker {
         Err(format!("it did not accept connections within {}", span(READY_WITHIN)))
     }
 
-    /// Kills it. Nothing of value is in it: no persistence.
+    /// Kills it; nothing is persistent.
     pub(crate) fn kill(&mut self) {
         let _gone_already = self.child.kill();
     }
 
-    /// Asks it to end, as an operator's service manager does.
+    /// Asks it to end, as a service manager does.
     pub(crate) fn ask_to_end(&mut self) {
         match self.launch {
             // The embedded broker ends with its standard input.
@@ -276,11 +277,8 @@ impl OwnedBroker {
         }
     }
 
-    /// Waits for the end of the process, starts another one on the same port, and returns when that accepts connections.
-    /// To be called on the thread that started it, and that lives as long as it shall.
-    ///
-    /// # Errors
-    /// Why it is not there by `deadline`.
+    /// Waits for the process to end, starts another one on the same port, and returns when that accepts connections,
+    /// or why it does not by `deadline`. The calling thread must outlive the broker.
     pub(crate) async fn start_again(&mut self, deadline: Instant) -> Result<(), String> {
         while self.exit().is_none() {
             if now() >= deadline {
@@ -302,9 +300,13 @@ impl OwnedBroker {
                 }
                 tokio::time::sleep(LOOK_EVERY).await;
             }
-            // What its port was taken by may be gone the next time.
+            // What took its port may be gone next time.
             if now() >= deadline {
-                return Err(format!("{} does not come up again: {}", self.name, last_words(&mut self.child)));
+                return Err(format!(
+                    "{} does not come up again: {}",
+                    self.name,
+                    status_and_errors(&mut self.child)
+                ));
             }
             tokio::time::sleep(TRY_AGAIN_AFTER).await;
         }
@@ -330,13 +332,13 @@ impl OwnedBroker {
 
 impl Drop for OwnedBroker {
     fn drop(&mut self) {
-        // Nothing of value is in it: no persistence, and the run is over.
+        // Nothing is persistent, and the run is over.
         let _gone_already = self.child.kill();
         let _gone_already = self.child.wait();
     }
 }
 
-/// The line by which the embedded broker says where it listens and what it is.
+/// The line with which the embedded broker announces its address and name.
 #[must_use]
 pub fn ready_line(address: SocketAddr, name: &str) -> String {
     format!("ready {address} {name}")
@@ -347,8 +349,8 @@ fn read_ready(line: &str) -> Option<(SocketAddr, String)> {
     Some((address.parse().ok()?, name.to_owned()))
 }
 
-/// What a child that does not come up said on its standard error.
-fn last_words(child: &mut Child) -> String {
+/// The status and standard error of a child that does not come up.
+fn status_and_errors(child: &mut Child) -> String {
     let _gone_already = child.kill();
     let status = child.wait().map_or_else(|error| error.to_string(), |status| status.to_string());
     let mut said = String::new();
@@ -369,8 +371,8 @@ fn several_times(start: impl Fn() -> std::io::Result<OwnedBroker>) -> Result<Own
     Err(last)
 }
 
-/// A free port of 127.0.0.1, if there is one below those that the kernel gives to clients: while a broker is away that is
-/// to come back to its port, a client that connects to it could be given that very port, and be connected to itself.
+/// A free port of 127.0.0.1, below the ephemeral ports if possible: while a broker is away, a client that connects to
+/// its port could be given that very port, and connect to itself.
 fn free_port() -> std::io::Result<u16> {
     const FIRST: u16 = 10_000;
     const TRIES: usize = 50;
@@ -420,9 +422,9 @@ mod tests {
     use super::{free_port, read_ready, ready_line};
 
     #[test]
-    fn a_broker_of_ours_is_not_on_a_port_that_a_client_may_be_given() {
+    fn a_started_broker_avoids_ephemeral_ports() {
         let (first, last) = crate::run::host::port_range().unwrap();
-        // Where clients are given almost everything there is no choice.
+        // Where nearly all ports are ephemeral, there is no choice.
         if first > 12_000 {
             let port = free_port().unwrap();
             assert!(!(first..=last).contains(&port), "{port} is within {first} to {last}");
@@ -430,7 +432,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_child_says_is_read_back_and_anything_else_is_not() {
+    fn only_a_ready_line_is_read() {
         let address = "127.0.0.1:4711".parse().unwrap();
         assert_eq!(read_ready(&ready_line(address, "mqtt5 1.2")), Some((address, "mqtt5 1.2".to_owned())));
         for other in ["", "ready", "ready nowhere x", "error: no port"] {

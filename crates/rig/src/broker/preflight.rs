@@ -1,42 +1,37 @@
-//! Before a run: is there a broker, does it speak the versions, does it let us in? Everything that is no
-//! finding but a reason not to begin ends here, in one sentence.
+//! Before a run: is there a broker, does it speak the versions, does it accept us? Any reason not to start is
+//! reported here, in one sentence.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::time::timeout;
-use ungraceful_mqtt::{Connect, ConnectReturnCode, Packet, Property, ProtocolVersion, ReasonCode};
+use ungraceful_mqtt::{Connect, ConnectReturnCode, Packet, ProtocolVersion, ReasonCode};
 use ungraceful_record::run::VersionRecord;
-use ungraceful_record::scale::micros;
-use ungraceful_record::scale::span;
+use ungraceful_record::scale::{micros, span};
 use ungraceful_wire::{Arrival, ConnectOptions, Connection, Endpoint};
 
 use crate::attempts::client::{Client, NotConnected};
 use crate::broker::target::Credentials;
 
-/// Why a broker can't be run against with one version.
+/// Why a run with this broker and version is not possible.
 #[derive(Debug)]
 pub(crate) enum Unfit {
     /// The broker does not speak the version.
     VersionRefused {
-        /// In words.
         why: String,
-        /// It closed without a CONNACK: it may not speak at all any more.
+        /// It closed without a CONNACK: it may not work at all any more.
         is_closed: bool,
     },
-    /// It answers nothing to this CONNECT, in words: a broker that hangs or none at all; or one of 3.1.1 alone, which takes
-    /// the properties of 5.0 for a long ClientID and waits for the rest.
+    /// It does not answer this CONNECT: it hangs, or there is none; or it speaks only 3.1.1, takes the properties of
+    /// 5.0 for a long ClientID and waits for the rest.
     Silent(String),
     /// There is no broker.
     Unreachable(String),
-    /// Nothing can be done with this broker, in any version.
+    /// This broker is unusable in any version.
     Unusable(String),
 }
 
-/// Tries an honest CONNECT of `version`.
-///
-/// # Errors
-/// [`Unfit`], at the latest after twice the connect timeout.
+/// Tries a well-behaved CONNECT of `version`, for at most twice the connect timeout.
 pub(crate) async fn try_version(
     endpoint: Endpoint,
     options: &ConnectOptions,
@@ -74,17 +69,12 @@ async fn connect_keeping_properties(
     let (accepted, packet) = client.connect_with_packet(connect, within).await?;
     let mut properties = BTreeMap::new();
     if let Packet::ConnAck(connack) = packet.frame().decode(client.version).packet {
-        // What can't be read of the properties is left out here; the CONNACK itself was accepted.
+        // Properties that can't be read are left out here; the CONNACK itself was accepted.
         for property in connack.properties.iter().filter_map(Result::ok) {
-            let (name, value) = name_and_value(&property);
-            properties.insert(name, value);
+            properties.insert(property.name().to_owned(), property.to_string());
         }
     }
     Ok((accepted.connack_at.saturating_duration_since(accepted.connect_sent), properties))
-}
-
-fn name_and_value(property: &Property<'_>) -> (String, String) {
-    (property.name().to_owned(), property.to_string())
 }
 
 async fn judge(endpoint: Endpoint, options: &ConnectOptions, why: NotConnected) -> Unfit {
@@ -105,7 +95,7 @@ async fn judge(endpoint: Endpoint, options: &ConnectOptions, why: NotConnected) 
                 "{at} speaks HTTP and not MQTT ({answer:?}): is this the broker's web port?"
             )),
             None => Unfit::Silent(format!(
-                "{at} accepts connections and answers nothing to a CONNECT within {}: a TLS port, a proxy without \
+                "{at} accepts connections but does not answer a CONNECT within {}: a TLS port, a proxy without \
                  a broker behind it, or a broker that hangs",
                 span(within)
             )),
@@ -113,7 +103,8 @@ async fn judge(endpoint: Endpoint, options: &ConnectOptions, why: NotConnected) 
         NotConnected::NotConnack(ref what) if what.contains("HTTP/") => {
             Unfit::Unusable(format!("{at} speaks HTTP and not MQTT ({what}): is this the broker's web port?"))
         }
-        NotConnected::NotConnack(_)
+        NotConnected::Tls(_)
+        | NotConnected::NotConnack(_)
         | NotConnected::Challenged
         | NotConnected::Refused { .. }
         | NotConnected::Encoding(_) => Unfit::Unusable(format!("{at}: {why}")),
@@ -137,7 +128,7 @@ fn refuses_credentials(version: ProtocolVersion, code: u8) -> bool {
     }
 }
 
-/// An HTTP server waits for the end of a line that a CONNECT does not have: asked in its own way, it answers.
+/// Tries HTTP: an HTTP server waits for the end of a line, which a CONNECT does not have.
 async fn asks_like_http(endpoint: Endpoint, options: &ConnectOptions) -> Option<String> {
     const ANSWER_WITHIN: Duration = Duration::from_secs(1);
     let mut connection: Connection = endpoint.open(options).await.ok()?.connection;

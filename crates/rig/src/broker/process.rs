@@ -1,25 +1,24 @@
-//! The broker's process, where its id is known: CPU time, memory and open file descriptors, as `/proc` shows them.
-//!
-//! One process and no more: what a broker's child processes use is not in it.
+//! CPU time, memory and open file descriptors of the broker's process, from `/proc`. Child processes are not
+//! included.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use procfs::process::{Process, Stat};
 
-/// What a process has used, and holds, at one moment.
+/// What a process has used and holds at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Usage {
-    /// CPU time since the process began, user and system together, in µs; in steps of the kernel's tick, mostly 10 ms.
-    /// Where it took the place of another one, with what that had used.
+    /// CPU time since the process began, user and system, in µs, in steps of the kernel's tick, mostly 10 ms;
+    /// includes that of the processes it replaced.
     pub(crate) cpu_us: u64,
     /// Resident memory.
     pub(crate) rss_bytes: u64,
-    /// Open file descriptors; absent where `/proc/PID/fd` can't be read, as with another user's process.
+    /// Open file descriptors; absent where `/proc/PID/fd` can't be read, as for another user's process.
     pub(crate) descriptors: Option<u64>,
 }
 
-/// A process that is watched. Clones watch the same one, and the one that takes its place.
+/// A watched process. Clones watch the same one and its replacement.
 #[derive(Clone, Debug)]
 pub(crate) struct BrokerProcess {
     watched: Arc<Mutex<Watched>>,
@@ -28,20 +27,19 @@ pub(crate) struct BrokerProcess {
 #[derive(Clone, Copy, Debug)]
 struct Watched {
     pid: i32,
-    /// When the process began, in the kernel's ticks: tells it from a later one with the same id.
+    /// When the process began, in kernel ticks: distinguishes it from a later one with the same id.
     began_ticks: Option<u64>,
-    /// What those had used that were there before it.
+    /// CPU time of the processes it replaced.
     cpu_us_before: u64,
 }
 
 impl BrokerProcess {
-    /// Watches `pid`.
     #[must_use]
     pub(crate) fn new(pid: u32) -> Self {
         Self { watched: Arc::new(Mutex::new(Watched::new(pid, 0))) }
     }
 
-    /// The process is about to be ended; another one will take its place.
+    /// The process is about to end; another one will replace it.
     pub(crate) fn about_to_end(&self) {
         let used = self.sample();
         let mut watched = self.lock();
@@ -58,7 +56,7 @@ impl BrokerProcess {
         self.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What the process has used by now; absent when it is gone.
+    /// What the process has used; absent when it is gone.
     pub(crate) fn sample(&self) -> Option<Usage> {
         let watched = *self.lock();
         let stat = read(watched.pid).ok().filter(|stat| Some(stat.starttime) == watched.began_ticks)?;
@@ -87,23 +85,21 @@ impl Watched {
     }
 }
 
-/// What the system calls a process; absent when there is none.
+/// The kernel's name of a process; absent when there is none.
 #[must_use]
 pub(crate) fn process_name(pid: u32) -> Option<String> {
     read(i32::try_from(pid).ok()?).ok().map(|stat| stat.comm)
 }
 
-/// Why a process can't be watched, as a fragment with its cure; absent when it can.
+/// Why a process can't be watched, with the cure; absent when it can.
 #[must_use]
 pub(crate) fn why_not_watched(pid: u32) -> Option<String> {
-    let cure = "give the id of the broker's process (pgrep -x NAME tells it), or leave the flag out";
-    match read(i32::try_from(pid).unwrap_or(i32::MAX)) {
-        Ok(_) => None,
-        Err(why) => Some(format!("{why}; {cure}")),
-    }
+    let cure = "give the id of the broker's process (pgrep -x NAME prints it), or leave the flag out";
+    let why = read(i32::try_from(pid).unwrap_or(i32::MAX)).err()?;
+    Some(format!("{why}; {cure}"))
 }
 
-/// The process's entry, unless it has ended: one that its parent has not taken note of yet has no memory any more.
+/// The process's entry, unless it has ended: a zombie has no memory any more.
 fn read(pid: i32) -> Result<Stat, String> {
     let stat = Process::new(pid).and_then(|process| process.stat()).map_err(|error| match error {
         procfs::ProcError::NotFound(_) => format!("there is no process {pid} here"),
@@ -112,7 +108,7 @@ fn read(pid: i32) -> Result<Stat, String> {
     if matches!(stat.state, 'Z' | 'X' | 'x') { Err(format!("process {pid} has ended")) } else { Ok(stat) }
 }
 
-/// CPU time that this process has used, in µs; absent where it can't be told.
+/// CPU time used by this process, in µs; absent when unknown.
 #[must_use]
 pub(crate) fn own_cpu_us() -> Option<u64> {
     let stat = Process::myself().ok()?.stat().ok()?;
@@ -129,7 +125,7 @@ mod tests {
     use ungraceful_record::testing::until;
 
     #[test]
-    fn a_living_process_has_memory_and_each_file_that_it_opens_is_one_descriptor_more() {
+    fn open_files_count_as_descriptors() {
         let own = BrokerProcess::new(std::process::id());
         let first = own.sample().unwrap();
         assert!(first.rss_bytes > 100_000, "{first:?}");
@@ -142,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn the_process_that_takes_the_place_of_another_goes_on_with_its_cpu_time() {
+    fn a_replacement_continues_the_cpu_time() {
         let own = BrokerProcess::new(std::process::id());
         while own.sample().unwrap().cpu_us == 0 {
             std::hint::spin_loop();
@@ -161,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_is_gone_has_no_sample_and_one_that_was_not_there_is_a_mistake_with_its_cure() {
+    fn a_process_that_has_ended_has_no_sample() {
         let mut child =
             std::process::Command::new("cat").stdin(std::process::Stdio::piped()).spawn().unwrap();
         let pid = child.id();
@@ -169,9 +165,9 @@ mod tests {
         assert_eq!(process_name(pid).as_deref(), Some("cat"));
         let watched = BrokerProcess::new(pid);
         assert!(watched.sample().is_some());
-        // Ended, and not yet taken note of: neither its memory nor its descriptors are there any more.
+        // A zombie has neither memory nor descriptors.
         drop(child.stdin.take());
-        until("it has ended and nobody knows", || read_state(pid) == Some('Z'));
+        until("it is a zombie", || read_state(pid) == Some('Z'));
         assert_eq!(watched.sample(), None);
         assert!(why_not_watched(pid).unwrap().contains("has ended"));
         child.wait().unwrap();

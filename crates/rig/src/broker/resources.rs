@@ -1,12 +1,12 @@
-//! What a run cost the broker's process, from samples of it. A pure function of what it is given.
+//! The cost of a run to the broker's process, from samples. A pure function.
 
 use ungraceful_record::phase::Phase;
 use ungraceful_record::run::{BrokerResourcesRecord, PhaseRecord, QuantityRecord};
 
-use crate::broker::process::{BrokerProcess, Usage};
+use crate::broker::process::Usage;
 use crate::measure::slope::per_1000;
 
-/// The broker's process at one moment, and how far the run was.
+/// The broker's process at one moment, and the progress of the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ResourceSample {
     /// In µs since the run's start.
@@ -16,26 +16,21 @@ pub(crate) struct ResourceSample {
     pub(crate) usage: Usage,
 }
 
-/// The broker's process where one phase ends and the next begins; absent when it was gone, or the phase never began.
+/// The broker's process at the boundaries of phases; absent when it was gone, or the phase never began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ResourceEdges {
-    /// Before the first client of a load connected; absent where there is no load.
+    /// Before the first client of a load connects; absent without a load.
     pub(crate) connecting_began: Option<Usage>,
     pub(crate) baseline_began: Option<Usage>,
-    /// For a load, when all of its clients were connected.
+    /// For a load, once all its clients are connected.
     pub(crate) fault_began: Option<Usage>,
     pub(crate) fault_ended: Option<Usage>,
-    /// With the honest clients still there, and nobody else any more.
+    /// With only the honest clients left.
     pub(crate) recovery_ended: Option<Usage>,
 }
 
-/// The process as it is now; absent when it is not known.
-pub(crate) fn look(broker: Option<&BrokerProcess>) -> Option<Usage> {
-    broker.and_then(BrokerProcess::sample)
-}
-
-/// What the run cost the broker; absent when its process was never seen. What of it grew, and what was left behind, can
-/// be told of one process alone, and not of one that took another's place.
+/// The cost of the run to the broker; absent when its process was never seen. Growth, and what is left behind, are
+/// known of one process only, not across a replacement.
 #[must_use]
 pub(crate) fn resources(
     samples: &[ResourceSample],
@@ -70,7 +65,7 @@ pub(crate) fn resources(
     })
 }
 
-/// Without what compares one process with another.
+/// Drops what compares two processes.
 fn of_one(was_replaced: bool, quantity: QuantityRecord) -> QuantityRecord {
     if was_replaced { QuantityRecord { change: None, per_1000_attempts: None, ..quantity } } else { quantity }
 }
@@ -81,7 +76,7 @@ fn quantity(
     of: fn(&Usage) -> Option<u64>,
 ) -> QuantityRecord {
     let at = |edge: &Option<Usage>| edge.as_ref().and_then(of);
-    // What the clients of a load take by connecting is of the load.
+    // What a load's clients take while connecting belongs to the load.
     let before_fault = at(&edges.connecting_began.or(edges.fault_began));
     let (after_fault, after_recovery) = (at(&edges.fault_ended), at(&edges.recovery_ended));
     let points: Vec<(u64, u64)> =
@@ -116,12 +111,9 @@ mod tests {
     }
 
     fn phases() -> Vec<PhaseRecord> {
-        let phase = |phase, began_us, ended_us| PhaseRecord { phase, began_us, ended_us };
-        vec![
-            phase(Phase::Baseline, 0, 1_000),
-            phase(Phase::Fault, 1_000, 2_000),
-            phase(Phase::Recovery, 2_000, 3_000),
-        ]
+        [(Phase::Baseline, 0, 1_000), (Phase::Fault, 1_000, 2_000), (Phase::Recovery, 2_000, 3_000)]
+            .map(|(phase, began_us, ended_us)| PhaseRecord { phase, began_us, ended_us })
+            .to_vec()
     }
 
     fn sample(
@@ -134,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn samples_of_the_fault_phase_make_the_slope_and_the_edges_of_the_phases_the_rest() {
+    fn the_slope_comes_from_samples_of_the_fault_phase() {
         let mut samples: Vec<_> =
             (0..6).map(|n| sample(1_000 + n * 100, n * 10, 5_000 + n * 20, Some(30 + n))).collect();
         // Before and after the phase: neither slope nor maximum may know of these.
@@ -156,17 +148,15 @@ mod tests {
         let slope = |value| Some(SlopeRecord { estimate: value, low: value, high: value, samples: 6 });
         assert_eq!(rss.per_1000_attempts, slope(2_000.0));
         let descriptors = record.descriptors;
-        assert_eq!(
-            (descriptors.before_fault, descriptors.max, descriptors.change),
-            (Some(29), Some(41), Some(-1))
-        );
+        let seen = (descriptors.before_fault, descriptors.max, descriptors.change);
+        assert_eq!(seen, (Some(29), Some(41), Some(-1)));
         assert_eq!(descriptors.per_1000_attempts, slope(100.0));
         let replaced = resources(&samples, &edges, &phases(), true).unwrap().rss_bytes;
         assert_eq!((replaced.max, replaced.change, replaced.per_1000_attempts), (Some(5_200), None, None));
     }
 
     #[test]
-    fn what_a_load_costs_is_told_from_before_its_first_connection() {
+    fn the_cost_of_a_load_includes_its_connections() {
         let edges = ResourceEdges {
             connecting_began: Some(usage(5, 1_000, Some(10))),
             baseline_began: None,
@@ -186,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_not_be_read_is_absent_and_no_zero() {
+    fn values_that_cannot_be_read_are_absent() {
         let samples: Vec<_> = (0..6).map(|n| sample(1_000 + n, n, 10, None)).collect();
         let record = resources(&samples, &ResourceEdges::default(), &phases(), false).unwrap();
         assert_eq!((record.rss_bytes.max, record.rss_bytes.before_fault), (Some(10), None));
@@ -197,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_was_never_seen_has_no_record_and_a_run_without_a_fault_phase_no_slope() {
+    fn without_samples_there_is_no_record_and_no_slope() {
         assert_eq!(resources(&[], &ResourceEdges::default(), &phases(), false), None);
         let samples: Vec<_> = (0..9).map(|n| sample(n, n, 10, None)).collect();
         let record = resources(&samples, &ResourceEdges::default(), &[], false).unwrap();

@@ -1,8 +1,7 @@
-//! Before the first phase: may this user do on the run's topics what the run is about to do, which QoS does the broker
-//! serve, and does it let in as many clients at the same time as the run needs?
-//!
-//! What is missing ends the run here, in one sentence with its cure: later it would look like messages that were lost and
-//! rules that were broken. Only a QoS that is not served ends nothing: the run keeps to those that are.
+//! Before the first phase: may this user do on the run's topics what the run needs, which QoS does the broker serve,
+//! and does it admit enough clients at the same time? What is missing ends the run here, in one sentence with its
+//! cure: later it would look like lost messages and broken rules. Only a QoS that is not served does not: the run
+//! keeps to the others.
 
 use std::time::{Duration, Instant};
 
@@ -22,41 +21,41 @@ use crate::attempts::client::Client;
 use crate::broker::target::Credentials;
 use crate::error::RunError;
 
-/// How long the broker has for the messages of one QoS: for acknowledging them, and for delivering them.
+/// How long the broker has to acknowledge, and to deliver, the messages of one QoS.
 pub(crate) const SERVED_WITHIN: Duration = Duration::from_secs(3);
-/// How long after the time to wait for it what lies ready is still taken: our own thread may be late.
+/// How long after a deadline ready arrivals are still taken: this thread may be late.
 const LATE_MAX: Duration = Duration::from_secs(1);
-/// How long those that were not let in wait before they try again: a broker may let in only so many in a second.
+/// The pause before clients that were not admitted try again: a broker may admit only so many per second.
 pub(crate) const AGAIN_AFTER: Duration = Duration::from_secs(1);
-/// How often they do, as long as each time some of them are let in.
+/// How often they try again, as long as some of them are admitted each time.
 pub(crate) const TIMES_AGAIN: u32 = 2;
-/// Clients that are connected at the same time to try the broker's limit. A run that needs more finds out by itself.
+/// Clients connected at the same time to try the broker's limit. A run that needs more finds out by itself.
 const CLIENTS_MAX: u64 = 64;
 /// The last level of every topic that is tried.
 const LEVEL: &str = "probe";
 
-/// What is asked of the broker, and as whom.
+/// What is tried, and as which user.
 pub(crate) struct Probe<'a> {
     pub(crate) endpoint: Endpoint,
     pub(crate) options: &'a ConnectOptions,
     pub(crate) credentials: &'a Credentials,
-    /// Start of the ClientIDs; letters and digits follow.
+    /// Prefix of the ClientIDs; letters and digits follow.
     pub(crate) client_id_prefix: &'a str,
-    /// What `--topic-root` says.
+    /// The value of `--topic-root`.
     pub(crate) root: &'a str,
-    /// The prefix of every topic of this run, below that root.
+    /// Prefix of every topic of this run, below that root.
     pub(crate) run_root: &'a str,
-    /// What the CONNACK says that the broker takes at the most.
+    /// The Maximum QoS of the CONNACK.
     pub(crate) maximum_qos: QoS,
 }
 
-/// Why messages of a QoS are not served.
+/// Why a QoS is not served.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Unserved {
     /// The acknowledgement refused it.
     Refused(u8),
     /// The connection ended.
-    Closed { told: Option<u8> },
+    Closed { disconnect_code: Option<u8> },
     /// No acknowledgement came.
     NotAcknowledged,
     /// It did not come back to its own subscriber.
@@ -66,7 +65,7 @@ enum Unserved {
 }
 
 impl Unserved {
-    /// Nothing came: it may be a right that is missing, or a broker that stands still.
+    /// Nothing came: a right may be missing, or the broker stalls.
     fn is_silence(&self) -> bool {
         matches!(self, Self::NotAcknowledged | Self::NotDelivered)
     }
@@ -75,13 +74,15 @@ impl Unserved {
         let within = span(SERVED_WITHIN);
         match self {
             Self::Refused(code) => format!("PUBLISH to {topic:?} is refused with 0x{code:02X}"),
-            Self::Closed { told: None } => format!("the broker ends the connection on PUBLISH to {topic:?}"),
-            Self::Closed { told: Some(code) } => {
+            Self::Closed { disconnect_code: None } => {
+                format!("the broker ends the connection on PUBLISH to {topic:?}")
+            }
+            Self::Closed { disconnect_code: Some(code) } => {
                 format!("the broker ends the connection on PUBLISH to {topic:?} with DISCONNECT 0x{code:02X}")
             }
             Self::NotAcknowledged => format!("PUBLISH to {topic:?} is not acknowledged within {within}"),
             Self::NotDelivered => {
-                format!("PUBLISH to {topic:?} does not come back to a subscription to it within {within}")
+                format!("PUBLISH to {topic:?} does not reach a subscription to it within {within}")
             }
             Self::GrantedLess(granted) => format!("a subscription is granted {granted}"),
         }
@@ -89,18 +90,14 @@ impl Unserved {
 }
 
 impl Probe<'_> {
-    /// Tries topics and QoS with clients of `version`. Returns what is served less than the CONNACK says; absent when
-    /// everything is.
+    /// Tries topics and QoS with clients of `version`. Returns the limit where less is served than the CONNACK says.
     ///
-    /// One QoS 1 message and one QoS 2 message, each on a connection of its own: a broker that counts what is not
-    /// acknowledged wrongly is for the run to find out about.
-    ///
-    /// # Errors
-    /// In one sentence, when the user lacks a right.
+    /// One QoS 1 message and one QoS 2 message, each on its own connection: a broker that miscounts unacknowledged
+    /// messages is for the run to find. The error is one sentence for a user who lacks a right.
     pub(crate) async fn serves(&self, version: ProtocolVersion) -> Result<Option<QosLimitRecord>, RunError> {
         let mut client = self.connect(version, "r").await?;
         let tried = self.try_topics(&mut client).await;
-        client.leave().await;
+        client.client.leave().await;
         match tried? {
             None if self.maximum_qos == QoS::ExactlyOnce => {}
             limit => return Ok(limit),
@@ -111,14 +108,14 @@ impl Probe<'_> {
             Ok(granted) => Ok(self.try_qos(&mut client, &bystander, granted, QoS::ExactlyOnce).await),
             Err(error) => Err(error),
         };
-        client.leave().await;
+        client.client.leave().await;
         tried
     }
 
     /// Tries every topic at QoS 0, and one at QoS 1.
     async fn try_topics(&self, client: &mut Exchanger) -> Result<Option<QosLimitRecord>, RunError> {
         let [bystander, will, other] = self.topics();
-        // Wills are listened to as the witness does.
+        // Subscribes to Wills as the witness does.
         let wills = format!("{}/will/+", self.run_root);
         let mut granted = self.maximum_qos;
         for filter in [&bystander, &wills, &other] {
@@ -126,7 +123,7 @@ impl Probe<'_> {
         }
         for topic in [&bystander, &will, &other] {
             let Err(why) = client.exchange(topic, QoS::AtMostOnce).await else { continue };
-            // A message may be lost at QoS 0; and why one fails at QoS 1 says more than that nothing came.
+            // A message may be lost at QoS 0; and a failure at QoS 1 says more than silence.
             let why = match client.exchange(topic, QoS::AtLeastOnce.min(self.maximum_qos)).await {
                 Ok(()) => continue,
                 Err(Unserved::Closed { .. }) => why,
@@ -135,7 +132,7 @@ impl Probe<'_> {
             if why.is_silence() && self.answers_again(client).await? {
                 match client.exchange(topic, QoS::AtMostOnce).await {
                     Ok(()) => continue,
-                    // What was refused is known.
+                    // Why it was refused is known already.
                     Err(_) => self.answers(client).await?,
                 }
             }
@@ -159,7 +156,7 @@ impl Probe<'_> {
             true => Err(Unserved::GrantedLess(granted)),
             false => client.exchange(topic, qos).await,
         };
-        // What is taken and then lost is for the run to judge, and what is late may have met a broker that stalled.
+        // Messages lost after they were accepted are for the run to judge; late ones may have met a stall.
         let why = tried.err().filter(|why| !why.is_silence())?;
         Some(QosLimitRecord { maximum_qos: qos.level() - 1, because: why.in_words(topic) })
     }
@@ -176,20 +173,13 @@ impl Probe<'_> {
         granted.map_err(|why| self.lacks(&format!("SUBSCRIBE to {filter:?} {why}")))
     }
 
-    /// Whether what the broker left unanswered is to be tried again, which is once for each client: it stood still then, and
-    /// answers now.
-    ///
-    /// # Errors
-    /// When it does not answer at all.
+    /// Whether to try again what the broker left unanswered, once for each client: it stalled then, and answers now.
     async fn answers_again(&self, client: &mut Exchanger) -> Result<bool, RunError> {
         self.answers(client).await?;
         Ok(!std::mem::replace(&mut client.has_tried_again, true))
     }
 
-    /// Asks whether the broker answers at all, before it is said that it does not answer one thing.
-    ///
-    /// # Errors
-    /// When it does not.
+    /// Checks that the broker answers at all, before a single missing answer is reported.
     async fn answers(&self, client: &mut Exchanger) -> Result<(), RunError> {
         if client.is_answered().await {
             return Ok(());
@@ -197,14 +187,11 @@ impl Probe<'_> {
         let (at, within) = (self.endpoint.address, span(SERVED_WITHIN));
         Err(RunError::Unreachable(format!(
             "the broker does not answer: {at} accepted a client a moment ago, and now leaves even PINGREQ unanswered for {within}; \
-             it stands still or is overloaded, so try again once it answers"
+             it is stalled or overloaded, so try again once it answers"
         )))
     }
 
-    /// Tries whether so many clients are let in at the same time, 64 at the most.
-    ///
-    /// # Errors
-    /// In one sentence, when fewer are.
+    /// Tries whether so many clients are admitted at the same time, 64 at most.
     pub(crate) async fn admits(&self, version: ProtocolVersion, clients: u64) -> Result<(), RunError> {
         let tried = clients.min(CLIENTS_MAX);
         let mut let_in = Vec::new();
@@ -213,8 +200,8 @@ impl Probe<'_> {
         for _ in 0..TIMES_AGAIN {
             let Some((_, why)) = refusals.first() else { break };
             let (why, before) = (why.clone(), let_in.len());
-            // A busy broker may drop one of many handshakes that come at the same moment, and one with a limit of connections
-            // in a second lets in the others later. Only where nobody else is let in, it is a limit of clients.
+            // A busy broker may drop some of many simultaneous handshakes, and one with a limit of connections per
+            // second admits the others later. It is a limit of clients only when no further one is admitted.
             sleep(AGAIN_AFTER).await;
             let again = refusals.into_iter().map(|(number, _)| number).collect();
             refusals = self.admit(version, again, &mut let_in).await;
@@ -224,17 +211,17 @@ impl Probe<'_> {
             }
         }
         let count = let_in.len();
-        join_all(let_in.into_iter().map(Client::leave_and_see_it_closed)).await;
+        join_all(let_in.into_iter().map(Client::leave_and_await_close)).await;
         let Some(why) = limit else { return Ok(()) };
         Err(RunError::Environment(format!(
-            "the broker lets {} of {tried} in at the same time ({why}), and this run has up to {clients} connections at once: \
-             raise the broker's limit for {} (max_connections in Mosquitto), or lower --bystanders and --count",
+            "the broker admits only {} of {tried} at the same time ({why}), and this run needs up to {clients} connections at \
+             once: raise the broker's limit for {} (max_connections in Mosquitto), or lower --bystanders and --count",
             counted(count as u64, "client"),
             self.user()
         )))
     }
 
-    /// Has these clients connect at the same moment, and adds those that are let in. Returns the others, and why.
+    /// Connects these clients at the same moment, and adds those that are admitted. Returns the others, and why.
     async fn admit(
         &self,
         version: ProtocolVersion,
@@ -291,7 +278,7 @@ impl Probe<'_> {
         [format!("{root}/bystander/{LEVEL}"), format!("{root}/will/{LEVEL}"), format!("{root}/{LEVEL}")]
     }
 
-    /// The error of a user who lacks a right, and what would give it.
+    /// The error for a user who lacks a right, with the cure.
     fn lacks(&self, what: &str) -> RunError {
         let root = self.root;
         let whose = match &self.credentials.user_name {
@@ -313,15 +300,15 @@ impl Probe<'_> {
     }
 }
 
-/// A client that takes what comes and acknowledges it.
+/// A client that takes and acknowledges what comes.
 struct Exchanger {
     client: Client,
     identifier: PacketIdentifier,
-    /// Something that the broker had left unanswered was tried again.
+    /// Whether something that was unanswered was tried again.
     has_tried_again: bool,
 }
 
-/// Why there is no subscription, in words that follow the name of the filter.
+/// Why there is no subscription; follows the name of the filter.
 #[derive(Debug, thiserror::Error)]
 enum Unsubscribed {
     #[error("is not answered within {}", span(*.0))]
@@ -330,14 +317,13 @@ enum Unsubscribed {
     Otherwise(String),
 }
 
-/// A message that is under way.
 struct UnderWay<'a> {
     topic: &'a str,
     payload: &'a [u8],
     is_acknowledged: bool,
     is_delivered: bool,
     /// The Reason Code of a DISCONNECT.
-    told: Option<u8>,
+    disconnect_code: Option<u8>,
 }
 
 impl Exchanger {
@@ -345,10 +331,7 @@ impl Exchanger {
         Self { client, identifier: PacketIdentifier::MAX, has_tried_again: false }
     }
 
-    /// Subscribes, and tells what was granted.
-    ///
-    /// # Errors
-    /// When nothing is.
+    /// Subscribes, and returns the granted QoS.
     async fn subscribe(&mut self, filter: &str, qos: QoS, within: Duration) -> Result<QoS, Unsubscribed> {
         let otherwise = |why: String| Err(Unsubscribed::Otherwise(why));
         let identifier = self.next_identifier();
@@ -357,7 +340,7 @@ impl Exchanger {
         if let Err(error) = Subscribe::new(identifier, &filters).encode(self.client.version, &mut bytes) {
             return otherwise(format!("can't be encoded: {error}"));
         }
-        // That the connection has ended is read next.
+        // An end of the connection is read next.
         let _ended = self.client.connection.send(&bytes).await;
         let deadline = now() + within;
         loop {
@@ -380,9 +363,9 @@ impl Exchanger {
         }
     }
 
-    /// Whether a PINGREQ is answered, or else the connection ended, which is an answer, too. What comes before is late.
+    /// Whether a PINGREQ is answered, or the connection ends, which is an answer too. Earlier packets are late.
     async fn is_answered(&mut self) -> bool {
-        // That the connection has ended is read next.
+        // An end of the connection is read next.
         let _ended = self.client.ping().await;
         let deadline = now() + SERVED_WITHIN;
         loop {
@@ -398,17 +381,22 @@ impl Exchanger {
         }
     }
 
-    /// Publishes a message at `qos`, and waits until it was acknowledged and came back.
+    /// Publishes a message at `qos`, and waits for its acknowledgement and delivery.
     async fn exchange(&mut self, topic: &str, qos: QoS) -> Result<(), Unserved> {
         let payload = [qos.level()];
         let is_acknowledged = qos == QoS::AtMostOnce;
-        let mut under_way =
-            UnderWay { topic, payload: &payload, is_acknowledged, is_delivered: false, told: None };
+        let mut under_way = UnderWay {
+            topic,
+            payload: &payload,
+            is_acknowledged,
+            is_delivered: false,
+            disconnect_code: None,
+        };
         let packet_identifier = (qos > QoS::AtMostOnce).then(|| self.next_identifier().get());
         let mut bytes = Vec::new();
         let publish = Publish { qos, packet_identifier, ..Publish::new(topic, &payload) };
         publish.encode(self.client.version, &mut bytes).expect("a topic below a root that was checked");
-        // That the connection has ended is read next.
+        // An end of the connection is read next.
         let _ended = self.client.connection.send(&bytes).await;
         let deadline = now() + SERVED_WITHIN;
         while !(under_way.is_acknowledged && under_way.is_delivered) {
@@ -420,7 +408,7 @@ impl Exchanger {
                     }
                 }
                 Some(Arrival::End(_) | Arrival::Unframeable { .. }) => {
-                    return Err(Unserved::Closed { told: under_way.told });
+                    return Err(Unserved::Closed { disconnect_code: under_way.disconnect_code });
                 }
                 None if !under_way.is_acknowledged => return Err(Unserved::NotAcknowledged),
                 None => return Err(Unserved::NotDelivered),
@@ -435,20 +423,16 @@ impl Exchanger {
     }
 
     async fn next(&mut self, deadline: Instant) -> Option<Arrival> {
-        // A broker that never stops sending does not keep us waiting for ever.
+        // A broker that never stops sending does not block us forever.
         if now() > deadline + LATE_MAX {
             return None;
         }
         timeout_at(deadline.into(), self.client.connection.next()).await.ok()
     }
-
-    async fn leave(self) {
-        self.client.leave().await;
-    }
 }
 
 impl UnderWay<'_> {
-    /// Takes a packet; returns the bytes that answer it.
+    /// Takes a packet; returns the bytes of the answer.
     fn take(&mut self, version: ProtocolVersion, packet: &ReceivedPacket) -> Result<Vec<u8>, Unserved> {
         let mut answer = Vec::new();
         let mut say = |packet: fn(Ack<'static>) -> Packet<'static>, identifier: u16| {
@@ -472,7 +456,7 @@ impl UnderWay<'_> {
             }
             Packet::PubRec(ack) => say(Packet::PubRel, ack.packet_identifier),
             Packet::PubAck(_) | Packet::PubComp(_) => self.is_acknowledged = true,
-            Packet::Disconnect(disconnect) => self.told = Some(disconnect.reason_code.0),
+            Packet::Disconnect(disconnect) => self.disconnect_code = Some(disconnect.reason_code.0),
             _ => {}
         }
         Ok(answer)

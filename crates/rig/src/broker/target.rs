@@ -18,20 +18,19 @@ use ungraceful_flags::Mistake;
 pub struct Secret(Vec<u8>);
 
 impl Secret {
-    /// Keeps `bytes` from being shown.
+    /// Hides `bytes`.
     #[must_use]
     pub fn new(bytes: impl Into<Vec<u8>>) -> Self {
         Self(bytes.into())
     }
 
-    /// The bytes, for the CONNECT packet alone.
+    /// The bytes, for the CONNECT packet only.
     #[must_use]
     pub fn reveal(&self) -> &[u8] {
         &self.0
     }
 }
 
-/// For a flag: what is typed there is not shown either.
 impl From<String> for Secret {
     fn from(text: String) -> Self {
         Self::new(text)
@@ -44,7 +43,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// What every client of a run shows in its CONNECT packet.
+/// The credentials of every client of a run.
 #[derive(Clone, Debug, Default)]
 pub struct Credentials {
     /// User Name; not sent when absent.
@@ -53,7 +52,7 @@ pub struct Credentials {
     pub password: Option<Secret>,
 }
 
-/// The local addresses that connections go out from, in turn. Shared by all threads; cheap to clone.
+/// Local addresses for connections, in turn. Shared by all threads; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct SourceAddresses {
     addresses: Arc<[IpAddr]>,
@@ -61,7 +60,7 @@ pub struct SourceAddresses {
 }
 
 impl SourceAddresses {
-    /// These addresses; the kernel's choice when there are none.
+    /// These addresses; the kernel chooses when there are none.
     #[must_use]
     pub fn new(addresses: &[IpAddr]) -> Self {
         Self { addresses: addresses.into(), taken: Arc::default() }
@@ -78,16 +77,16 @@ impl SourceAddresses {
     }
 }
 
-/// Which broker, as the user named it.
+/// The broker that the user chose.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BrokerChoice {
     /// The embedded broker, as a child process.
     Embedded,
-    /// An installed Mosquitto, started by us with our configuration.
+    /// An installed Mosquitto, started with our configuration.
     SpawnMosquitto,
-    /// The same with its dynamic-security plug-in: a broker that whoever connects can tell to remove clients.
+    /// The same with its dynamic-security plug-in, through which any client can remove others.
     SpawnAdministeredMosquitto,
-    /// A broker that runs already.
+    /// A broker that is already running.
     Host {
         /// Host name or address.
         host: String,
@@ -97,7 +96,7 @@ pub enum BrokerChoice {
 }
 
 impl BrokerChoice {
-    /// The same broker, in a configuration that lets us administer it where it is we who start it and it can be had.
+    /// The same broker, set up for administration where the run starts it.
     #[must_use]
     pub fn administered(self) -> Self {
         match self {
@@ -114,10 +113,10 @@ pub struct TargetSettings {
     pub broker: BrokerChoice,
     /// User Name and Password.
     pub credentials: Credentials,
-    /// Protocol versions to speak. Those the user asked for must work; see `versions_required`.
+    /// Protocol versions to speak; see `versions_required`.
     pub versions: Vec<ProtocolVersion>,
-    /// Whether a version that the broker does not speak stops the run (the user named it) or is left out with
-    /// a note (we chose it).
+    /// Whether a version that the broker does not speak stops the run (the user asked for it) or is skipped with a
+    /// note.
     pub versions_required: bool,
     /// Local addresses to connect from, in turn; the kernel's choice when empty.
     pub sources: Vec<IpAddr>,
@@ -127,16 +126,16 @@ pub struct TargetSettings {
     pub tls: Option<Tls>,
     /// The host named by `--i-own-this-broker`.
     pub owned_host: Option<String>,
-    /// What every topic of the run begins with: a Topic Name without a slash at its end.
+    /// Prefix of every topic of the run: a Topic Name without a slash at its end.
     pub topic_root: String,
 }
 
-/// A broker's address, resolved and permitted.
+/// A resolved and permitted address of a broker.
 #[derive(Clone, Debug)]
 pub struct Target {
     /// As the user named it, without credentials: `host:port`.
     pub name: String,
-    /// The addresses that may be used; the first is.
+    /// The usable addresses; the first is used.
     pub addresses: Vec<SocketAddr>,
 }
 
@@ -146,7 +145,7 @@ impl Target {
     /// # Errors
     /// [`RunError::Environment`] when the name can't be resolved, [`RunError::Usage`] when it is refused.
     pub fn resolve(host: &str, port: u16, owned: Option<&str>) -> Result<Self, RunError> {
-        // Refuses by name before a single look-up.
+        // Rejects by name before any look-up.
         safety::permit(host, &[], owned).map_err(|refusal| refused(&refusal))?;
         let found = (host, port).to_socket_addrs().map_err(|error| {
             RunError::Environment(format!("cannot resolve host {host:?}: {error}; check --host or --url"))
@@ -169,8 +168,8 @@ impl Target {
         Endpoint { address: self.addresses[0] }
     }
 
-    /// Prefers, of several addresses, the first that accepts a connection at all ("localhost" is often both
-    /// `::1` and `127.0.0.1`, and brokers often listen on one of them).
+    /// Prefers the first of several addresses that accepts a connection ("localhost" is often both `::1` and
+    /// `127.0.0.1`, and brokers often listen on one of them).
     pub async fn prefer_reachable(&mut self, options: &ConnectOptions) {
         if self.addresses.len() < 2 {
             return;
@@ -201,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn source_addresses_are_taken_in_turn_and_none_leaves_it_to_the_kernel() {
+    fn source_addresses_are_taken_in_turn() {
         let addresses = ["127.0.0.1", "127.0.1.1"].map(|text| text.parse().unwrap());
         let sources = SourceAddresses::new(&addresses);
         let taken = [sources.next(), sources.clone().next(), sources.next()];
@@ -217,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_loopback_address_is_permitted_and_named_without_surprise() {
+    fn a_loopback_address_is_permitted() {
         assert_eq!(Target::resolve("127.0.0.1", 1883, None).unwrap().name, "127.0.0.1:1883");
         assert_eq!(Target::resolve("::1", 1883, None).unwrap().name, "[::1]:1883");
     }

@@ -1,4 +1,4 @@
-//! What of the broker is watched beside its packets: its process and its log.
+//! What is watched of the broker beside its packets: process and log.
 
 use std::path::PathBuf;
 
@@ -6,17 +6,17 @@ use crate::broker::log_follower::LogFollower;
 use crate::broker::process::why_not_watched;
 use ungraceful_flags::Mistake;
 
-/// Lines of the broker's log that are kept unless the user says otherwise.
+/// Lines of the broker's log kept by default.
 pub const LOG_LINES_MAX_DEFAULT: u64 = 10_000;
 
-/// What of a broker is watched beside its packets. A broker that we started is watched without being told.
+/// What is watched of a broker beside its packets. A broker that the run started is always watched.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WatchSettings {
-    /// Process id of the broker, when the user gave it. Not used for a broker that we started.
+    /// Process id of the broker, if given; not used for a broker that the run started.
     pub pid: Option<u32>,
-    /// The broker's log file, when the user gave it. It goes before the log of a broker that we started.
+    /// The broker's log file, if given; overrides the log of a broker that the run started.
     pub log: Option<PathBuf>,
-    /// Lines of the log that are kept at the most.
+    /// Most lines of the log to keep.
     pub log_lines_max: u64,
 }
 
@@ -27,18 +27,18 @@ impl Default for WatchSettings {
 }
 
 impl WatchSettings {
-    /// What of it can't be watched, each with its flag and cure; sends nothing and keeps nothing open.
+    /// What can't be watched, with flag and cure; sends nothing and keeps nothing open.
     #[must_use]
     pub fn mistakes(&self) -> Vec<Mistake> {
         let pid = self.pid.and_then(why_not_watched).map(|what| Mistake::new("--broker-pid", what));
         pid.into_iter().chain(self.follow_log().err()).collect()
     }
 
-    /// Opens the log file at its end; absent when the user named none.
+    /// Opens the log file at its end; absent when none was given.
     pub(crate) fn follow_log(&self) -> Result<Option<LogFollower>, Mistake> {
         let Some(path) = &self.log else { return Ok(None) };
         LogFollower::at_end(path).map(Some).map_err(|error| {
-            let cure = "give the file that the broker writes its log to, and the right to read it, or leave the flag out";
+            let cure = "give a readable file that the broker writes its log to, or leave the flag out";
             Mistake::new("--broker-log", format!("cannot follow {}: {error}; {cure}", path.display()))
         })
     }

@@ -1,25 +1,23 @@
-//! The broker together with what the run watches of it beside its packets: its process, its log, and when it was away as
-//! planned.
+//! The broker with what the run watches of it beside its packets: process, log and planned outages.
 
 use std::net::SocketAddr;
 
 use ungraceful_record::run::{BrokerLogRecord, BrokerResourcesRecord, PhaseRecord};
 
 use crate::broker::found::Broker;
-use crate::broker::log::{AttemptsTold, LogThread};
+use crate::broker::log::{LogByAttempt, LogThread};
 use crate::broker::log_follower::LogFollower;
 use crate::broker::outage::{OutageTrack, Restart};
 use crate::broker::owned::OwnedBroker;
 use crate::broker::process::{BrokerProcess, Usage};
-use crate::broker::resources::{ResourceEdges, ResourceSample, look, resources};
+use crate::broker::resources::{ResourceEdges, ResourceSample, resources};
 use crate::error::RunError;
 use crate::measure::clock::RunClock;
 use crate::run::stop::{Stop, StopReason};
 
-/// The broker, watched.
 pub(crate) struct WatchedBroker {
     pub(crate) found: Broker,
-    /// Absent when its id is not known.
+    /// Absent when its id is unknown.
     pub(crate) process: Option<BrokerProcess>,
     pub(crate) edges: ResourceEdges,
     pub(crate) outages: OutageTrack,
@@ -33,7 +31,7 @@ impl WatchedBroker {
         Self { found, process, edges, outages, log: None }
     }
 
-    /// Follows its log from where it was opened, where it is known.
+    /// Starts to follow its log, where it is known.
     pub(crate) fn follow_log(
         &mut self,
         start: impl FnOnce(LogFollower) -> Result<LogThread, RunError>,
@@ -46,12 +44,12 @@ impl WatchedBroker {
         self.found.endpoint.address
     }
 
-    /// What its process uses now; absent when it is not known, or gone.
+    /// What its process uses now; absent when unknown or gone.
     pub(crate) fn usage(&self) -> Option<Usage> {
-        look(self.process.as_ref())
+        self.process.as_ref().and_then(BrokerProcess::sample)
     }
 
-    /// Has it restarted, as planned. One that does not come back ends the run.
+    /// Restarts it as planned. One that does not come back ends the run.
     pub(crate) async fn restart(&mut self, restart: &Restart, clock: RunClock, stop: &Stop) {
         self.outages.begin(clock.now_us());
         if let Some(process) = &self.process {
@@ -72,7 +70,7 @@ impl WatchedBroker {
         }
     }
 
-    /// How the process that the run started has ended; absent while it lives. One that was not to end is down.
+    /// How the process that the run started has ended; absent while it lives. An unexpected end stops the run.
     pub(crate) fn exit(&mut self, stop: &Stop) -> Option<String> {
         let exit = self.found.owned.as_mut().and_then(OwnedBroker::exit)?;
         if stop.reason().is_none() {
@@ -81,12 +79,12 @@ impl WatchedBroker {
         Some(exit)
     }
 
-    /// Looks at its log a last time; absent when it is not known.
-    pub(crate) fn finish_log(&mut self) -> Result<Option<(BrokerLogRecord, AttemptsTold)>, RunError> {
+    /// Reads its log a last time; absent when unknown.
+    pub(crate) fn finish_log(&mut self) -> Result<Option<(BrokerLogRecord, LogByAttempt)>, RunError> {
         self.log.take().map(LogThread::finish).transpose()
     }
 
-    /// What the run cost its process; absent when that was never seen.
+    /// The cost of the run to its process; absent when it was never seen.
     pub(crate) fn resources(
         &self,
         samples: &[ResourceSample],

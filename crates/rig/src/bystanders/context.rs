@@ -1,4 +1,4 @@
-//! What the tasks of the honest thread share: its clients, the run's clock, what the run asks of them, and where each reports.
+//! What the tasks of the honest thread share: clients, clock, orders from the run, and where they report.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -18,10 +18,9 @@ use crate::bystanders::pulse::Pulse;
 use crate::bystanders::readiness::ReadinessSender;
 use crate::measure::clock::RunClock;
 
-/// How long an honest client that lost its connection waits before it connects again.
+/// The pause before an honest client that lost its connection reconnects.
 pub(crate) const RECONNECT_AFTER: Duration = Duration::from_millis(100);
 
-/// What the tasks of the honest thread share.
 #[derive(Debug)]
 pub(crate) struct HonestContext {
     pub(crate) clients: HonestClients,
@@ -34,8 +33,8 @@ pub(crate) struct HonestContext {
 }
 
 impl HonestContext {
-    /// A connection ended, or an attempt at one failed; only what had been connected can be lost. Returns when a planned
-    /// outage took the connection, for [`LostConnections::restored`].
+    /// A connection ended or could not be made; only an established one can be lost. Returns when a planned outage
+    /// took it, for [`LostConnections::restored`].
     pub(crate) fn connection_ended(&self, why: String, was_connected: bool) -> Option<u64> {
         if self.clients.are_leaving.get() {
             return None;
@@ -45,7 +44,6 @@ impl HonestContext {
     }
 }
 
-/// How honest clients connect, and what they may do.
 #[derive(Clone, Debug)]
 pub(crate) struct ClientSettings {
     pub(crate) address: SocketAddr,
@@ -60,13 +58,13 @@ pub(crate) struct ClientSettings {
     pub(crate) maximum_qos: QoS,
 }
 
-/// Makes the honest clients, and ends them.
+/// Creates and ends the honest clients.
 #[derive(Debug)]
 pub(crate) struct HonestClients {
     settings: ClientSettings,
     /// The latest sender of each client, by ClientID.
     senders: RefCell<HashMap<String, HonestSender>>,
-    /// From then on connections may end as they like.
+    /// Once set, connections may end at any time.
     are_leaving: Cell<bool>,
 }
 
@@ -75,7 +73,7 @@ impl HonestClients {
         Self { settings, senders: RefCell::default(), are_leaving: Cell::new(false) }
     }
 
-    /// Makes the client whose ClientID ends in `suffix`; it connects when it is first polled.
+    /// Creates the client whose ClientID ends in `suffix`; it connects when it is first polled.
     pub(crate) fn make(&self, suffix: &str) -> (HonestSender, HonestConnection) {
         let settings = &self.settings;
         let client_id = format!("{}{suffix}", settings.client_id_prefix);
@@ -90,17 +88,16 @@ impl HonestClients {
         made
     }
 
-    /// The QoS wanted, or the highest that the broker accepts.
+    /// The wanted QoS, or the highest that the broker accepts.
     pub(crate) fn qos_at_most(&self, wanted: QoS) -> QoS {
         wanted.min(self.settings.maximum_qos)
     }
 
-    /// The topic of this run that ends in `levels`.
     pub(crate) fn topic(&self, levels: &str) -> String {
         format!("{}/{levels}", self.settings.topic_root)
     }
 
-    /// Lets every client leave with DISCONNECT: honest clients leave no trace of an error in a broker's log.
+    /// Disconnects every client: honest clients leave no error in a broker's log.
     pub(crate) async fn leave(&self) {
         const LEAVE_WITHIN: Duration = Duration::from_millis(100);
         self.are_leaving.set(true);

@@ -1,28 +1,25 @@
-//! The honest clients: rumqttc behind one small interface, and seen by this file alone.
+//! The honest clients: rumqttc behind one small interface, used in this file alone. Bystanders and the witness need
+//! no exact bytes. They use another implementation of the standard, so that a broker that serves them does not merely
+//! agree with ours.
 //!
-//! Bystanders and the witness need no exact bytes. They stand on somebody else's reading of the standard, so
-//! that a broker that serves them does not merely agree with us.
+//! What this file compensates for in rumqttc (0.25):
 //!
-//! What rumqttc (0.25) does that this file makes up for:
-//!
-//! - it allocates for 65,535 messages in flight unless told otherwise (14 MB a client);
+//! - it allocates for 65,535 messages in flight by default (14 MB a client);
 //! - it leaves Nagle's algorithm on;
-//! - it keeps the unacknowledged messages of a lost connection for itself, so a lost connection here ends the client,
-//!   and its owner makes a new one;
-//! - when a connection ends, it keeps for itself what it had read before and not told yet, so that is told here first;
-//! - on MQTT 3.1.1 it gives up a connection whose peer does not read for as long as a connection attempt may take;
-//! - it gives up a broker that leaves one PINGREQ unanswered until the next is due, which a Server Keep Alive of a second
-//!   makes a matter of a second;
-//! - on MQTT 5.0 it takes a Server Keep Alive of 0, which turns the Keep Alive off, for a PINGREQ without end;
-//! - on MQTT 5.0 it counts a QoS 2 message that was refused as in flight for ever, and stops after twenty of them.
+//! - it keeps the unacknowledged messages of a lost connection, so here a lost connection ends the client, and its
+//!   owner makes a new one;
+//! - when a connection ends, it withholds what it had already read, so that is returned here first;
+//! - on MQTT 3.1.1 it drops a connection whose peer does not read for the connect timeout;
+//! - it drops a broker that leaves one PINGREQ unanswered until the next is due: a second, with a Server Keep Alive
+//!   of one;
+//! - on MQTT 5.0 it sends PINGREQ without end on a Server Keep Alive of 0, which turns the Keep Alive off;
+//! - on MQTT 5.0 it counts a refused QoS 2 message as in flight forever, and stops after twenty of them.
 //!
-//! What it does not do, so that the ledger can rely on it: it neither drops nor reorders a PUBLISH that comes, and
-//! shows every copy; it repeats no PUBLISH of its own on the same connection, and sends in the order of
-//! [`HonestSender::try_publish`].
+//! The ledger relies on this: it neither drops nor reorders an incoming PUBLISH, and returns every copy; it repeats
+//! no PUBLISH on the same connection, and sends in the order of [`HonestSender::try_publish`].
 //!
-//! What can't be made up for: it sends its PINGREQ when the Server Keep Alive is over, and not well before, so that half of
-//! it is left until a broker may cut; and it can't read a DISCONNECT without a property length, so the reason for which a
-//! bystander was cut is not to be had from it.
+//! Not compensated: it sends PINGREQ only when the Server Keep Alive is over, which leaves half of it until a broker
+//! may cut; and it can't read a DISCONNECT without a property length, so the reason in it is lost.
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -34,97 +31,82 @@ use ungraceful_mqtt::{ProtocolVersion, QoS};
 
 use crate::broker::target::Credentials;
 
-/// Messages in flight that an honest client allows itself.
+/// Messages that an honest client may have in flight.
 const IN_FLIGHT: u16 = 20;
-/// Requests that wait between its owner and its connection; with its owner's own queue, the bound of memory.
+/// Requests queued between its owner and its connection; with its owner's own queue, the bound of memory.
 const REQUESTS: usize = 64;
-/// The largest packet that it takes, which is its Maximum Packet Size on MQTT 5.0: many times what a
-/// bystander's message has.
+/// The largest packet that it accepts, its Maximum Packet Size on MQTT 5.0: far above a bystander's message.
 const PACKET_BYTES_MAX: u32 = 10 * 1_024;
-/// Keep Alive of the CONNECT; where the broker asks for another, that one holds (MQTT 5.0 [MQTT-3.2.2-21]).
+/// Keep Alive of the CONNECT, unless the broker sets another (MQTT 5.0 [MQTT-3.2.2-21]).
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
-/// How long a broker may not read before rumqttc gives the connection up: longer than any run. One that is slow is
-/// not gone, and whether it is gone is for TCP and for the Keep Alive to tell.
+/// How long a broker may not read before rumqttc drops the connection: longer than any run. A slow broker is not
+/// gone; TCP and the Keep Alive decide that.
 const PATIENCE: Duration = Duration::from_secs(7 * 24 * 3_600);
 /// "No matching subscribers" in PUBACK and PUBREC.
 const NO_MATCHING_SUBSCRIBERS: u8 = 0x10;
 
 /// What happened on an honest client's connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum HonestEvent {
+pub(crate) enum HonestEvent {
     /// The broker accepted the client.
     Connected,
     /// The broker answered SUBSCRIBE with this QoS; absent when it refused.
     Subscribed(Option<QoS>),
-    /// The next of the messages that were given to [`HonestSender::try_publish`], in that order, was written.
-    /// Packet Identifier 0 stands for QoS 0.
+    /// The next message given to [`HonestSender::try_publish`], in order, was written. Packet Identifier 0 stands for
+    /// QoS 0.
     Sent(u16),
-    /// The broker acknowledged a message for good (PUBACK, PUBCOMP, or an error in PUBREC), with its code.
+    /// The broker completed a message (PUBACK, PUBCOMP, or an error in PUBREC).
     Acknowledged {
-        /// Packet Identifier.
         packet_identifier: u16,
         /// Reason Code of the PUBACK or PUBREC; 0 on MQTT 3.1.1.
         code: u8,
     },
     /// A PUBLISH came.
     Delivered {
-        /// Topic Name.
         topic: String,
-        /// Application Message.
         payload: Vec<u8>,
-        /// QoS of this PUBLISH.
         qos: QoS,
-        /// Its DUP flag.
         dup: bool,
-        /// Whether it repeats a QoS 2 PUBLISH with the same Packet Identifier before its PUBREL. By the standard that
-        /// is the same delivery (MQTT 5.0 `[MQTT-4.3.3-10]`, MQTT 3.1.1 `[MQTT-4.3.3-2]`).
+        /// Whether it repeats a QoS 2 PUBLISH with the same Packet Identifier before its PUBREL: by the standard the
+        /// same delivery (MQTT 5.0 `[MQTT-4.3.3-10]`, MQTT 3.1.1 `[MQTT-4.3.3-2]`).
         is_repeated: bool,
     },
     /// Any other packet came: the broker is alive.
     Alive,
 }
 
-/// Gives an honest client work. Never waits.
+/// Sends requests to an honest client. Never waits.
 #[derive(Clone, Debug)]
-pub enum HonestSender {
+pub(crate) enum HonestSender {
     /// Speaks MQTT 3.1.1.
     V3(rumqttc::AsyncClient),
     /// Speaks MQTT 5.0.
     V5(v5::AsyncClient),
 }
 
-/// The queue towards the connection is full: try again when something was sent.
+/// The queue to the connection is full: try again after something was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Full;
+pub(crate) struct Full;
 
 impl HonestSender {
-    /// Sends one message.
-    ///
-    /// # Errors
-    /// [`Full`] when the connection does not keep up.
-    pub fn try_publish(&self, topic: &str, qos: QoS, payload: Vec<u8>) -> Result<(), Full> {
+    /// Sends one message, unless the connection does not keep up.
+    pub(crate) fn try_publish(&self, topic: &str, qos: QoS, payload: Vec<u8>) -> Result<(), Full> {
         match self {
             Self::V3(client) => client.try_publish(topic, v3_qos(qos), false, payload).map_err(|_| Full),
             Self::V5(client) => client.try_publish(topic, v5_qos(qos), false, payload).map_err(|_| Full),
         }
     }
 
-    /// Subscribes to a Topic Filter.
-    ///
-    /// # Errors
-    /// [`Full`] when the connection does not keep up.
-    pub fn try_subscribe(&self, filter: &str, qos: QoS) -> Result<(), Full> {
+    /// Subscribes to a Topic Filter, unless the connection does not keep up.
+    pub(crate) fn try_subscribe(&self, filter: &str, qos: QoS) -> Result<(), Full> {
         match self {
             Self::V3(client) => client.try_subscribe(filter, v3_qos(qos)).map_err(|_| Full),
             Self::V5(client) => client.try_subscribe(filter, v5_qos(qos)).map_err(|_| Full),
         }
     }
 
-    /// Leaves with DISCONNECT.
-    ///
-    /// # Errors
-    /// [`Full`] when the connection does not keep up.
-    pub fn try_disconnect(&self) -> Result<(), Full> {
+    /// Leaves with DISCONNECT, unless the connection does not keep up.
+    pub(crate) fn try_disconnect(&self) -> Result<(), Full> {
         match self {
             Self::V3(client) => client.try_disconnect().map_err(|_| Full),
             Self::V5(client) => client.try_disconnect().map_err(|_| Full),
@@ -132,39 +114,38 @@ impl HonestSender {
     }
 }
 
-/// An honest client's connection; must be polled by one task and by nothing else.
+/// An honest client's connection; to be polled by one task only.
 #[derive(Debug)]
-pub struct HonestConnection {
+pub(crate) struct HonestConnection {
     events: EventLoop,
     exchanges: Exchanges,
-    /// Why the connection was lost, once it was.
+    /// Why the connection was lost, if it was.
     lost: Option<String>,
 }
 
-/// What has to be remembered between the packets of an acknowledgement.
+/// State between the packets of a handshake.
 #[derive(Debug, Default)]
 struct Exchanges {
     /// Whether a CONNACK has come.
     is_accepted: bool,
     /// QoS 2 messages from the broker between PUBLISH and PUBREL, by Packet Identifier.
     incoming: HashSet<u16>,
-    /// QoS 2 messages to the broker that it had no subscriber for, between PUBREC and PUBCOMP.
+    /// QoS 2 messages to the broker without a matching subscriber, between PUBREC and PUBCOMP.
     without_subscribers: HashSet<u16>,
-    /// Messages that rumqttc counts as in flight for ever.
+    /// Messages that rumqttc counts as in flight forever.
     stuck: u16,
-    /// PINGREQs since the last PINGRESP.
     unanswered_pings: u32,
 }
 
 impl Exchanges {
-    /// Notes a PINGREQ, of which there is one each `keep_alive`; returns whether the broker may still be slow. How short the
-    /// Keep Alive is that it asked for does not make it gone any sooner.
+    /// Notes a PINGREQ, one each `keep_alive`; returns whether the broker may just be slow. A shorter Keep Alive set
+    /// by the broker does not make it gone any sooner.
     fn pinged(&mut self, keep_alive: Duration) -> bool {
         self.unanswered_pings += 1;
         keep_alive * self.unanswered_pings < KEEP_ALIVE
     }
 
-    /// Notes a CONNACK. A broker sends one at the most; what comes after it connects nobody once more.
+    /// Notes a CONNACK; repeated ones connect no client again.
     fn accepted(&mut self) -> HonestEvent {
         match std::mem::replace(&mut self.is_accepted, true) {
             false => HonestEvent::Connected,
@@ -183,7 +164,7 @@ impl Exchanges {
         HonestEvent::Alive
     }
 
-    /// Notes a PUBREC from the broker. Its Reason Code is that of the message; PUBCOMP has no say in it.
+    /// Notes a PUBREC from the broker. Its Reason Code is the message's; that of PUBCOMP is not.
     fn received(&mut self, packet_identifier: u16, code: u8) -> HonestEvent {
         if code >= 0x80 {
             self.stuck += 1;
@@ -217,9 +198,9 @@ impl std::fmt::Debug for EventLoop {
     }
 }
 
-/// Makes an honest client that starts with a clean session; it connects when it is first polled.
+/// Creates an honest client with a clean session; it connects when it is first polled.
 #[must_use]
-pub fn honest_client(
+pub(crate) fn honest_client(
     address: SocketAddr,
     version: ProtocolVersion,
     client_id: &str,
@@ -254,7 +235,7 @@ pub fn honest_client(
                 .set_keep_alive(KEEP_ALIVE)
                 .set_clean_start(true)
                 .set_outgoing_inflight_upper_limit(IN_FLIGHT)
-                // rumqttc keeps to 10 KiB in both versions, and tells a broker of it only when it is asked to.
+                // rumqttc keeps to 10 KiB in both versions, but announces it only when set.
                 .set_max_packet_size(Some(PACKET_BYTES_MAX));
             options.set_connection_timeout(connect_timeout.as_secs().max(1));
             options.set_network_options(network);
@@ -272,11 +253,11 @@ impl HonestConnection {
         Self { events, exchanges: Exchanges::default(), lost: None }
     }
 
-    /// The next event. Must not be dropped half-way: rumqttc may have written and not yet told.
+    /// The next event. Don't drop the future early: rumqttc may have written without reporting it yet.
     ///
     /// # Errors
-    /// Why the connection was lost, in words, after all that had come before. The client is of no use afterwards.
-    pub async fn next(&mut self) -> Result<HonestEvent, String> {
+    /// Why the connection was lost, after everything that came before. The client is of no use afterwards.
+    pub(crate) async fn next(&mut self) -> Result<HonestEvent, String> {
         loop {
             let event = match &self.lost {
                 Some(why) => self.events.left_over(&mut self.exchanges).ok_or_else(|| why.clone()).map(Some),
@@ -308,13 +289,13 @@ impl EventLoop {
             Self::V5(events) => {
                 let event = events.poll().await.map_err(|error| error.to_string())?;
                 if event == v5::Event::Outgoing(rumqttc::Outgoing::PingReq) {
-                    bear_with_slow_answers(events, exchanges);
+                    tolerate_slow_answers(events, exchanges);
                 }
                 let event = from_v5(event, exchanges);
                 if event == Some(HonestEvent::Connected) && events.options.keep_alive().is_zero() {
                     events.options.set_keep_alive(KEEP_ALIVE);
                 }
-                // Nothing else is in flight, so nothing is forgotten but the count.
+                // Nothing else is in flight, so only the count is lost.
                 if exchanges.stuck > 0 && events.state.inflight() == exchanges.stuck {
                     events.state.clean();
                     exchanges.stuck = 0;
@@ -324,9 +305,9 @@ impl EventLoop {
         }
     }
 
-    /// The next of the packets that had been read when the connection was lost.
+    /// The next packet that was read before the connection was lost.
     fn left_over(&mut self, exchanges: &mut Exchanges) -> Option<HonestEvent> {
-        // What was to be written and not told was not written for certain: it is no event.
+        // What was to be written may not have been written: it is no event.
         match self {
             Self::V3(events) => std::iter::from_fn(|| events.state.events.pop_front())
                 .filter(|event| matches!(event, rumqttc::Event::Incoming(_)))
@@ -338,11 +319,11 @@ impl EventLoop {
     }
 }
 
-/// Has rumqttc send its next PINGREQ although this one may not be answered by then.
-fn bear_with_slow_answers(events: &mut v5::EventLoop, exchanges: &mut Exchanges) {
+/// Lets rumqttc send its next PINGREQ although this one may be unanswered by then.
+fn tolerate_slow_answers(events: &mut v5::EventLoop, exchanges: &mut Exchanges) {
     use v5::mqttbytes::v5::{Packet, PingResp};
     if exchanges.pinged(events.options.keep_alive()) {
-        // Takes itself back but for what it is for: rumqttc awaits no answer any more.
+        // Only one effect of the fake answer stays: rumqttc awaits none any more.
         let _never_fails = events.state.handle_incoming_packet(Packet::PingResp(PingResp));
         events.state.events.pop_back();
     }
@@ -364,11 +345,7 @@ fn from_v3(event: rumqttc::Event, exchanges: &mut Exchanges) -> Option<HonestEve
         Event::Incoming(Packet::PubComp(ack)) => exchanges.completed(ack.pkid),
         Event::Incoming(Packet::PubRel(release)) => exchanges.released(release.pkid),
         Event::Incoming(Packet::Publish(publish)) => {
-            let qos = match publish.qos {
-                rumqttc::QoS::AtMostOnce => QoS::AtMostOnce,
-                rumqttc::QoS::AtLeastOnce => QoS::AtLeastOnce,
-                rumqttc::QoS::ExactlyOnce => QoS::ExactlyOnce,
-            };
+            let qos = QoS::try_from(publish.qos as u8).expect("rumqttc has the same three");
             HonestEvent::Delivered {
                 topic: publish.topic,
                 payload: publish.payload.to_vec(),
@@ -383,7 +360,7 @@ fn from_v3(event: rumqttc::Event, exchanges: &mut Exchanges) -> Option<HonestEve
     })
 }
 
-/// The number of a Reason Code of a PUBACK or a PUBREC: rumqttc has an enum of its own for each packet's.
+/// The number of a Reason Code of a PUBACK or a PUBREC: rumqttc has an enum for each.
 macro_rules! code_of {
     ($reason:expr, $Reason:ident) => {
         match $reason {
@@ -424,11 +401,7 @@ fn from_v5(event: v5::Event, exchanges: &mut Exchanges) -> Option<HonestEvent> {
         }
         v5::Event::Incoming(Packet::PubRel(release)) => exchanges.released(release.pkid),
         v5::Event::Incoming(Packet::Publish(publish)) => {
-            let qos = match publish.qos {
-                v5::mqttbytes::QoS::AtMostOnce => QoS::AtMostOnce,
-                v5::mqttbytes::QoS::AtLeastOnce => QoS::AtLeastOnce,
-                v5::mqttbytes::QoS::ExactlyOnce => QoS::ExactlyOnce,
-            };
+            let qos = QoS::try_from(publish.qos as u8).expect("rumqttc has the same three");
             HonestEvent::Delivered {
                 topic: String::from_utf8_lossy(&publish.topic).into_owned(),
                 payload: publish.payload.to_vec(),
@@ -448,19 +421,11 @@ fn from_v5(event: v5::Event, exchanges: &mut Exchanges) -> Option<HonestEvent> {
 }
 
 fn v3_qos(qos: QoS) -> rumqttc::QoS {
-    match qos {
-        QoS::AtMostOnce => rumqttc::QoS::AtMostOnce,
-        QoS::AtLeastOnce => rumqttc::QoS::AtLeastOnce,
-        QoS::ExactlyOnce => rumqttc::QoS::ExactlyOnce,
-    }
+    rumqttc::qos(qos.level()).expect("rumqttc has the same three")
 }
 
 fn v5_qos(qos: QoS) -> v5::mqttbytes::QoS {
-    match qos {
-        QoS::AtMostOnce => v5::mqttbytes::QoS::AtMostOnce,
-        QoS::AtLeastOnce => v5::mqttbytes::QoS::AtLeastOnce,
-        QoS::ExactlyOnce => v5::mqttbytes::QoS::ExactlyOnce,
-    }
+    v5::mqttbytes::qos(qos.level()).expect("rumqttc has the same three")
 }
 
 #[cfg(test)]
@@ -474,7 +439,7 @@ mod tests {
     use super::{Exchanges, HonestConnection, HonestEvent, HonestSender, honest_client};
     use crate::broker::target::Credentials;
 
-    /// The shortest that rumqttc can be given.
+    /// The shortest that rumqttc accepts.
     const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
     #[test]
@@ -501,7 +466,7 @@ mod tests {
         }
     }
 
-    /// An honest client, and a peer that has accepted it and does the rest.
+    /// An honest client, and a peer that accepts it and then does `rest`.
     fn client_of(
         version: ProtocolVersion,
         rest: impl FnOnce(TcpStream) + Send + 'static,
@@ -513,7 +478,7 @@ mod tests {
         client_accepted_by(version, connack, rest)
     }
 
-    /// As [`client_of`], accepted by this CONNACK.
+    /// As [`client_of`], with this CONNACK.
     fn client_accepted_by(
         version: ProtocolVersion,
         connack: &'static [u8],
@@ -543,7 +508,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_publisher_goes_on_however_many_of_its_qos_2_messages_are_refused() {
+    async fn refused_qos_2_messages_do_not_stop_a_publisher() {
         const MESSAGES: u16 = 70;
         let (sender, mut connection, peer) = client_of(ProtocolVersion::V5, |mut stream| {
             while let Some(publish) = packet(&mut stream).filter(|packet| packet[0] == 0x34) {
@@ -566,8 +531,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_broker_that_does_not_read_for_a_while_is_not_given_up() {
-        // More than the kernel holds for a peer that does not read.
+    async fn a_slow_broker_is_not_given_up() {
+        // More than the kernel buffers for a peer that does not read.
         const MESSAGES: usize = 2_000;
         for version in [ProtocolVersion::V3_1_1, ProtocolVersion::V5] {
             let (sender, mut connection, peer) = client_of(version, |mut stream| {
@@ -587,12 +552,16 @@ mod tests {
         }
     }
 
-    /// As [`packet`] tells it: without its length.
+    async fn await_delivery(connection: &mut HonestConnection) {
+        while !matches!(connection.next().await.unwrap(), HonestEvent::Delivered { .. }) {}
+    }
+
+    /// As [`packet`] returns it: without its length.
     const PINGREQ: [u8; 1] = [0xC0];
     const QOS_0_PUBLISH: [u8; 7] = [0x30, 5, 0, 1, b't', 0, 1];
 
     #[tokio::test]
-    async fn mqtt5_3_2_2_21_the_server_keep_alive_is_kept_to_and_a_slow_answer_is_borne_with() {
+    async fn mqtt5_3_2_2_21_the_server_keep_alive_is_used_and_slow_answers_tolerated() {
         // Server Keep Alive of a second, and three PINGREQs that are not answered.
         let connack = &[0x20, 6, 0, 0, 3, 0x13, 0, 1];
         let (_sender, mut connection, peer) =
@@ -603,35 +572,27 @@ mod tests {
                 }
                 stream.write_all(&QOS_0_PUBLISH).unwrap();
             });
-        loop {
-            if let HonestEvent::Delivered { .. } = connection.next().await.unwrap() {
-                break;
-            }
-        }
+        await_delivery(&mut connection).await;
         peer.join().unwrap();
     }
 
     #[tokio::test]
-    async fn mqtt5_3_2_2_21_a_server_keep_alive_of_0_asks_for_none() {
+    async fn mqtt5_3_2_2_21_a_server_keep_alive_of_0_turns_it_off() {
         let connack = &[0x20, 6, 0, 0, 3, 0x13, 0, 0];
         let (_sender, mut connection, peer) =
             client_accepted_by(ProtocolVersion::V5, connack, |mut stream| {
                 stream.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
-                // One at the most, which nobody answers.
+                // One at most, which stays unanswered.
                 let came: Vec<Vec<u8>> = std::iter::from_fn(|| packet(&mut stream)).collect();
                 assert!(came.len() <= 1 && came.iter().all(|packet| packet == &PINGREQ), "{came:?}");
                 stream.write_all(&QOS_0_PUBLISH).unwrap();
             });
-        loop {
-            if let HonestEvent::Delivered { .. } = connection.next().await.unwrap() {
-                break;
-            }
-        }
+        await_delivery(&mut connection).await;
         peer.join().unwrap();
     }
 
     #[test]
-    fn a_broker_that_answers_no_pingreq_for_the_keep_alive_of_ours_is_gone() {
+    fn a_broker_without_pingresp_for_our_keep_alive_is_gone() {
         let mut exchanges = Exchanges::default();
         let second = Duration::from_secs(1);
         assert!((0..29).all(|_| exchanges.pinged(second)) && !exchanges.pinged(second));
@@ -639,7 +600,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_broker_that_sends_connacks_without_end_connects_a_client_once() {
+    async fn repeated_connacks_connect_a_client_once() {
         const MORE: usize = 50;
         for (version, connack) in
             [(ProtocolVersion::V3_1_1, &[0x20, 2, 0, 0][..]), (ProtocolVersion::V5, &[0x20, 3, 0, 0, 0])]
@@ -657,7 +618,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_came_before_the_end_of_a_connection_is_told_before_it() {
+    async fn what_came_before_the_end_of_a_connection_comes_first() {
         let (_sender, mut connection, peer) = client_of(ProtocolVersion::V5, |mut stream| {
             let publish = |dup: u8, payload| [0x30 | dup << 3, 5, 0, 1, b't', 0, payload];
             let all: Vec<u8> = [publish(0, 1), publish(1, 2), publish(0, 3)].concat();

@@ -1,4 +1,4 @@
-//! The thread of the honest clients: bystanders and witness, apart from everything that a fault does.
+//! The thread of the honest clients: bystanders and witness, apart from everything a fault does.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -32,23 +32,21 @@ use crate::measure::collector::{Report, Source, report_intervals};
 use crate::measure::loop_lag;
 use crate::measure::meter::Meter;
 
-/// How long messages may still be under way when the run is over, before they count as lost.
+/// How long messages may still arrive after the run before they count as lost.
 pub(crate) const DRAIN_WITHIN: Duration = Duration::from_secs(10);
 /// How long a proof message to the witness may take.
 pub(crate) const PROOF_WITHIN: Duration = Duration::from_secs(3);
 /// How long honest clients may take to come up.
 pub(crate) const READY_WITHIN: Duration = Duration::from_secs(15);
 
-/// What the honest clients need to know.
 #[derive(Clone, Debug)]
 pub(crate) struct HonestSettings {
     pub(crate) clients: ClientSettings,
     pub(crate) bystanders: BystanderSettings,
-    /// Tells the messages of this run from those of another.
+    /// Distinguishes the messages of this run from those of others.
     pub(crate) run: u64,
 }
 
-/// What the honest thread has seen by its end.
 #[derive(Debug, Default)]
 pub(crate) struct HonestResult {
     pub(crate) by_phase: BTreeMap<Phase, BTreeMap<u8, LedgerCounts>>,
@@ -64,7 +62,6 @@ pub(crate) struct HonestResult {
     pub(crate) witness: WitnessRecord,
 }
 
-/// What the honest thread shares with the rest of the run.
 #[derive(Clone, Debug)]
 pub(crate) struct HonestLinks {
     pub(crate) clock: RunClock,
@@ -112,13 +109,12 @@ impl HonestThread {
         Ok(honest)
     }
 
-    /// The run's first phase begins.
     pub(crate) fn begin(&self) {
         self.orders.begin();
     }
 
-    /// Sends the witness a message on one of its topics. It is proved when it heard every such message: from this call on it
-    /// is not, until it has heard this one too, and so not when nobody waits for it to the end.
+    /// Sends the witness a message on one of its topics. It is proved while it has heard every such message: from
+    /// this call on it is not, until it has heard this one too.
     pub(crate) fn prove_witness(&mut self) -> impl Future<Output = ()> {
         let was_proved = std::mem::replace(&mut self.is_witness_proved, false);
         async move {
@@ -127,12 +123,12 @@ impl HonestThread {
         }
     }
 
-    /// The witness; absent when it is not proved to hear.
+    /// The witness; absent when it is not proved.
     pub(crate) fn proved_witness(&self) -> Option<Witness> {
         self.is_witness_proved.then(|| self.witness.clone())
     }
 
-    /// Stops publishing, waits for what is under way, and ends the thread.
+    /// Stops publishing, waits for messages under way, and ends the thread.
     pub(crate) fn drain(self) -> Result<HonestResult, RunError> {
         self.orders.drain();
         let panicked = |_panic| RunError::Bug("the honest clients' thread panicked".to_owned());

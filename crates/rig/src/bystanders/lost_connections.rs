@@ -1,4 +1,4 @@
-//! Which connections bystanders lost: those that went with a planned outage, and those that nobody planned.
+//! The connections that bystanders lost: to planned outages, and otherwise.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -7,7 +7,6 @@ use ungraceful_record::run::BystanderOutagesRecord;
 
 use crate::broker::outage::OutageTrack;
 
-/// The connections that bystanders lost so far.
 #[derive(Debug, Default)]
 pub(crate) struct LostConnections {
     outages: OutageTrack,
@@ -30,14 +29,14 @@ impl LostConnections {
         None
     }
 
-    /// What a planned outage had taken at `lost_at_us` is there again at `now_us`.
+    /// A connection that a planned outage took at `lost_at_us` is back at `now_us`.
     pub(crate) fn restored(&self, lost_at_us: u64, now_us: u64) {
         let mut outages = self.to_outages.borrow_mut();
         outages.came_back += 1;
         outages.longest_away_us = outages.longest_away_us.max(Some(now_us.saturating_sub(lost_at_us)));
     }
 
-    /// Connections that nobody planned to lose, by the reason.
+    /// Connections lost outside planned outages, by reason.
     pub(crate) fn unplanned(&self) -> BTreeMap<String, u64> {
         self.unplanned.borrow().clone()
     }
@@ -59,7 +58,7 @@ mod tests {
     use crate::broker::outage::OutageTrack;
 
     #[test]
-    fn what_a_planned_outage_takes_is_counted_apart_from_what_nobody_planned() {
+    fn connections_lost_to_a_planned_outage_count_separately() {
         let outages = OutageTrack::default();
         let lost = LostConnections::new(outages.clone());
         assert_eq!((lost.note("reset".into(), 1_000), lost.to_outages()), (None, None));

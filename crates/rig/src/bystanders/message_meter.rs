@@ -1,4 +1,4 @@
-//! What is measured of the bystanders' messages: by phase, by wave, and until they are back after the fault.
+//! Measures the bystanders' messages by phase, by wave, and until they are back after the fault.
 
 use std::cell::RefCell;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,7 +12,7 @@ use ungraceful_record::recovery::RecoveryWatch;
 use crate::attempts::waves::WaveTrack;
 use crate::measure::meter::Meter;
 
-/// Measures the messages of all pairs, each by when it fell due.
+/// Measures the messages of all pairs, each at its due time.
 #[derive(Debug)]
 pub(crate) struct MessageMeter {
     pub(crate) meter: Meter,
@@ -22,7 +22,7 @@ pub(crate) struct MessageMeter {
 }
 
 impl MessageMeter {
-    /// A message fell due, and was looked at so much later. Returns the phase that it belongs to.
+    /// A message fell due, and was handled `slip` later. Returns its phase.
     pub(crate) fn due(&self, due_us: u64, slip: Duration) -> Phase {
         let phase = self.phases.of(due_us);
         self.meter.record(Metric::ScheduleSlip, phase, slip);
@@ -32,7 +32,6 @@ impl MessageMeter {
         phase
     }
 
-    /// It was written.
     pub(crate) fn sent(&self, due_us: u64) {
         self.meter.count(self.phases.of(due_us), |counters| counters.sent += 1);
     }
@@ -44,7 +43,6 @@ impl MessageMeter {
         self.meter.record(Metric::BystanderAcknowledgeTime, phase, acknowledge_time);
     }
 
-    /// It was delivered for the first time.
     pub(crate) fn delivered(&self, due_us: u64, response_us: u64, service_us: u64) {
         let phase = self.phases.of(due_us);
         let response = Duration::from_micros(response_us);
@@ -56,7 +54,7 @@ impl MessageMeter {
     }
 }
 
-/// Whether the bystanders are back after the fault: set by the run, fed by the honest thread. Clones share it.
+/// Whether the bystanders are back after the fault: started by the run, fed by the honest thread. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SharedRecoveryWatch {
     watch: Arc<Mutex<Option<RecoveryWatch>>>,
@@ -147,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_back_before_anybody_is_watched() {
+    fn no_bystander_is_back_before_the_watch() {
         let watch = SharedRecoveryWatch::default();
         assert_eq!(watch.back_after_us(10_000_000), None);
     }

@@ -1,4 +1,4 @@
-//! What the run asks of the honest thread.
+//! Orders from the run to the honest thread.
 
 use tokio::sync::watch;
 
@@ -9,19 +9,19 @@ struct Orders {
     is_draining: bool,
 }
 
-/// The run's end.
+/// The run's side.
 #[derive(Debug)]
 pub(crate) struct OrdersSender {
     orders: watch::Sender<Orders>,
 }
 
-/// The thread's end. Clones receive the same.
+/// The thread's side. Clones receive the same.
 #[derive(Clone, Debug)]
 pub(crate) struct OrdersReceiver {
     orders: watch::Receiver<Orders>,
 }
 
-/// Both ends; nothing is asked yet.
+/// Both sides; nothing is ordered yet.
 pub(crate) fn orders() -> (OrdersSender, OrdersReceiver) {
     let (sender, receiver) = watch::channel(Orders::default());
     (OrdersSender { orders: sender }, OrdersReceiver { orders: receiver })
@@ -33,7 +33,7 @@ impl OrdersSender {
         self.orders.send_modify(|orders| orders.has_begun = true);
     }
 
-    /// Asks for one more proof that the witness hears; returns its number, from 1 on.
+    /// Orders one more proof that the witness hears; returns its number, from 1 on.
     pub(crate) fn prove_witness(&self) -> u32 {
         self.orders.send_modify(|orders| orders.proofs += 1);
         self.orders.borrow().proofs
@@ -62,7 +62,7 @@ impl OrdersReceiver {
         self.orders.borrow().is_draining
     }
 
-    /// Proofs that were asked for so far.
+    /// The number of proofs ordered so far.
     pub(crate) fn proofs(&self) -> u32 {
         self.orders.borrow().proofs
     }

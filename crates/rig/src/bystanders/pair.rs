@@ -1,8 +1,6 @@
-//! Bystanders: honest publisher-subscriber pairs on connections of their own, open-loop at a fixed rate. What
-//! a fault costs them is what it costs everybody.
-//!
-//! All pairs live on one thread that carries no faults, so that our own work on a fault is not taken for the
-//! broker's.
+//! Bystanders: honest publisher-subscriber pairs on their own connections, open-loop at a fixed rate. They show what
+//! a fault costs other clients. All pairs live on one thread without faults, so that our own work on a fault is not
+//! taken for the broker's.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -22,26 +20,25 @@ use crate::bystanders::honest::{HonestEvent, HonestSender};
 use crate::measure::clock::RunClock;
 use crate::measure::pacer::Pacer;
 
-/// How many messages may wait for a connection that does not keep up, in seconds of the pair's rate.
+/// Messages that may wait for a slow connection, in seconds of the pair's rate.
 const WAITING_MAX_S: u64 = 60;
-/// How long before a lost connection a message may have been under way to a subscriber.
+/// How long before a lost connection a message may have been on its way to a subscriber.
 const UNDER_WAY_S: u64 = 5;
-/// For how long nothing may have arrived at the end of draining, so that the broker is not taken for one that is slow
-/// and still delivering.
+/// How long nothing may have arrived at the end of draining, so that a slow broker is not taken for one that is done.
 const QUIET: Duration = Duration::from_secs(2);
 /// Bytes of a bystander's Application Message: run, pair, sequence number, due time, and when it was given to the client
 /// library.
 pub const PAYLOAD_BYTES: usize = 40;
-/// Honest clients that every run has beside its bystanders: the witness, and the one that reads below `$SYS`.
+/// Honest clients besides the bystanders: the witness, and the one that reads below `$SYS`.
 const BESIDES_PAIRS: u64 = 2;
 
-/// Connections of all honest clients of a run with so many pairs of bystanders.
+/// Connections of all honest clients of a run with so many pairs.
 #[must_use]
 pub fn honest_connections(pairs: u64) -> u64 {
     2 * pairs + BESIDES_PAIRS
 }
 
-/// How the bystanders of a run are made.
+/// The bystanders of a run.
 #[derive(Clone, Debug)]
 pub struct BystanderSettings {
     /// Publisher-subscriber pairs; 0 for none.
@@ -52,7 +49,6 @@ pub struct BystanderSettings {
     pub qos: Vec<QoS>,
 }
 
-/// A message that was written.
 #[derive(Clone, Copy, Debug)]
 struct InFlight {
     sequence: u64,
@@ -65,7 +61,6 @@ struct InFlight {
 struct PairSchedule {
     /// When the first one did.
     origin: Instant,
-    /// Messages per second.
     rate_per_pair: u64,
 }
 
@@ -84,26 +79,25 @@ pub(crate) struct Pair {
     qos: QoS,
     topic: String,
     ledger: Ledger,
-    /// The first sequence number of each phase.
     first_of_phase: [Option<u64>; Phase::ALL.len()],
     schedule: Option<PairSchedule>,
     /// When the subscriber received the latest message of the pair.
     latest_delivery: Option<Instant>,
     /// Whether the subscriber was granted, or served at, a lower QoS than it asked for.
     is_below_qos: bool,
-    /// Due, and not yet given to the connection: sequence number and due time.
+    /// Due, not yet given to the connection: sequence number and due time.
     waiting: VecDeque<(u64, u64)>,
-    /// Given to the connection, and not yet written.
+    /// Given to the connection, not yet written.
     submitted: VecDeque<(u64, u64)>,
-    /// Written, and not yet acknowledged, by Packet Identifier.
+    /// Written, not yet acknowledged, by Packet Identifier.
     in_flight: HashMap<u16, InFlight>,
     sender: Option<HonestSender>,
-    /// The first number that may have been under way when the subscriber went away; absent while it listens.
+    /// The first number that may have been under way when the subscriber went away; absent while it is there.
     away_from: Option<u64>,
 }
 
 impl Pair {
-    /// The subscriber listens again, or the run is over: what was under way in between is nobody's loss.
+    /// The subscriber is back, or the run is over: messages under way in between do not count as lost.
     pub(crate) fn close_gap(&mut self) {
         if let Some(from) = self.away_from.take() {
             let to = self.ledger.offered();
@@ -111,20 +105,20 @@ impl Pair {
         }
     }
 
-    /// What became of the messages of `phase`, and at which QoS.
+    /// The QoS, and the fate of the messages of `phase`.
     pub(crate) fn counts(&self, phase: Phase) -> (QoS, LedgerCounts) {
         let counts = self.numbers(phase).map(|(from, to)| self.ledger.counts(from, to));
         (self.qos, counts.unwrap_or_default())
     }
 
-    /// The first sequence number of `phase` and of the next one; absent when no message fell due in it.
+    /// The first sequence numbers of `phase` and of the next one; absent when no message fell due in it.
     fn numbers(&self, phase: Phase) -> Option<(u64, u64)> {
         let from = self.first_of_phase[phase.index()]?;
         let next = self.first_of_phase[phase.index() + 1..].iter().flatten().next();
         Some((from, next.copied().unwrap_or(u64::MAX)))
     }
 
-    /// Messages whose fate is still open: not delivered, or not acknowledged by a broker that owes it.
+    /// Messages that are not delivered yet, or not acknowledged by a broker that must.
     pub(crate) fn outstanding(&self) -> u64 {
         let ours = self.waiting.len() + self.submitted.len() + self.in_flight.len();
         self.ledger.outstanding() + ours as u64
@@ -145,7 +139,7 @@ impl Pair {
         }
     }
 
-    /// Gives the connection as much of what waits as it takes.
+    /// Gives the connection as much as it takes.
     fn submit(&mut self, clock: &RunClock) {
         let Some(sender) = &self.sender else { return };
         while let Some((sequence, due_us)) = self.waiting.front().copied() {
@@ -169,7 +163,7 @@ impl Pair {
     }
 }
 
-/// What a bystander's message tells of itself. Times in µs of the run's clock.
+/// The content of a bystander's message. Times in µs of the run's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stamp {
     sequence: u64,
@@ -179,8 +173,8 @@ struct Stamp {
 }
 
 impl Stamp {
-    /// Response time and service time of a message that came at `at_us`: both end there, and none is sent before it is due,
-    /// so the second is never more than the first.
+    /// Response time and service time of a message that came at `at_us`. None is sent before it is due, so the second
+    /// is never more than the first.
     fn times_us(&self, at_us: u64) -> (u64, u64) {
         let response_us = at_us.saturating_sub(self.due_us);
         (response_us, at_us.saturating_sub(self.given_us).min(response_us))
@@ -192,7 +186,7 @@ fn payload(run: u64, pair: u64, stamp: &Stamp) -> Vec<u8> {
     numbers.iter().flat_map(|number| number.to_be_bytes()).collect()
 }
 
-/// What the message tells, if it is one of this pair of this run.
+/// The stamp of a message of this pair of this run.
 fn read_payload(payload: &[u8], run: u64, pair: u64) -> Option<Stamp> {
     let payload: &[u8; PAYLOAD_BYTES] = payload.try_into().ok()?;
     let number = |at: usize| payload[at..at + 8].try_into().map(u64::from_be_bytes).ok();
@@ -200,7 +194,7 @@ fn read_payload(payload: &[u8], run: u64, pair: u64) -> Option<Stamp> {
     (number(0)? == run && number(8)? == pair).then(stamp)?
 }
 
-/// Brings the pairs up; each runs until the task set is dropped.
+/// Starts the pairs; each runs until the task set is dropped.
 pub(crate) fn start(
     run: u64,
     settings: &BystanderSettings,
@@ -271,7 +265,7 @@ fn rate(number: u64) -> f64 {
     number as f64
 }
 
-/// Keeps the publisher connected and notes what becomes of its messages.
+/// Keeps the publisher connected and tracks its messages.
 async fn publisher(pair: Rc<RefCell<Pair>>, context: Rc<HonestContext>) {
     let mut taken_by_outage: Option<u64> = None;
     loop {
@@ -315,8 +309,8 @@ fn on_publisher_event(
             if let Some((sequence, due_us)) = pair.submitted.pop_front() {
                 pair.ledger.sent(sequence);
                 context.messages.sent(due_us);
-                // An identifier that is used again before its acknowledgement is the library's mistake: what the
-                // acknowledgement is then for can't be told, so neither message has one.
+                // An identifier that is reused before its acknowledgement is the library's mistake: the
+                // acknowledgement is ambiguous, so neither message has one.
                 if *packet_identifier != 0 && pair.in_flight.remove(packet_identifier).is_none() {
                     pair.in_flight.insert(*packet_identifier, InFlight { sequence, due_us, sent_at: at });
                 }
@@ -331,14 +325,14 @@ fn on_publisher_event(
         }
         HonestEvent::Subscribed(_) | HonestEvent::Delivered { .. } | HonestEvent::Alive => {}
     }
-    // What the connection says of its own doing is no sign of life of the broker.
+    // An event of our own side is no sign of life of the broker.
     if !matches!(event, HonestEvent::Sent(_)) {
         context.pulse.beat(context.clock.us(at));
     }
     pair.submit(&context.clock);
 }
 
-/// Keeps the subscriber connected and notes what it receives.
+/// Keeps the subscriber connected and tracks what it receives.
 async fn subscriber(pair: Rc<RefCell<Pair>>, context: Rc<HonestContext>, rate_per_pair: u64) {
     let mut taken_by_outage: Option<u64> = None;
     loop {
@@ -361,7 +355,7 @@ async fn subscriber(pair: Rc<RefCell<Pair>>, context: Rc<HonestContext>, rate_pe
                         None => context.readiness.refused("the broker refused a bystander's SUBSCRIBE"),
                     }
                     if granted.is_some_and(|qos| qos < pair.borrow().qos) {
-                        // Granted less than asked for: what does not come may have been lost by right.
+                        // Granted less than asked for: missing messages may be permitted losses.
                         let mut pair = pair.borrow_mut();
                         pair.ledger.subscriber_away(0, u64::MAX);
                         pair.is_below_qos = true;
@@ -415,7 +409,7 @@ fn on_delivery(pair: &RefCell<Pair>, context: &HonestContext, copy: &Copy) {
     }
 }
 
-/// What became of all messages of `phase`, by QoS.
+/// The fate of all messages of `phase`, by QoS.
 pub(crate) fn counts_by_qos(pairs: &[Rc<RefCell<Pair>>], phase: Phase) -> BTreeMap<u8, LedgerCounts> {
     let mut by_qos: BTreeMap<u8, LedgerCounts> = BTreeMap::new();
     for pair in pairs {
@@ -425,8 +419,7 @@ pub(crate) fn counts_by_qos(pairs: &[Rc<RefCell<Pair>>], phase: Phase) -> BTreeM
     by_qos
 }
 
-/// Which messages of the measured phases were not in order: of each kind those that were due first, and how many more
-/// there were.
+/// Irregular messages of the measured phases: of each kind those that were due first, and the number of the others.
 pub(crate) fn irregularities(
     pairs: &[Rc<RefCell<Pair>>],
     clock: &RunClock,
@@ -492,7 +485,7 @@ mod tests {
     use super::{Stamp, payload, read_payload};
 
     #[test]
-    fn a_payload_is_read_by_its_own_pair_of_its_own_run_and_by_nobody_else() {
+    fn a_payload_is_read_only_by_its_own_pair_and_run() {
         let stamp = Stamp { sequence: 33, due_us: 44, given_us: 55 };
         let bytes = payload(11, 2, &stamp);
         assert_eq!(read_payload(&bytes, 11, 2), Some(stamp));
@@ -503,11 +496,11 @@ mod tests {
     }
 
     #[test]
-    fn the_service_time_of_a_message_is_never_more_than_its_response_time() {
+    fn the_service_time_never_exceeds_the_response_time() {
         for (due_us, given_us, at_us, expected) in [
             (100, 130, 500, (400, 370)),
             (100, 100, 500, (400, 400)),
-            // Clocks that were read in another order than things happened.
+            // Clock readings in another order than the events.
             (100, 90, 500, (400, 400)),
             (100, 130, 110, (10, 0)),
         ] {

@@ -1,5 +1,5 @@
-//! Whether the broker is alive, as honest clients see it: so that the end of a connection that came from the
-//! broker's own death is not taken for its reaction to a fault, nor a broker that stalled for one that goes on serving.
+//! Whether the broker is alive, as honest clients see it: so that the end of a connection of a dying broker is not
+//! taken for a reaction to a fault, nor a broker that stalls for one that goes on serving.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -17,29 +17,28 @@ use crate::measure::clock::RunClock;
 
 /// How long honest traffic may take to prove the broker alive before a connection of our own asks.
 pub(crate) const HONEST_TRAFFIC_WAIT: Duration = Duration::from_millis(500);
-/// How much later than the end of a connection a sign of life must have come. What a broker sent just before it
-/// died may still lie in an honest client's socket, and is read by another thread than the end was.
+/// How much later than the end of a connection a sign of life must have come. What a broker sent just before it died
+/// may still be in an honest client's socket, which another thread reads.
 const SURELY_LATER: Duration = Duration::from_millis(100);
-/// How often whoever watches looks, and how old a sign of life may be before a connection of our own asks for one.
+/// How often a watcher looks, and how old a sign of life may be before a connection of our own asks for one.
 const WATCH_EVERY: Duration = Duration::from_secs(1);
-/// How often that is looked at.
+/// The interval between two looks at the last sign of life.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
-/// A silence of honest traffic below this is none, in µs.
+/// The shortest silence of honest traffic that counts, in µs.
 const SILENCE_US: u64 = 1_000_000;
-/// Nor is one that is not so many times as long as honest clients wait for a sign of life on average.
+/// It must also be this many times as long as the average interval between signs of life.
 const TIMES_THE_USUAL: u64 = 10;
-/// Nor is one of less than this, in µs, while somebody watches, who asks a sign of life of a broker that is silent: until then
-/// up to twice [`WATCH_EVERY`] pass by rights.
+/// The shortest silence that counts with a watcher, which asks a silent broker for a sign of life, in µs: up to twice [`WATCH_EVERY`] passes before.
 const WATCHED_SILENCE_US: u64 = 2 * 1_000_000 + SILENCE_US;
-/// Silences that are kept, of the latest.
+/// Silences kept, the latest ones.
 const SILENCES_MAX: usize = 1_000;
 
-/// The proofs of life: the last one, and when there was none for long. Shared by all threads; cheap to clone.
+/// The signs of life: the last one, and long silences. Shared by all threads; cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Pulse {
     signs: Arc<Signs>,
-    /// Held by whoever asks with a connection of its own while others wait for the same answer.
+    /// Held by the task that asks with its own connection, while others wait for the same answer.
     asking: Arc<tokio::sync::Mutex<()>>,
 }
 
@@ -51,13 +50,12 @@ struct Signs {
     past: Mutex<Past>,
 }
 
-/// When there was no sign of life.
+/// Times without a sign of life.
 #[derive(Debug, Default)]
 struct Past {
     silences: VecDeque<Silence>,
-    /// Who watches now.
     watchers: u64,
-    /// Since when somebody does, without a break; means nothing while nobody does.
+    /// Since when there has been a watcher without a break; unused while there is none.
     watched_from_us: u64,
 }
 
@@ -67,13 +65,13 @@ struct Silence {
     /// The sign of life before it; 0 when there was none.
     began_us: u64,
     ended_us: u64,
-    /// From when on somebody watched, to its end; absent when nobody did at its end.
+    /// The begin of the watch that covers its end; absent when no watcher was there.
     watched_from_us: Option<u64>,
 }
 
 impl Silence {
-    /// The part of it in which the broker would have given a sign of life, from and until; absent when it is too short to
-    /// tell. `usual_us` is how long honest clients wait for one on average; absent when they are too few to say.
+    /// The part of it in which the broker would have given a sign of life, from and until; absent when it is too
+    /// short. `usual_us` is the average interval between signs; absent when they are too few.
     fn telling(&self, usual_us: Option<u64>) -> Option<(u64, u64)> {
         let longer_than = |from_us: u64, us: u64| self.ended_us.saturating_sub(from_us) > us;
         let is_unusual = |usual_us: u64| longer_than(self.began_us, usual_us.saturating_mul(TIMES_THE_USUAL));
@@ -86,7 +84,7 @@ impl Silence {
 }
 
 impl Past {
-    /// The time from the sign of life at `began_us` until `ended_us`.
+    /// The silence from the sign of life at `began_us` until `ended_us`.
     fn silence(&self, began_us: u64, ended_us: u64) -> Silence {
         let watched_from_us = (self.watchers > 0).then_some(self.watched_from_us);
         Silence { began_us, ended_us, watched_from_us }
@@ -102,7 +100,6 @@ impl Past {
         self.silences.push_back(self.silence(began_us, ended_us));
     }
 
-    /// Somebody begins to watch.
     fn watched(&mut self, at_us: u64) {
         if self.watchers == 0 {
             self.watched_from_us = at_us;
@@ -110,7 +107,7 @@ impl Past {
         self.watchers += 1;
     }
 
-    /// Somebody watches no longer. A silence that is still under way was watched until now.
+    /// A watcher leaves. A silence that is still under way was watched until now.
     fn unwatched(&mut self, last_alive_us: u64, at_us: u64) {
         self.keep(last_alive_us, at_us);
         self.watchers -= 1;
@@ -123,7 +120,7 @@ impl Signs {
     }
 }
 
-/// Somebody who watches, until this is dropped.
+/// A watcher, until dropped.
 struct Watching<'a> {
     pulse: &'a Pulse,
     clock: &'a RunClock,
@@ -154,9 +151,9 @@ impl Pulse {
         }
     }
 
-    /// The longest time without a sign of life, of at least a second of it within `from_us` to `until_us` (now, or before):
-    /// the broker stalled then, or we did. Absent when there was none, and when honest clients have too little to do for
-    /// their silence to tell, while nobody [watches](Pulse::watch).
+    /// The longest silence of which at least a second lies within `from_us` to `until_us` (now, or before): the
+    /// broker or this process stalled. Absent when there was none, or when honest clients do too little for their
+    /// silence to count and no task [watches](Pulse::watch).
     #[must_use]
     pub fn silence(&self, from_us: u64, until_us: u64) -> Option<Duration> {
         let (count, last_us) = (self.signs.count.load(Ordering::Acquire), self.last_alive_us());
@@ -172,14 +169,14 @@ impl Pulse {
         telling.filter(within).map(|(began_us, ended_us)| Duration::from_micros(ended_us - began_us)).max()
     }
 
-    /// The latest proof of life, in µs since the run's start; 0 when there was none.
+    /// The latest sign of life, in µs since the run's start; 0 when there was none.
     #[must_use]
     pub fn last_alive_us(&self) -> u64 {
         self.signs.last_alive_us.load(Ordering::Acquire)
     }
 
-    /// Whether the broker was alive after `after_us`: proved by honest traffic, or else by a connection of our
-    /// own that gets a CONNACK.
+    /// Whether the broker was alive after `after_us`: proved by honest traffic, or by a connection of our own that
+    /// gets a CONNACK.
     pub async fn alive_after(&self, after_us: u64, asker: &Asker<'_>) -> bool {
         let after_us = after_us + micros(SURELY_LATER);
         let mut waited = Duration::ZERO;
@@ -190,7 +187,7 @@ impl Pulse {
             tokio::time::sleep(LOOK_EVERY).await;
             waited += LOOK_EVERY;
         }
-        // Twice, because one attempt can fall into a moment in which a busy broker drops a SYN.
+        // Twice, because a busy broker may drop a single SYN.
         for _ in 0..2 {
             if self.ask(asker).await != Answer::Nothing {
                 return true;
@@ -199,8 +196,8 @@ impl Pulse {
         self.last_alive_us() > after_us
     }
 
-    /// Watches for as long as it is polled: where no honest traffic asks, connections of our own do, one after another for
-    /// everybody who watches. What they see, [`Pulse::silence`] tells, also once the watching is over.
+    /// Watches while polled: where honest traffic is silent, connections of our own ask, one at a time for all
+    /// watchers. [`Pulse::silence`] returns what they see, also after the watch.
     pub async fn watch(&self, asker: &Asker<'_>) -> Infallible {
         let _watching = Watching::begin(self, asker.clock);
         let is_silent = || asker.clock.now_us().saturating_sub(self.last_alive_us()) > micros(WATCH_EVERY);
@@ -215,7 +212,7 @@ impl Pulse {
         }
     }
 
-    /// Asks the broker for a sign of life. Only a CONNACK is one.
+    /// Asks the broker for a sign of life; only a CONNACK counts.
     async fn ask(&self, asker: &Asker<'_>) -> Answer {
         let answer = asker.answered().await;
         if answer == Answer::ConnAck {
@@ -225,14 +222,14 @@ impl Pulse {
     }
 }
 
-/// What it takes to ask the broker for a CONNACK.
+/// What is needed to ask the broker for a CONNACK.
 #[derive(Debug)]
 pub struct Asker<'a> {
     /// The broker's address.
     pub endpoint: Endpoint,
     /// How to connect.
     pub options: &'a ConnectOptions,
-    /// What to show.
+    /// The client's credentials.
     pub credentials: &'a Credentials,
     /// A version the broker speaks.
     pub version: ProtocolVersion,
@@ -242,14 +239,13 @@ pub struct Asker<'a> {
     pub client_id: String,
 }
 
-/// What became of a connection that asked whether somebody is at home.
+/// The answer to a connection that asks whether the broker is alive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Answer {
-    /// A CONNACK, an accepting one or not: the broker works.
+    /// A CONNACK, accepting or not: the broker works.
     ConnAck,
-    /// The connection was accepted, and ended or answered otherwise (a broker at its limit of connections does that, and so
-    /// does a proxy whose broker stands still); or it was our side that failed. Nothing says that the broker is gone, nor
-    /// that it works.
+    /// The connection was accepted, and ended or was answered otherwise (as by a broker at its connection limit, or a
+    /// proxy whose broker stalls), or our side failed. The broker may be gone or alive.
     Unclear,
     /// The handshake was refused or unanswered, or nothing came after it.
     Nothing,
@@ -295,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn a_silence_of_honest_clients_is_seen_by_whoever_watched_meanwhile() {
+    fn a_silence_is_seen_from_within_it() {
         let pulse = signs(10_000, 4_010..7_000);
         let silence = Some(Duration::from_millis(3_000));
         for (from_ms, until_ms, expected) in [
@@ -313,48 +309,44 @@ mod tests {
     }
 
     #[test]
-    fn the_silence_of_clients_that_say_little_tells_nothing() {
+    fn the_silence_of_rare_clients_does_not_count() {
         let pulse = Pulse::default();
-        assert_eq!(pulse.silence(0, 60_000_000), None, "nobody is there");
+        assert_eq!(pulse.silence(0, 60_000_000), None, "no sign at all");
         (1..=10).for_each(|sign| pulse.beat(sign * 5_000_000));
         assert_eq!(pulse.silence(0, 60_000_000), None);
         assert!(pulse.silence(0, 110_000_000).is_some(), "ten times as long as usual");
     }
 
     #[test]
-    fn a_silence_that_is_still_under_way_when_the_watching_ends_is_told_as_any_other() {
+    fn a_silence_under_way_at_the_end_of_a_watch_counts() {
         let seconds = Duration::from_secs;
-        let told =
+        let silence =
             |pulse: &Pulse, from_s: u64, until_s: u64| pulse.silence(from_s * 1_000_000, until_s * 1_000_000);
-        // Nobody but who watches has anything to do.
+        // The watcher alone causes traffic.
         let pulse = Pulse::default();
         pulse.signs.past().watched(10_000_000);
         pulse.beat(12_000_000);
-        assert_eq!(
-            told(&pulse, 10, 15),
-            None,
-            "until somebody who watches has looked and asked, 3 s may pass"
-        );
-        assert_eq!(told(&pulse, 10, 19), Some(seconds(7)), "under way, and watched");
+        assert_eq!(silence(&pulse, 10, 15), None, "a watcher may take 3 s to ask");
+        assert_eq!(silence(&pulse, 10, 19), Some(seconds(7)), "under way, and watched");
         pulse.signs.past().unwatched(12_000_000, 19_000_000);
-        assert_eq!(told(&pulse, 10, 19), Some(seconds(7)), "nobody watches any more");
-        assert_eq!(told(&pulse, 19, 60), None, "nobody watched then");
-        // Whoever begins to watch late has not watched before.
+        assert_eq!(silence(&pulse, 10, 19), Some(seconds(7)), "after the watch");
+        assert_eq!(silence(&pulse, 19, 60), None, "without a watcher");
+        // A watcher that comes late has not watched before.
         pulse.signs.past().watched(60_000_000);
         pulse.beat(61_000_000);
-        assert_eq!(told(&pulse, 20, 61), None);
-        // Two who watch are no more than one, and the first that leaves does not end it.
+        assert_eq!(silence(&pulse, 20, 61), None);
+        // Two watchers are no more than one, and the first that leaves does not end it.
         pulse.signs.past().watched(62_000_000);
         pulse.signs.past().unwatched(61_000_000, 63_000_000);
-        assert_eq!(told(&pulse, 60, 66), Some(seconds(5)));
-        // A broker of which nobody ever heard is silent from when it is watched.
+        assert_eq!(silence(&pulse, 60, 66), Some(seconds(5)));
+        // A broker without any sign of life is silent from the begin of the watch.
         let never = Pulse::default();
         never.signs.past().watched(10_000_000);
-        assert_eq!(told(&never, 10, 14), Some(seconds(4)));
+        assert_eq!(silence(&never, 10, 14), Some(seconds(4)));
     }
 
     #[tokio::test]
-    async fn only_a_connack_is_a_sign_of_life_and_a_port_that_hangs_up_is_none_though_somebody_is_there() {
+    async fn only_a_connack_is_a_sign_of_life() {
         for says in [&b""[..], b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x20\x03\x00\x00\x00"] {
             let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
             let endpoint = Endpoint { address: listener.local_addr().unwrap() };
@@ -374,14 +366,14 @@ mod tests {
                 clock: &clock,
                 client_id: "ugz".into(),
             };
-            assert!(pulse.alive_after(0, &asker).await, "somebody is there: {says:?}");
+            assert!(pulse.alive_after(0, &asker).await, "the port answers: {says:?}");
             assert_eq!(pulse.last_alive_us() > 0, says.first() == Some(&0x20), "{says:?}");
             answers.join().unwrap();
         }
     }
 
     #[test]
-    fn the_last_sign_of_life_never_goes_back_and_is_seen_by_every_clone() {
+    fn clones_share_a_last_sign_of_life_that_never_goes_back() {
         let pulse = Pulse::default();
         assert_eq!(pulse.last_alive_us(), 0);
         let other = pulse.clone();

@@ -1,4 +1,4 @@
-//! How far the honest clients are: reported by each of them, and awaited by the run.
+//! How far the honest clients are: they report it, and the run waits for it.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -9,10 +9,9 @@ use ungraceful_record::scale::span;
 
 #[derive(Clone, Debug, Default)]
 struct Readiness {
-    /// Pairs whose publisher is connected now. By number: a broker that accepts a client again and again brings up no
-    /// others.
+    /// Pairs whose publisher is connected. By number: a broker that accepts one client again and again brings up no
+    /// other.
     publishers: BTreeSet<u64>,
-    /// Pairs whose subscriber is subscribed now.
     subscribers: BTreeSet<u64>,
     witness: bool,
     refused: Option<String>,
@@ -21,19 +20,19 @@ struct Readiness {
     witness_gaps: u32,
 }
 
-/// The clients' end.
+/// The clients' side.
 #[derive(Debug)]
 pub(crate) struct ReadinessSender {
     readiness: watch::Sender<Readiness>,
 }
 
-/// The run's end.
+/// The run's side.
 #[derive(Debug)]
 pub(crate) struct ReadinessReceiver {
     readiness: watch::Receiver<Readiness>,
 }
 
-/// Both ends; no client is ready yet.
+/// Both sides; no client is ready yet.
 pub(crate) fn readiness() -> (ReadinessSender, ReadinessReceiver) {
     let (sender, receiver) = watch::channel(Readiness::default());
     (ReadinessSender { readiness: sender }, ReadinessReceiver { readiness: receiver })
@@ -50,7 +49,7 @@ impl ReadinessSender {
         self.readiness.send_modify(|readiness| put(&mut readiness.subscribers, pair, is_subscribed));
     }
 
-    /// The clients can't come up, and it is of no use to wait for them.
+    /// The clients can't come up, and waiting is useless.
     pub(crate) fn refused(&self, why: &str) {
         self.readiness.send_modify(|readiness| readiness.refused = Some(why.to_owned()));
     }
@@ -65,7 +64,7 @@ impl ReadinessSender {
         self.readiness.send_modify(|readiness| readiness.witness = true);
     }
 
-    /// The witness has lost its connection: what comes until it is back, it does not hear.
+    /// The witness has lost its connection, and misses messages until it is back.
     pub(crate) fn witness_is_down(&self, why: String) {
         self.readiness.send_modify(|readiness| {
             readiness.witness = false;
@@ -78,7 +77,6 @@ impl ReadinessSender {
         self.readiness.borrow().witness
     }
 
-    /// The witness heard the proof of this number.
     pub(crate) fn proof_heard(&self, number: u32) {
         self.readiness.send_modify(|readiness| readiness.proofs_heard = readiness.proofs_heard.max(number));
     }
@@ -98,10 +96,7 @@ fn put(pairs: &mut BTreeSet<u64>, pair: u64, is_in: bool) {
 }
 
 impl ReadinessReceiver {
-    /// Waits until so many pairs are connected and subscribed.
-    ///
-    /// # Errors
-    /// Why they are not, after `within`.
+    /// Waits until so many pairs are connected and subscribed. The error says why they are not, after `within`.
     pub(crate) async fn ready(&mut self, pairs: u64, within: Duration) -> Result<(), String> {
         let is_ready = |readiness: &Readiness| {
             let (publishers, subscribers) = (readiness.publishers.len(), readiness.subscribers.len());

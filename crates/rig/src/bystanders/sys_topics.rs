@@ -1,8 +1,8 @@
-//! What the broker counts itself and publishes below `$SYS/broker`, where it does: the last value of each topic before
-//! the fault phase, and at the end of the run.
+//! The broker's own counters below `$SYS/broker`, if it publishes them: the last value of each topic before the fault
+//! phase, and at the end of the run.
 //!
-//! `$SYS` is a custom and in no version of the standard (MQTT 3.1.1 and 5.0 section 4.7.2), so nobody is accused by it; a broker's own count of
-//! dropped messages only explains a loss (`acknowledged_messages_arrive`).
+//! `$SYS` is a custom and in no version of the standard (MQTT 3.1.1 and 5.0 section 4.7.2), so no check can fail by
+//! it; a broker's own count of dropped messages only explains a loss (`acknowledged_messages_arrive`).
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -16,28 +16,27 @@ use ungraceful_record::run::{BrokerRecord, SysRecord};
 use crate::bystanders::context::HonestContext;
 use crate::bystanders::honest::HonestEvent;
 
-/// Where brokers tell their version, by custom.
+/// The topic of the broker's version, by custom.
 const SYS_VERSION_TOPIC: &str = "$SYS/broker/version";
-/// Everything else that they tell there.
+/// All counters that it publishes.
 const SYS_FILTER: &str = "$SYS/broker/#";
-/// Topics that are kept; of further ones, none.
+/// Topics kept.
 const TOPICS_MAX: usize = 64;
-/// Bytes of a Topic Name that is kept.
+/// The longest Topic Name kept.
 const TOPIC_BYTES_MAX: usize = 256;
 
-/// When something was heard.
+/// When a value came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum When {
     /// Before the fault phase, or the load.
     Before,
     /// In it or later, while the run was measured.
     Measured,
-    /// While the run waited for what was still under way. What the broker tells of itself then, without load and when clients
+    /// While the run waited for messages under way. What the broker counts then, without load and while clients
     /// leave, is no cost of the run; only what it dropped still counts.
     Draining,
 }
 
-/// What was heard so far.
 #[derive(Debug, Default)]
 pub(crate) struct SysTopics {
     /// The broker's version; absent when it publishes none.
@@ -47,7 +46,7 @@ pub(crate) struct SysTopics {
 }
 
 impl SysTopics {
-    /// Takes a message that came at `at_us` of the run's clock. Whole numbers are kept, and nothing else.
+    /// Takes a message that came at `at_us` of the run's clock. Only whole numbers are kept.
     pub(crate) fn hear(&mut self, topic: &str, payload: &[u8], when: When, at_us: u64) {
         self.last_heard_us = self.last_heard_us.max(Some(at_us));
         if when == When::Draining && !topic.contains(DROPPED) {
@@ -73,8 +72,8 @@ impl SysTopics {
     }
 }
 
-/// Asks for the broker's version where brokers publish it by custom and, where one does, for what else it publishes there. A
-/// client of its own, because some brokers cut a client that subscribes there; it does not come back then.
+/// Subscribes to the broker's version and, where it publishes one, to its other counters. Uses its own client,
+/// because some brokers cut a client that subscribes there; it does not reconnect then.
 pub(crate) async fn listen(topics: Rc<RefCell<SysTopics>>, context: Rc<HonestContext>) {
     let (sender, mut connection) = context.clients.make("v");
     while let Ok(event) = connection.next().await {
@@ -88,7 +87,7 @@ pub(crate) async fn listen(topics: Rc<RefCell<SysTopics>>, context: Rc<HonestCon
             }
             HonestEvent::Delivered { topic, payload, .. } if topic == SYS_VERSION_TOPIC => {
                 let version = String::from_utf8_lossy(&payload).into_owned();
-                // The wider subscription brings the version once more.
+                // The wider subscription returns the version once more.
                 if topics.borrow_mut().version.replace(version).is_none() {
                     let _never_full = sender.try_subscribe(SYS_FILTER, QoS::AtMostOnce);
                 }
@@ -116,7 +115,7 @@ mod tests {
     use super::{SysTopics, When};
 
     #[test]
-    fn the_last_value_before_the_fault_phase_and_the_last_of_all_are_kept() {
+    fn the_last_values_before_the_fault_phase_and_of_all_are_kept() {
         let mut topics = SysTopics::default();
         for (topic, payload, is_before_fault) in [
             ("$SYS/broker/clients/connected", "7", true),
@@ -145,8 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn while_the_run_waits_for_what_is_under_way_only_dropped_messages_count_and_that_it_told_anything_is_kept()
-     {
+    fn while_draining_only_dropped_messages_count() {
         const DROPPED: &str = "$SYS/broker/publish/messages/dropped";
         const CONNECTED: &str = "$SYS/broker/clients/connected";
         let mut topics = SysTopics::default();
@@ -164,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broker_with_topics_without_end_takes_no_memory_without_end() {
+    fn the_number_of_topics_is_bounded() {
         let mut topics = SysTopics::default();
         for number in 0..1_000 {
             topics.hear(&format!("$SYS/broker/{number:03}"), b"1", When::Before, 1);

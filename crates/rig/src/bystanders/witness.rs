@@ -1,5 +1,5 @@
-//! The witness: an honest subscriber to the run's Will topics that tells whether, when and how often a Will
-//! came. It is proved to hear before anything is concluded from its silence.
+//! The witness: an honest subscriber to the run's Will topics that records whether, when and how often a Will came.
+//! Its silence counts only when it is proved to hear.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,13 +18,13 @@ pub struct Witnessed {
     pub payload: Vec<u8>,
 }
 
-/// Messages that are kept of one topic, and bytes of each: a Will comes once, or a few times.
+/// Messages kept of one topic, and bytes of each: a Will comes once, or a few times.
 const HEARD_MAX: usize = 64;
 const PAYLOAD_BYTES_MAX: usize = 1_024;
 
-/// What the witness has heard on the topics somebody asked about. Shared by all threads; cheap to clone.
+/// What the witness heard on the watched topics. Shared by all threads; cheap to clone.
 ///
-/// Only topics that are being watched are kept, so its memory follows the attempts in flight and not the run.
+/// Only watched topics are kept, so its memory follows the attempts in flight and not the run.
 #[derive(Clone, Debug, Default)]
 pub struct Witness {
     heard: Arc<Mutex<Heard>>,
@@ -49,7 +49,7 @@ impl Witness {
         WitnessWatch { witness: self.clone(), topic }
     }
 
-    /// Takes in what the witness received.
+    /// Takes a message that the witness received.
     pub fn hear(&self, topic: &str, witnessed: Witnessed) {
         let mut heard = self.lock();
         match heard.by_topic.get_mut(topic) {
@@ -58,12 +58,12 @@ impl Witness {
                 payload.truncate(PAYLOAD_BYTES_MAX);
                 list.push(Witnessed { payload, ..witnessed });
             }
-            Some(_long_enough) => discarded::pass_over(1),
+            Some(_long_enough) => discarded::count_messages(1),
             None => heard.on_unwatched_topics += 1,
         }
     }
 
-    /// Takes in what the witness received with DUP: the same message as an earlier one, unless that did not reach us.
+    /// Takes a message that came with DUP: the same as an earlier one, unless that did not reach us.
     pub fn hear_again(&self, topic: &str, witnessed: Witnessed) {
         let is_known = self
             .lock()
@@ -75,8 +75,7 @@ impl Witness {
         }
     }
 
-    /// How many messages came on topics that nobody watched any more: Wills that came later than anybody
-    /// waited for them.
+    /// Messages on topics that were no longer watched: Wills that came later than the wait for them.
     #[must_use]
     pub fn on_unwatched_topics(&self) -> u64 {
         self.lock().on_unwatched_topics
@@ -150,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_on_a_watched_topic_is_kept_in_order_and_apart_from_others() {
+    fn messages_on_watched_topics_are_kept_in_order_by_topic() {
         let witness = Witness::default();
         let of_another_thread = witness.clone();
         let (a, b) = (witness.watch("will/a".into()), witness.watch("will/b".into()));
@@ -163,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_broker_repeats_without_end_is_kept_by_its_first_copies_cut_to_what_a_will_has() {
+    fn endless_copies_are_bounded_in_number_and_size() {
         let witness = Witness::default();
         let watch = witness.watch("will/a".into());
         for at_us in 0..10 * HEARD_MAX as u64 {
@@ -175,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_with_dup_counts_only_where_the_first_one_did_not_come() {
+    fn a_copy_with_dup_counts_only_without_the_first_one() {
         let witness = Witness::default();
         let watch = witness.watch("will/a".into());
         witness.hear_again("will/a", message(1, b"first"));
@@ -188,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_watch_that_ends_frees_its_topic_and_what_comes_then_is_unexpected() {
+    fn messages_after_a_watch_are_unexpected() {
         let witness = Witness::default();
         witness.hear("will/a", message(1, b"early"));
         let watch = witness.watch("will/a".into());
@@ -202,38 +201,28 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_second_copy_within_the_time_to_settle_is_returned_too() {
-        let witness = Witness::default();
-        let watch = witness.watch("will/a".into());
-        let hear = async {
-            sleep(Duration::from_secs(3)).await;
-            witness.hear("will/a", message(1, b"first"));
-            sleep(SETTLE / 2).await;
-            witness.hear("will/a", message(2, b"first"));
-            sleep(SETTLE).await;
-            witness.hear("will/a", message(3, b"first"));
-        };
-        let settled = watch.settled(now() + Duration::from_secs(5), SETTLE, is_first);
-        let (heard, ()) = tokio::join!(settled, hear);
-        assert_eq!(heard, [message(1, b"first"), message(2, b"first")]);
+    async fn a_wait_ends_some_time_after_the_awaited_message_alone() {
+        let with_copies = [(3_000, "first"), (125, "first"), (250, "first")];
+        let behind_another = [(0, "second"), (4_000, "first")];
+        for messages in [&with_copies[..], &behind_another] {
+            let witness = Witness::default();
+            let watch = witness.watch("will/a".into());
+            let hear = async {
+                for (number, (pause_ms, payload)) in (1..).zip(messages) {
+                    sleep(Duration::from_millis(*pause_ms)).await;
+                    witness.hear("will/a", message(number, payload.as_bytes()));
+                }
+            };
+            let deadline = TokioInstant::now().into_std() + Duration::from_secs(5);
+            let settled = watch.settled(deadline, SETTLE, is_first);
+            let (heard, ()) = tokio::join!(settled, hear);
+            let expected = [(1, messages[0].1), (2, messages[1].1)];
+            assert_eq!(heard, expected.map(|(number, payload)| message(number, payload.as_bytes())));
+        }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_message_that_is_not_awaited_does_not_cut_the_wait_short() {
-        let witness = Witness::default();
-        let watch = witness.watch("will/a".into());
-        let hear = async {
-            witness.hear("will/a", message(1, b"second"));
-            sleep(Duration::from_secs(4)).await;
-            witness.hear("will/a", message(2, b"first"));
-        };
-        let settled = watch.settled(now() + Duration::from_secs(5), SETTLE, is_first);
-        let (heard, ()) = tokio::join!(settled, hear);
-        assert_eq!(heard, [message(1, b"second"), message(2, b"first")]);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn silence_is_waited_for_until_the_deadline_and_not_shorter() {
+    async fn silence_lasts_until_the_deadline() {
         let witness = Witness::default();
         let watch = witness.watch("will/a".into());
         let began = TokioInstant::now();
@@ -243,7 +232,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_came_before_a_deadline_that_has_passed_is_still_returned() {
+    async fn messages_before_a_passed_deadline_are_still_returned() {
         let witness = Witness::default();
         let watch = witness.watch("will/a".into());
         witness.hear("will/a", message(1, b"first"));

@@ -1,4 +1,4 @@
-//! The client behind the witness: subscribed to the run's Will topics, and proved to hear by a message of its own.
+//! The client behind the witness: subscribed to the run's Will topics, and proved to hear by its own messages.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -9,7 +9,6 @@ use crate::bystanders::context::{HonestContext, RECONNECT_AFTER};
 use crate::bystanders::honest::{HonestEvent, HonestSender};
 use crate::bystanders::witness::{Witness, Witnessed};
 
-/// Keeps the witness connected.
 pub(crate) async fn watch_for_wills(witness: Witness, context: Rc<HonestContext>) {
     loop {
         let (sender, mut connection) = context.clients.make("w");
@@ -33,7 +32,7 @@ pub(crate) async fn watch_for_wills(witness: Witness, context: Rc<HonestContext>
     }
 }
 
-/// Publishes a proof message for each one that the run asked for, once the witness is subscribed.
+/// Publishes each proof message that the run ordered, once the witness is subscribed.
 async fn prove_on_order(sender: HonestSender, context: Rc<HonestContext>) {
     const LOOK_EVERY: Duration = Duration::from_millis(20);
     let topic = proof_topic(&context);
@@ -62,8 +61,8 @@ fn on_event(witness: &Witness, context: &HonestContext, sender: &HonestSender, e
             // A fresh client's queue has room for one request.
             let _never_full = sender.try_subscribe(&context.clients.topic("will/+"), qos);
         }
-        // Below QoS 1 a Will may be lost on its way to us by right: its absence would say nothing. Unless that is all
-        // that the broker accepts: whoever judges asks for more Wills then.
+        // Below QoS 1 a Will may be lost on its way to us, so its absence would prove nothing. Where the broker
+        // accepts no more than that, the checks require more Wills.
         HonestEvent::Subscribed(granted) if granted.is_some_and(|granted| granted >= qos) => {
             context.readiness.witness_is_up();
         }
@@ -72,7 +71,7 @@ fn on_event(witness: &Witness, context: &HonestContext, sender: &HonestSender, e
                 let number = payload.as_slice().try_into().map_or(0, u32::from_be_bytes);
                 context.readiness.proof_heard(number);
             } else if payload.is_empty() {
-                // Removes a retained Will: whoever has had it retained cleans up.
+                // Removes a retained Will: the client that had it retained cleans up.
             } else if dup {
                 witness.hear_again(&topic, Witnessed { at_us, payload });
             } else {

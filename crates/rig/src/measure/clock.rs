@@ -1,5 +1,5 @@
-//! The run's clock: every instant in a record is microseconds since the run's start, on the monotonic clock;
-//! the wall clock is read once, to say when that was.
+//! The run's clock: every instant in a record is microseconds since the run's start, on the monotonic clock; the wall
+//! clock is read once, for the time of the start.
 
 use std::time::{Duration, Instant};
 

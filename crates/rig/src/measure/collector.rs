@@ -1,5 +1,5 @@
-//! The collector: one thread that takes what all others report, writes the record as it goes, and holds the
-//! sums that the end of the run is made of.
+//! The collector: one thread that takes the reports of all others, writes the record as it goes, and holds the sums
+//! for the end of the run.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,7 +17,7 @@ use ungraceful_record::run::Record;
 use crate::attempts::connections::OpenConnections;
 use crate::attempts::discarded::discarded_so_far;
 use crate::broker::process::BrokerProcess;
-use crate::broker::resources::{ResourceSample, look};
+use crate::broker::resources::ResourceSample;
 use crate::error::RunError;
 use crate::measure::clock::RunClock;
 use crate::measure::meter::{Interval, Meter};
@@ -26,15 +26,14 @@ use crate::measure::tally::Tally;
 use crate::measure::timeline::{Sampled, load_response_time, rows};
 use crate::run::stop::{Stop, StopReason};
 
-/// How many reports may wait; a thread that reports more waits itself, which shows as its loop lag.
+/// Reports that may wait; a thread that reports more is held up, which shows as its loop lag.
 pub(crate) const REPORTS: usize = 4_096;
-/// Rows are written this many seconds later, so that every thread has reported its part.
+/// Rows are written this many seconds later, when every thread has reported.
 const ROW_DELAY_S: u64 = 1;
 const SECOND_US: u64 = 1_000_000;
 /// How often a thread reports what it measured.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 
-/// Which thread reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Source {
     /// The honest clients' thread.
@@ -43,7 +42,6 @@ pub(crate) enum Source {
     Worker(u32),
 }
 
-/// What threads report.
 #[derive(Debug)]
 pub(crate) enum Report {
     /// An attempt ended.
@@ -52,17 +50,16 @@ pub(crate) enum Report {
     Interval(Source, Interval),
 }
 
-/// Reports what `meter` measured once a second, for as long as the thread lives; the rest is to be sent when it ends.
+/// Reports what `meter` measured once a second; the rest is to be sent when the thread ends.
 pub(crate) async fn report_intervals(source: Source, meter: Meter, reports: mpsc::Sender<Report>) {
     loop {
         tokio::time::sleep(REPORT_EVERY).await;
-        // Room first, then the taking: what is taken is sent, even when this task is ended while it waits.
+        // Room first: what is taken is then sent even if this task ends while it waits.
         let Ok(room) = reports.reserve().await else { return };
         room.send(Report::Interval(source, meter.take()));
     }
 }
 
-/// What the collector holds at the end.
 #[derive(Debug)]
 pub(crate) struct Collected {
     pub(crate) tallies: BTreeMap<Case, Tally>,
@@ -72,7 +69,6 @@ pub(crate) struct Collected {
     pub(crate) recorder: Recorder,
 }
 
-/// What the collector needs.
 #[derive(Debug)]
 pub(crate) struct CollectorLinks {
     pub(crate) clock: RunClock,
@@ -82,7 +78,6 @@ pub(crate) struct CollectorLinks {
     pub(crate) live: Arc<Mutex<Live>>,
 }
 
-/// The running collector.
 #[derive(Debug)]
 pub(crate) struct Collector {
     thread: JoinHandle<Collected>,
@@ -91,7 +86,7 @@ pub(crate) struct Collector {
 }
 
 impl Collector {
-    /// Writes the record as it begins and starts the thread. It ends when every sender of `reports` is gone.
+    /// Writes the record as it begins, and starts the thread, which ends when every sender of `reports` is gone.
     pub(crate) fn start(
         mut recorder: Recorder,
         begun: Record,
@@ -107,8 +102,7 @@ impl Collector {
         Ok(Self { thread, begun, discarded_before })
     }
 
-    /// Waits for everything that was reported to be written. Returns the record as it was begun, with what was discarded
-    /// since.
+    /// Waits until all reports are written. Returns the record as it began, with what was discarded since.
     pub(crate) fn finish(self) -> Result<(Record, Collected), RunError> {
         let panicked = |_panic| RunError::Bug("the collector's thread panicked".to_owned());
         let collected = self.thread.join().map_err(panicked)?;
@@ -124,12 +118,11 @@ struct Collecting {
     tallies: BTreeMap<(Source, Case), Tally>,
     whole: Interval,
     seconds: BTreeMap<u64, Interval>,
-    /// What was sampled of the processes when each second ended.
+    /// Samples of the processes at the end of each second.
     samples: BTreeMap<u64, Sampled>,
     /// The broker's process so far.
     resources: Vec<ResourceSample>,
     attempts_finished: u64,
-    /// The second that is under way.
     second: u64,
 }
 
@@ -157,7 +150,7 @@ fn collect(recorder: Recorder, links: CollectorLinks, mut reports: mpsc::Receive
     }
     collecting.end_second();
     collecting.write_rows(u64::MAX);
-    // Each worker counted for itself; the sum of the parts is the whole.
+    // Each worker counted for itself.
     let mut tallies: BTreeMap<Case, Tally> = BTreeMap::new();
     for ((_source, case), tally) in collecting.tallies {
         tallies.entry(case).or_default().merge(&tally);
@@ -184,7 +177,7 @@ impl Collecting {
             Report::Interval(_source, interval) => {
                 self.whole.merge(&interval);
                 self.show(&interval);
-                // Threads report once a second what happened since: most of it in the second before.
+                // Threads report once a second, so most of it happened in the second before.
                 let second = self.second.saturating_sub(1);
                 self.seconds.entry(second).or_default().merge(&interval);
             }
@@ -224,7 +217,7 @@ impl Collecting {
         }
     }
 
-    /// What the load did in the last second is counted anew.
+    /// Resets the counts of the load in the last second.
     fn begin_live_second(&self) {
         let mut live = self.links.live.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(load) = &mut live.load {
@@ -232,7 +225,7 @@ impl Collecting {
         }
     }
 
-    /// Samples the processes at the end of the second that is under way.
+    /// Samples the processes at the end of the current second.
     fn end_second(&mut self) {
         let sampled = self.sample();
         self.samples.insert(self.second, sampled);
@@ -253,20 +246,15 @@ impl Collecting {
     }
 
     fn sample(&mut self) -> Sampled {
-        let usage = look(self.links.broker.as_ref());
+        let usage = self.links.broker.as_ref().and_then(BrokerProcess::sample);
         let cpu_us_before = self.resources.last().map(|before| before.usage.cpu_us);
         let at_us = self.links.clock.now_us();
-        self.resources.extend(usage.map(|usage| ResourceSample {
-            at_us,
-            attempts_finished: self.attempts_finished,
-            usage,
-        }));
-        let cpu_us = |usage: crate::broker::process::Usage| {
-            cpu_us_before.map(|before| usage.cpu_us.saturating_sub(before))
-        };
+        let attempts_finished = self.attempts_finished;
+        self.resources.extend(usage.map(|usage| ResourceSample { at_us, attempts_finished, usage }));
+        let cpu_us = usage.zip(cpu_us_before).map(|(usage, before)| usage.cpu_us.saturating_sub(before));
         Sampled {
             connections_open: self.links.connections.now(),
-            broker_cpu_us: usage.and_then(cpu_us),
+            broker_cpu_us: cpu_us,
             broker_rss_bytes: usage.map(|usage| usage.rss_bytes),
             broker_descriptors: usage.and_then(|usage| usage.descriptors),
         }

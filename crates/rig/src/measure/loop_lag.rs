@@ -1,4 +1,4 @@
-//! How late a generator thread runs its own 10 ms tick: what a busy or starved thread adds to every figure.
+//! How late a generator thread runs its own 10 ms tick: the delay that a busy thread adds to every figure.
 
 use std::time::Duration;
 

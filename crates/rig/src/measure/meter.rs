@@ -67,12 +67,10 @@ pub(crate) struct Meter {
 }
 
 impl Meter {
-    /// Counts something in `phase`.
     pub(crate) fn count(&self, phase: Phase, what: impl FnOnce(&mut Counters)) {
         what(self.interval.borrow_mut().counters.entry(phase).or_default());
     }
 
-    /// Records one time.
     pub(crate) fn record(&self, metric: Metric, phase: Phase, time: Duration) {
         self.interval.borrow_mut().histograms.record(metric, phase, time);
     }
@@ -112,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_meter_hands_over_each_thing_once_and_its_clones_measure_into_the_same() {
+    fn a_meter_hands_over_everything_once_for_all_clones() {
         let meter = Meter::default();
         let of_another_task = meter.clone();
         of_another_task.count(Phase::Fault, |counters| counters.sent += 2);
@@ -135,7 +133,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn intervals_of_unequal_length_merge_to_what_one_meter_would_have_measured(
+        fn merged_intervals_equal_those_of_one_meter(
             events in prop::collection::vec((event(), prop::bool::weighted(0.3)), 0..60),
         ) {
             let (first, second, whole) = (Meter::default(), Meter::default(), Meter::default());
@@ -143,7 +141,7 @@ mod tests {
             for (number, (event, is_first)) in events.into_iter().enumerate() {
                 measure(&whole, event);
                 measure(if is_first { &first } else { &second }, event);
-                // A thread reports whenever it does; nothing may depend on when.
+                // A thread may report at any time.
                 if number % 5 == 0 {
                     merged.merge(&second.take());
                 }

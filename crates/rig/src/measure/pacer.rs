@@ -1,7 +1,5 @@
-//! Waiting until an operation is due, finer than the runtime's millisecond ticks.
-//!
-//! The runtime's own timer wakes up to a millisecond late, and that would be the larger part of a bystander's
-//! response time. A timer descriptor of the kernel's wakes within tens of microseconds.
+//! Waits until an operation is due, more finely than the runtime's timer, which wakes up to a millisecond late: the
+//! larger part of a bystander's response time. A timer descriptor wakes within tens of microseconds.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -13,7 +11,6 @@ use rustix::time::{
 use tokio::io::unix::AsyncFd;
 use ungraceful_wire::clock::now;
 
-/// One timer of one task.
 #[derive(Debug)]
 pub(crate) struct Pacer {
     timer: AsyncFd<OwnedFd>,
@@ -36,8 +33,8 @@ impl Pacer {
         Ok(Self { timer })
     }
 
-    /// Waits until `due` and returns the instant at which the caller runs again; the difference to `due` is
-    /// the schedule slip. Returns at once when `due` has passed.
+    /// Waits until `due` and returns the instant at which the caller runs again; the difference is the schedule slip.
+    /// Returns at once when `due` has passed.
     pub(crate) async fn until(&mut self, due: Instant) -> Instant {
         loop {
             let at = now();
@@ -74,30 +71,21 @@ mod tests {
 
     use super::Pacer;
 
-    #[test]
-    fn a_pacer_never_wakes_early_and_can_be_used_again() {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            let mut pacer = Pacer::new().unwrap();
-            for wait_us in [300, 0, 1_700, 50] {
-                let due = now() + Duration::from_micros(wait_us);
-                assert!(pacer.until(due).await >= due);
-            }
-        });
+    #[tokio::test]
+    async fn a_pacer_never_wakes_early_and_can_be_used_again() {
+        let mut pacer = Pacer::new().unwrap();
+        for wait_us in [300, 0, 1_700, 50] {
+            let due = now() + Duration::from_micros(wait_us);
+            assert!(pacer.until(due).await >= due);
+        }
     }
 
-    #[test]
-    fn a_wait_that_was_given_up_does_not_disturb_the_next_one() {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            let mut pacer = Pacer::new().unwrap();
-            let given_up = tokio::time::timeout(
-                Duration::from_millis(3),
-                pacer.until(now() + Duration::from_secs(3_600)),
-            );
-            assert!(given_up.await.is_err());
-            let due = now() + Duration::from_millis(4);
-            assert!(pacer.until(due).await >= due);
-        });
+    #[tokio::test]
+    async fn a_cancelled_wait_does_not_disturb_the_next_one() {
+        let mut pacer = Pacer::new().unwrap();
+        let far = pacer.until(now() + Duration::from_secs(3_600));
+        assert!(tokio::time::timeout(Duration::from_millis(3), far).await.is_err());
+        let due = now() + Duration::from_millis(4);
+        assert!(pacer.until(due).await >= due);
     }
 }

@@ -1,7 +1,7 @@
 //! The files of a record, opened before the run and written as it goes.
 //!
-//! `run.json` exists from the start and says *partial* until the run has ended, so that a record that was cut
-//! short is readable and says so. The first failed write is kept and told; the run then ends in order.
+//! `run.json` exists from the start and says *partial* until the run has ended, so that a truncated record is
+//! readable and says so. The first failed write is kept and reported; the run then ends in order.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
@@ -11,10 +11,9 @@ use std::time::Duration;
 use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
 use ungraceful_record::attempt::Attempt;
-use ungraceful_record::phase::Phase;
 use ungraceful_record::run::Record;
 
-use crate::broker::log::AttemptsTold;
+use crate::broker::log::LogByAttempt;
 use crate::error::RunError;
 use crate::measure::meter::Interval;
 use crate::measure::timeline::Row;
@@ -31,15 +30,14 @@ pub const METRICS_HLOG: &str = "metrics.hlog";
 /// One line per line of the broker's log; only where there is a log to follow.
 pub const BROKER_LOG_NDJSON: &str = "broker-log.ndjson";
 
-/// Has a write that goes beyond a limit on the size of files (`ulimit -f`) fail, as one on a full disk does: by default
-/// the kernel ends the process with SIGXFSZ, without a word and without a record. Programs that this one starts are not
-/// concerned.
+/// Makes a write beyond a limit on file sizes (`ulimit -f`) fail, like one on a full disk: by default the kernel ends
+/// the process with SIGXFSZ, without a message and without a record. Programs that this one starts are not affected.
 ///
 /// # Errors
-/// When the kernel does not give what a handler of signals needs.
+/// When the signal handler can't be set up.
 pub fn survive_file_size_limit() -> io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
-    // A handler stays when the runtime goes that it was set up in, and so does what it changes.
+    // The handler outlives the runtime in which it was set up.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     let _within = runtime.enter();
     signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw())).map(drop)
@@ -68,7 +66,7 @@ impl std::fmt::Debug for Recorder {
 }
 
 impl Recorder {
-    /// Makes the record's folder and opens its files.
+    /// Creates the record's folder and opens its files.
     ///
     /// # Errors
     /// [`RunError::Usage`] when the folder can't be written or holds a record already.
@@ -84,7 +82,7 @@ impl Recorder {
         let names = [RUN_JSON, ATTEMPTS_NDJSON, TIMELINE_CSV, METRICS_HLOG, BROKER_LOG_NDJSON];
         if let Some(name) = names.into_iter().find(|name| directory.join(name).exists()) {
             return Err(usage(format!(
-                "{} holds a record already ({name}), and a record is never overwritten; choose another folder",
+                "{} already holds a record ({name}), and a record is never overwritten; choose another folder",
                 directory.display()
             )));
         }
@@ -120,10 +118,10 @@ impl Recorder {
         &self.directory
     }
 
-    /// Makes the file for the lines of the broker's log, which the thread that follows it writes.
+    /// Creates the file for the broker's log, which the thread that follows the log writes.
     ///
     /// # Errors
-    /// [`RunError::Environment`] when it can't be made.
+    /// [`RunError::Environment`] when it can't be created.
     pub fn broker_log(&self) -> Result<File, RunError> {
         let path = self.directory.join(BROKER_LOG_NDJSON);
         File::create_new(&path)
@@ -164,15 +162,15 @@ impl Recorder {
         self.note(ATTEMPTS_NDJSON, result);
     }
 
-    /// Adds to each attempt's line what the broker's log tells of it, once the run has ended: through a second file, so
-    /// that there is a readable one at every moment.
-    pub(crate) fn add_broker_log(&mut self, told: &AttemptsTold) {
+    /// Adds to each attempt's line what the broker's log reports of it, after the run: through a second file, so that
+    /// there is a readable one at every moment.
+    pub(crate) fn add_broker_log(&mut self, by_attempt: &LogByAttempt) {
         let flushed = self.attempts.flush();
         let path = self.directory.join(ATTEMPTS_NDJSON);
         let result = flushed.and_then(|()| {
             replace_whole(&path, |writer| {
                 for line in BufReader::new(File::open(&path)?).lines() {
-                    write_told(&line?, told, writer)?;
+                    write_with_log(&line?, by_attempt, writer)?;
                 }
                 Ok(())
             })
@@ -180,7 +178,7 @@ impl Recorder {
         self.note(ATTEMPTS_NDJSON, result);
     }
 
-    /// Writes the rows of the timeline and brings everything to the disk, so that a crash costs a second.
+    /// Writes rows of the timeline and flushes everything to disk, so that a crash costs a second.
     pub fn rows(&mut self, rows: &[Row]) {
         for row in rows {
             let result = self.timeline.serialize(row);
@@ -207,19 +205,15 @@ impl Recorder {
 
     /// Writes `run.json` whole, through a second file, so that there is a readable one at every moment.
     pub fn run_json(&mut self, record: &Record) {
-        let result = write_whole(&self.directory.join(RUN_JSON), record);
+        let result = replace_whole(&self.directory.join(RUN_JSON), |writer| {
+            serde_json::to_writer_pretty(&mut *writer, record)?;
+            writer.write_all(b"\n")
+        });
         self.note(RUN_JSON, result);
     }
 }
 
-fn write_whole(path: &Path, record: &Record) -> io::Result<()> {
-    replace_whole(path, |writer| {
-        serde_json::to_writer_pretty(&mut *writer, record)?;
-        writer.write_all(b"\n")
-    })
-}
-
-/// Puts what `write` writes in the place of the file, whole.
+/// Replaces the file as a whole by what `write` writes.
 fn replace_whole(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
     let directory = path.parent().unwrap_or(Path::new("."));
     let mut file = tempfile::NamedTempFile::new_in(directory)?;
@@ -232,28 +226,23 @@ fn replace_whole(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<(
     Ok(())
 }
 
-/// The line of an attempt, with what the broker's log tells of it as its last field. Reading and writing whole attempts
-/// would take seconds for a million of them.
-fn write_told(line: &str, told: &AttemptsTold, writer: &mut dyn Write) -> io::Result<()> {
+/// Writes an attempt's line with the report of the broker's log as its last field. Parsing whole attempts would take
+/// seconds for a million of them.
+fn write_with_log(line: &str, by_attempt: &LogByAttempt, writer: &mut dyn Write) -> io::Result<()> {
     let number = line.strip_prefix("{\"attempt\":").and_then(|rest| rest.split(',').next()?.parse().ok());
-    let told = number.and_then(|number| told.of(number));
-    let Some((told, line)) = told.zip(line.strip_suffix('}')) else { return writeln!(writer, "{line}") };
-    writeln!(writer, "{line},\"broker_log\":{}}}", serde_json::to_string(&told)?)
+    let lines = number.and_then(|number| by_attempt.of(number));
+    let Some((lines, line)) = lines.zip(line.strip_suffix('}')) else { return writeln!(writer, "{line}") };
+    writeln!(writer, "{line},\"broker_log\":{}}}", serde_json::to_string(&lines)?)
 }
 
-/// Temporary files are private; a record is for everybody who may read its folder.
+/// Temporary files are private; a record is for every user who may read its folder.
 fn set_readable(path: &Path) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o644))
 }
 
-/// The tag of one metric in one phase, such as `reaction_time.fault`.
-fn tag(metric: ungraceful_record::metric::Metric, phase: Phase) -> String {
-    format!("{}.{}", metric.name(), phase.name())
-}
-
-/// One second as an interval log of its own, header included: the library writes whole logs only, and a log that
-/// is written at the end of a run would be lost with it.
+/// One second as an interval log with its own header: the library writes whole logs only, and a log that is written
+/// at the end of a run would be lost with it.
 fn interval_log_lines(started: jiff::Timestamp, second: u64, interval: &Interval) -> io::Result<String> {
     let mut serializer = V2DeflateSerializer::new();
     let start = std::time::SystemTime::from(started);
@@ -263,7 +252,8 @@ fn interval_log_lines(started: jiff::Timestamp, second: u64, interval: &Interval
     builder.with_start_time(start).with_base_time(start).with_max_value_divisor(1_000.0);
     let mut log = builder.begin_log_with(&mut buffer, &mut serializer)?;
     for (metric, phase, histogram) in interval.histograms.iter() {
-        let name = tag(metric, phase);
+        // Such as `reaction_time.fault`.
+        let name = format!("{}.{}", metric.name(), phase.name());
         let tag = Tag::new(&name).ok_or_else(|| io::Error::other("a metric's name is no tag"))?;
         log.write_histogram(histogram, Duration::from_secs(second), Duration::from_secs(1), Some(tag))
             .map_err(|error| io::Error::other(format!("{error:?}")))?;
@@ -272,7 +262,7 @@ fn interval_log_lines(started: jiff::Timestamp, second: u64, interval: &Interval
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::io::{self, Write};
     use std::path::Path;
     use std::time::Duration;
@@ -280,13 +270,13 @@ mod tests {
     use hdrhistogram::serialization::Deserializer;
     use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
     use ungraceful_log_causes::Cause;
-    use ungraceful_record::attempt::{Attempt, ToldByLog};
+    use ungraceful_record::attempt::{Attempt, Case, LoggedCause};
     use ungraceful_record::metric::{Metric, histogram, merge};
     use ungraceful_record::phase::Phase;
 
     use super::{ATTEMPTS_NDJSON, METRICS_HLOG, RUN_JSON, Recorder};
     use crate::attempts::fault::AttemptLog;
-    use crate::broker::log::AttemptsTold;
+    use crate::broker::log::LogByAttempt;
     use crate::error::RunError;
     use crate::measure::meter::{Interval, Meter};
 
@@ -300,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn an_interval_log_written_by_the_second_reads_back_as_everything_that_was_recorded() {
+    fn an_interval_log_reads_back_as_it_was_recorded() {
         let folder = tempfile::tempdir().unwrap();
         let mut recorder = Recorder::create(&folder.path().join("run"), 10).unwrap();
         let (first, second) = (measured(&[5, 700]), measured(&[90_000]));
@@ -340,35 +330,23 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_holds_a_record_is_refused_and_left_as_it_is() {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join(RUN_JSON), "precious").unwrap();
-        let refused = Recorder::create(folder.path(), 10).unwrap_err();
-        assert!(matches!(refused, RunError::Usage(_)), "{refused}");
-        assert_eq!(std::fs::read_to_string(folder.path().join(RUN_JSON)).unwrap(), "precious");
-        assert!(!folder.path().join(ATTEMPTS_NDJSON).exists());
+    fn a_folder_with_a_file_of_a_record_is_rejected_and_left_as_it_is() {
+        for name in [RUN_JSON, ATTEMPTS_NDJSON] {
+            let folder = tempfile::tempdir().unwrap();
+            std::fs::write(folder.path().join(name), "precious").unwrap();
+            let refused = Recorder::create(folder.path(), 10).unwrap_err();
+            assert!(matches!(refused, RunError::Usage(_)), "{refused}");
+            assert_eq!(std::fs::read_to_string(folder.path().join(name)).unwrap(), "precious");
+            assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "and nothing is left beside it");
+        }
     }
 
     #[test]
-    fn a_file_with_the_name_of_one_of_ours_is_not_emptied() {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join(ATTEMPTS_NDJSON), "somebody's notes").unwrap();
-        let refused = Recorder::create(folder.path(), 10).unwrap_err();
-        assert!(matches!(refused, RunError::Usage(_)), "{refused}");
-        assert_eq!(std::fs::read_to_string(folder.path().join(ATTEMPTS_NDJSON)).unwrap(), "somebody's notes");
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "and nothing is left beside it");
-    }
-
-    #[test]
-    fn what_the_log_tells_is_added_to_the_attempts_that_it_names_and_to_no_others() {
+    fn the_log_is_added_only_to_the_attempts_that_it_names() {
         let folder = tempfile::tempdir().unwrap();
         let mut recorder = Recorder::create(&folder.path().join("run"), 10).unwrap();
         let clock = crate::measure::clock::RunClock::start();
-        let case = ungraceful_record::attempt::Case {
-            fault: "f".into(),
-            variant: "v".into(),
-            version: "5.0".into(),
-        };
+        let case = Case { fault: "f".into(), variant: "v".into(), version: "5.0".into() };
         let attempts: Vec<Attempt> = [2, 0, 11]
             .map(|number| {
                 AttemptLog::begin(number, case.clone(), format!("c{number}"), Phase::Fault, 5, &clock).end()
@@ -377,19 +355,21 @@ mod tests {
         for attempt in &attempts {
             recorder.attempt(attempt);
         }
-        let told = AttemptsTold::of_one(2, Some(Cause::Lost), "Client <client> \"lost\" {");
-        recorder.add_broker_log(&told);
+        let by_attempt = LogByAttempt::of_one(2, Some(Cause::Lost), "Client <client> \"lost\" {");
+        recorder.add_broker_log(&by_attempt);
         assert_eq!(recorder.trouble(), None);
         let text = std::fs::read_to_string(recorder.directory().join(ATTEMPTS_NDJSON)).unwrap();
         let read: Vec<Attempt> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         let mut expected = attempts;
-        expected[0].broker_log =
-            Some(ToldByLog { cause: Some("lost".into()), phrase: Some("Client <client> \"lost\" {".into()) });
+        expected[0].broker_log = Some(LoggedCause {
+            cause: Some("lost".into()),
+            phrase: Some("Client <client> \"lost\" {".into()),
+        });
         assert_eq!(read, expected);
     }
 
     /// A disk with room for so many bytes.
-    struct FullAfter(usize);
+    pub(crate) struct FullAfter(pub(crate) usize);
 
     impl Write for FullAfter {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -405,8 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_write_that_fails_is_told_with_the_file_and_the_reason() {
-        let folder = tempfile::tempdir().unwrap();
+    fn the_first_failed_write_is_reported_with_file_and_reason() {
         let mut recorder = Recorder::over(
             Path::new("somewhere"),
             10,
@@ -418,12 +397,9 @@ mod tests {
         assert_eq!(recorder.trouble(), None);
         recorder.interval_log(jiff::Timestamp::UNIX_EPOCH, 1, &measured(&[1]));
         let trouble = recorder.trouble().unwrap().to_owned();
-        assert!(
-            trouble.contains("somewhere/metrics.hlog") && trouble.contains("no storage space"),
-            "{trouble}"
-        );
+        assert!(trouble.contains("somewhere/metrics.hlog"), "{trouble}");
+        assert!(trouble.contains("no storage space"), "{trouble}");
         recorder.interval_log(jiff::Timestamp::UNIX_EPOCH, 2, &measured(&[1]));
         assert_eq!(recorder.trouble(), Some(trouble.as_str()), "the first trouble is kept");
-        drop(folder);
     }
 }

@@ -1,10 +1,10 @@
-//! A straight line through points, with the interval that its slope lies in: whether a broker grows with attempts.
+//! A straight line through points, with the confidence interval of its slope: whether a broker grows with attempts.
 
 use ungraceful_record::run::SlopeRecord;
 
-/// With fewer points a line and its interval say nothing.
+/// With fewer points a line means nothing.
 pub(crate) const POINTS_MIN: usize = 5;
-/// The slope is told per so many of `x`.
+/// The slope is reported per so many of `x`.
 const PER: f64 = 1_000.0;
 
 /// The slope of `y` per 1,000 of `x` by ordinary least squares, with its 95 % interval by Student's t; absent with
@@ -16,7 +16,7 @@ const PER: f64 = 1_000.0;
 )]
 pub(crate) fn per_1000(points: &[(u64, u64)]) -> Option<SlopeRecord> {
     let (first_x, first_y) = *points.first().filter(|_| points.len() >= POINTS_MIN)?;
-    // From the first point on: squares of gigabytes would leave no digits for what grows.
+    // Relative to the first point: squares of gigabytes would leave no digits for the growth.
     let shifted = |from: u64, to: u64| to.checked_signed_diff(from).map(|difference| difference as f64);
     let shifted = points.iter().map(|(x, y)| Some((shifted(first_x, *x)?, shifted(first_y, *y)?)));
     let points: Vec<(f64, f64)> = shifted.collect::<Option<_>>()?;
@@ -32,9 +32,9 @@ pub(crate) fn per_1000(points: &[(u64, u64)]) -> Option<SlopeRecord> {
     let freedom = points.len() - 2;
     let error = (residuals / freedom as f64 / spread).sqrt();
     let half = student_t_975(freedom) * error;
-    let told = [slope, slope - half, slope + half].map(|value| rounded(value * PER));
-    let [estimate, low, high] = told;
-    told.iter().all(|value| value.is_finite()).then_some(SlopeRecord {
+    let values = [slope, slope - half, slope + half].map(|value| rounded(value * PER));
+    let [estimate, low, high] = values;
+    values.iter().all(|value| value.is_finite()).then_some(SlopeRecord {
         estimate,
         low,
         high,
@@ -47,11 +47,11 @@ fn rounded(value: f64) -> f64 {
     (value * 1_000.0).round() / 1_000.0 + 0.0
 }
 
-/// The 97.5 % quantile of Student's t with `freedom` degrees of freedom, at least 1. From a table up to 10; beyond,
-/// by the Cornish-Fisher expansion (Abramowitz and Stegun 26.7.5), which is right to a ten-thousandth there.
+/// The 97.5 % quantile of Student's t with `freedom` degrees of freedom, at least 1: from a table up to 10, then by
+/// the Cornish-Fisher expansion (Abramowitz and Stegun 26.7.5), which is right to a ten-thousandth there.
 #[expect(
     clippy::cast_precision_loss,
-    reason = "the number of samples of a run, at the most one per second of a day"
+    reason = "the number of samples of a run, at most one per second of a day"
 )]
 fn student_t_975(freedom: usize) -> f64 {
     const TABLE: [f64; 10] = [
@@ -81,7 +81,7 @@ mod tests {
     use super::{per_1000, student_t_975};
 
     #[test]
-    fn students_t_is_that_of_the_tables() {
+    fn students_t_matches_the_tables() {
         let known = [
             (1, 12.706_2),
             (3, 3.182_4),
@@ -110,30 +110,22 @@ mod tests {
     }
 
     #[test]
-    fn a_straight_line_has_an_interval_of_no_width_however_large_its_numbers() {
+    fn a_straight_line_has_an_interval_of_no_width() {
         let line = |y: fn(u64) -> u64| (0..20).map(|n| (n * 100, y(n))).collect::<Vec<_>>();
         let grows = per_1000(&line(|n| 64_000_000_000 + n * 4_096)).unwrap();
         assert_eq!((grows.estimate, grows.low, grows.high), (40_960.0, 40_960.0, 40_960.0));
         let shrinks = per_1000(&line(|n| 1_000 - n)).unwrap();
         assert_eq!((shrinks.estimate, shrinks.low, shrinks.high), (-10.0, -10.0, -10.0));
         let still = per_1000(&line(|_| 7)).unwrap();
-        assert_eq!(
-            format!("{} {} {}", still.estimate, still.low, still.high),
-            "0 0 0",
-            "and no negative zero"
-        );
+        assert_eq!(format!("{} {} {}", still.estimate, still.low, still.high), "0 0 0", "no negative zero");
     }
 
     #[test]
-    fn too_few_points_or_none_that_differ_in_attempts_have_no_slope() {
+    fn too_few_distinct_points_have_no_slope() {
         assert_eq!(per_1000(&[]), None);
         assert_eq!(per_1000(&[(1, 2), (2, 4), (3, 5), (4, 4)]), None);
         assert_eq!(per_1000(&[(7, 2), (7, 4), (7, 5), (7, 4), (7, 5)]), None);
-        assert_eq!(
-            per_1000(&[(0, 0), (1, u64::MAX), (2, 0), (3, 1), (4, 2)]),
-            None,
-            "no number that is made up"
-        );
+        assert_eq!(per_1000(&[(0, 0), (1, u64::MAX), (2, 0), (3, 1), (4, 2)]), None, "no invented number");
     }
 
     proptest! {

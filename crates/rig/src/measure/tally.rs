@@ -1,5 +1,4 @@
-//! The attempts of one case, counted. Each worker keeps its own; merged, they equal what one worker would have
-//! counted.
+//! Counts the attempts of one case. Each worker keeps its own tally; merged, they equal that of a single worker.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,11 +9,10 @@ use ungraceful_record::metric::{Percentiles, Values, histogram, merge};
 use ungraceful_record::reaction::{Outcome, ReactionKind};
 use ungraceful_record::run::{CaseRecord, MilestoneRecord, WillRecord};
 
-/// How many attempts are named as examples of each sequence of reactions.
+/// Attempts named as examples of each sequence of reactions.
 const EXAMPLES: usize = 3;
 
-/// Everything that is counted of one case.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Tally {
     attempts: u64,
     outcomes: BTreeMap<Outcome, u64>,
@@ -25,18 +23,18 @@ pub(crate) struct Tally {
     examples: BTreeMap<String, Vec<u64>>,
     facts: BTreeMap<String, BTreeMap<String, u64>>,
     measures: BTreeMap<String, Values>,
-    /// Attempts that acted: those that are to reach the milestones.
+    /// Attempts that acted: those that should reach the milestones.
     acted: u64,
     milestones: BTreeMap<String, Values>,
     messages: BTreeMap<u8, LedgerCounts>,
     troubles: BTreeMap<String, u64>,
-    reaction_time: Histogram<u64>,
-    time_to_close: Histogram<u64>,
-    connack_time: Histogram<u64>,
+    reaction_time: Times,
+    time_to_close: Times,
+    connack_time: Times,
     wills: Wills,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 struct Wills {
     set: u64,
     due: u64,
@@ -46,45 +44,28 @@ struct Wills {
     of_later_connect: u64,
     seen_before: u64,
     shortest_wait_us: Option<u64>,
-    time: Histogram<u64>,
+    time: Times,
 }
 
-impl Default for Tally {
+/// Times in µs.
+#[derive(Clone, Debug, PartialEq)]
+struct Times(Histogram<u64>);
+
+impl Default for Times {
     fn default() -> Self {
-        Self {
-            attempts: 0,
-            outcomes: BTreeMap::new(),
-            reactions: BTreeMap::new(),
-            sequences: BTreeMap::new(),
-            disconnect_codes: BTreeMap::new(),
-            attempts_with_second_connack: 0,
-            examples: BTreeMap::new(),
-            facts: BTreeMap::new(),
-            measures: BTreeMap::new(),
-            acted: 0,
-            milestones: BTreeMap::new(),
-            messages: BTreeMap::new(),
-            troubles: BTreeMap::new(),
-            reaction_time: histogram(),
-            time_to_close: histogram(),
-            connack_time: histogram(),
-            wills: Wills {
-                set: 0,
-                due: 0,
-                due_and_seen: 0,
-                not_due_and_seen: 0,
-                more_than_once: 0,
-                of_later_connect: 0,
-                seen_before: 0,
-                shortest_wait_us: None,
-                time: histogram(),
-            },
+        Self(histogram())
+    }
+}
+
+impl Times {
+    fn add(&mut self, us: Option<u64>) {
+        if let Some(us) = us {
+            self.0.saturating_record(us);
         }
     }
 }
 
 impl Tally {
-    /// Counts one attempt.
     pub(crate) fn add(&mut self, attempt: &Attempt) {
         self.attempts += 1;
         *self.outcomes.entry(attempt.outcome).or_default() += 1;
@@ -110,15 +91,13 @@ impl Tally {
         if let Some(trouble) = &attempt.trouble {
             *self.troubles.entry(trouble.clone()).or_default() += 1;
         }
-        if let Some(us) = attempt.connack_time_us() {
-            self.connack_time.saturating_record(us);
-        }
+        self.connack_time.add(attempt.connack_time_us());
         self.add_will(attempt);
     }
 
     fn add_reactions(&mut self, attempt: &Attempt) {
         let mut second_connack = false;
-        // Checks compare these counts with the number of clients: a client that is told twice counts once.
+        // Checks compare these counts with the number of clients, so a client that got a code twice counts once.
         let mut disconnect_codes = BTreeSet::new();
         for reaction in &attempt.reactions {
             *self.reactions.entry(reaction.label()).or_default() += 1;
@@ -131,19 +110,15 @@ impl Tally {
             *self.disconnect_codes.entry(code).or_default() += 1;
         }
         self.attempts_with_second_connack += u64::from(second_connack);
-        if let Some(us) = attempt.reaction_time_us() {
-            self.reaction_time.saturating_record(us);
-        }
-        if let Some(us) = attempt.time_to_close_us() {
-            self.time_to_close.saturating_record(us);
-        }
+        self.reaction_time.add(attempt.reaction_time_us());
+        self.time_to_close.add(attempt.time_to_close_us());
     }
 
     fn add_will(&mut self, attempt: &Attempt) {
         let Some(will) = &attempt.will else { return };
         self.wills.set += 1;
         let seen = !will.seen_at_us.is_empty();
-        // The Will that is due is that of the CONNECT that was accepted.
+        // The Will that is due is that of the accepted CONNECT.
         let right_one_seen = will.of_first_connect.contains(&true);
         if will.due {
             self.wills.due += 1;
@@ -159,9 +134,7 @@ impl Tally {
         self.wills.more_than_once += u64::from(copies > 1);
         self.wills.of_later_connect += u64::from(will.of_first_connect.contains(&false));
         self.wills.seen_before += u64::from(!will.seen_before_us.is_empty());
-        if let Some(us) = attempt.will_time_us() {
-            self.wills.time.saturating_record(us);
-        }
+        self.wills.time.add(attempt.will_time_us());
     }
 
     /// Adds everything that `other` counted.
@@ -189,9 +162,9 @@ impl Tally {
             add_examples(self.examples.entry(sequence.clone()).or_default(), attempts);
         }
         self.attempts_with_second_connack += other.attempts_with_second_connack;
-        merge(&mut self.reaction_time, &other.reaction_time);
-        merge(&mut self.time_to_close, &other.time_to_close);
-        merge(&mut self.connack_time, &other.connack_time);
+        merge(&mut self.reaction_time.0, &other.reaction_time.0);
+        merge(&mut self.time_to_close.0, &other.time_to_close.0);
+        merge(&mut self.connack_time.0, &other.connack_time.0);
         let (wills, others) = (&mut self.wills, &other.wills);
         wills.set += others.set;
         wills.due += others.due;
@@ -202,10 +175,10 @@ impl Tally {
         wills.seen_before += others.seen_before;
         wills.shortest_wait_us =
             [wills.shortest_wait_us, others.shortest_wait_us].into_iter().flatten().min();
-        merge(&mut wills.time, &others.time);
+        merge(&mut wills.time.0, &others.time.0);
     }
 
-    /// What the fault measured, by name, to be summed over cases.
+    /// The fault's measures by name, to be summed over cases.
     pub(crate) fn measures(&self) -> impl Iterator<Item = (&str, &Values)> {
         self.measures.iter().map(|(name, values)| (name.as_str(), values))
     }
@@ -213,10 +186,9 @@ impl Tally {
     /// The reaction times, to be summed over cases.
     #[must_use]
     pub(crate) fn reaction_time(&self) -> &Histogram<u64> {
-        &self.reaction_time
+        &self.reaction_time.0
     }
 
-    /// The counts as they stand in the record.
     #[must_use]
     pub(crate) fn record(&self, case: &Case, planned: u64) -> CaseRecord {
         let will = (self.wills.set > 0).then(|| WillRecord {
@@ -228,7 +200,7 @@ impl Tally {
             of_later_connect: self.wills.of_later_connect,
             seen_before: self.wills.seen_before,
             shortest_wait_of_unseen_us: self.wills.shortest_wait_us,
-            will_time: Percentiles::of(&self.wills.time),
+            will_time: Percentiles::of(&self.wills.time.0),
         });
         CaseRecord {
             case: case.clone(),
@@ -258,15 +230,15 @@ impl Tally {
                 .collect(),
             messages: self.messages.clone(),
             troubles: self.troubles.clone(),
-            reaction_time: Percentiles::of(&self.reaction_time),
-            time_to_close: Percentiles::of(&self.time_to_close),
-            connack_time: Percentiles::of(&self.connack_time),
+            reaction_time: Percentiles::of(&self.reaction_time.0),
+            time_to_close: Percentiles::of(&self.time_to_close.0),
+            connack_time: Percentiles::of(&self.connack_time.0),
             will,
         }
     }
 }
 
-/// When how many of all that acted had reached it.
+/// When which share of the attempts that acted had reached it.
 fn milestone(reached: &Values, of: u64) -> MilestoneRecord {
     let share = |percent: u64| reached.at_rank((of * percent).div_ceil(100));
     MilestoneRecord {
@@ -279,7 +251,7 @@ fn milestone(reached: &Values, of: u64) -> MilestoneRecord {
     }
 }
 
-/// Keeps the lowest numbers, in whichever order attempts end and whichever worker had them.
+/// Keeps the lowest numbers, whatever the order of attempts and workers.
 fn add_examples(examples: &mut Vec<u64>, attempts: &[u64]) {
     examples.extend(attempts);
     examples.sort_unstable();
@@ -306,7 +278,7 @@ mod tests {
     use super::Tally;
 
     #[test]
-    fn a_milestone_is_told_of_all_that_acted_whether_they_reached_it_or_not() {
+    fn a_milestone_counts_all_attempts_that_acted() {
         let reached_by = |reached: u64, all: u64| {
             let mut tallies = [Tally::default(), Tally::default()];
             for number in 0..all {
@@ -448,7 +420,7 @@ mod tests {
     }
 
     #[test]
-    fn reactions_of_attempts_that_are_no_evidence_are_counted_nowhere_but_in_their_sequence() {
+    fn attempts_without_evidence_count_only_in_sequences() {
         let reactions = [
             (ReactionKind::Connack, Some(0), 1_005),
             (ReactionKind::Disconnect, Some(0x82), 1_010),
@@ -466,7 +438,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tally_of_nothing_has_dropped_everything_and_never_less_than_nothing() {
+    fn an_empty_tally_has_dropped_everything() {
         let nothing = Tally::default().record(&case(), 7);
         assert_eq!((nothing.planned, nothing.finished, nothing.dropped), (7, 0, 7));
         let mut tally = Tally::default();
@@ -505,7 +477,7 @@ mod tests {
     }
 
     #[test]
-    fn a_will_from_before_the_attempts_own_act_counts_in_no_other_column() {
+    fn a_will_from_before_the_attempt_acted_has_its_own_column() {
         let of = |due| {
             let mut attempt = with_will(0, due, &[], 5_000);
             attempt.will.as_mut().expect("it has one").seen_before_us = vec![900];
@@ -519,7 +491,7 @@ mod tests {
     }
 
     #[test]
-    fn the_wait_that_is_told_is_the_shortest_of_those_that_saw_nothing() {
+    fn the_shortest_wait_without_a_will_is_recorded() {
         let seen_at_once = with_will(0, true, &[(2_001, true)], 3);
         assert_eq!(will_of(std::slice::from_ref(&seen_at_once)).shortest_wait_of_unseen_us, None);
         let both = [seen_at_once, with_will(1, true, &[], 900), with_will(2, true, &[], 700)];
@@ -527,7 +499,7 @@ mod tests {
     }
 
     #[test]
-    fn examples_are_the_attempts_with_the_lowest_numbers_in_whichever_order_they_ended() {
+    fn examples_are_the_attempts_with_the_lowest_numbers() {
         let record = record_of(&[9, 4, 7, 1, 8].map(|number| closed(number, 2_000)));
         assert_eq!(record.examples, BTreeMap::from([("FIN".to_owned(), vec![1, 4, 7])]));
     }
@@ -610,29 +582,22 @@ mod tests {
         let times =
             (prop::option::of(0_u64..500), prop::option::of(400_u64..900), prop::option::of(0_u64..2_000));
         let trouble = prop::option::of(prop_oneof![Just("refused".to_owned()), Just("silent".to_owned())]);
-        (prop::sample::select(&OUTCOMES), reactions(), will(), fact(), times, trouble, measures(), messages())
-            .prop_map(
-                |(
-                    outcome,
-                    reactions,
-                    will,
-                    facts,
-                    (established_us, connack_us, provoked_us),
-                    trouble,
-                    measures,
-                    messages,
-                )| Attempt {
-                    measures,
-                    messages,
-                    established_us,
-                    connack_us,
-                    provoked_us,
-                    will,
-                    facts,
-                    trouble,
-                    ..attempt(0, outcome, &reactions)
-                },
-            )
+        let seen = (prop::sample::select(&OUTCOMES), reactions(), will(), fact(), trouble);
+        (seen, times, measures(), messages()).prop_map(|(seen, times, measures, messages)| {
+            let (outcome, reactions, will, facts, trouble) = seen;
+            let (established_us, connack_us, provoked_us) = times;
+            Attempt {
+                measures,
+                messages,
+                established_us,
+                connack_us,
+                provoked_us,
+                will,
+                facts,
+                trouble,
+                ..attempt(0, outcome, &reactions)
+            }
+        })
     }
 
     /// Attempts with their numbers, in the order in which they ended, and which worker had each.
@@ -649,7 +614,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_two_workers_of_unequal_shares_counted_merges_to_what_one_would_have(ended in ended()) {
+        fn merged_tallies_equal_that_of_one_worker(ended in ended()) {
             let (mut first, mut second, mut whole) = (Tally::default(), Tally::default(), Tally::default());
             for (attempt, is_first) in &ended {
                 whole.add(attempt);

@@ -1,4 +1,4 @@
-//! The timeline: one row per second and phase, put together from what all threads reported.
+//! The timeline: one row per second and phase, merged from the reports of all threads.
 
 use hdrhistogram::Histogram;
 use serde::Serialize;
@@ -88,12 +88,13 @@ pub(crate) fn rows(second: u64, interval: &Interval, sampled: Sampled) -> Vec<Ro
 
 fn row(second: u64, phase: Phase, interval: &Interval, sampled: Sampled) -> Row {
     let counters = interval.counters.get(&phase).copied().unwrap_or_default();
-    let response = interval
-        .histograms
-        .of(Metric::BystanderResponseTime, phase)
-        .filter(|histogram| !histogram.is_empty());
+    let of = |metric| interval.histograms.of(metric, phase).filter(|histogram| !histogram.is_empty());
+    let (response, lag) = (of(Metric::BystanderResponseTime), of(Metric::LoopLag));
     let load = load_response_time(interval, phase);
-    let lag = interval.histograms.of(Metric::LoopLag, phase).filter(|histogram| !histogram.is_empty());
+    let p50 = |times: Option<&Histogram<u64>>| Some(times?.value_at_quantile(0.5));
+    let p99 = |times: Option<&Histogram<u64>>| {
+        times.filter(|times| times.len() >= 1_000).map(|times| times.value_at_quantile(0.99))
+    };
     Row {
         second,
         phase: phase.name(),
@@ -106,10 +107,8 @@ fn row(second: u64, phase: Phase, interval: &Interval, sampled: Sampled) -> Row 
         attempts_dropped: counters.attempts_dropped,
         reactions: counters.reactions,
         connections_open: sampled.connections_open,
-        bystander_response_time_us_p50: response.map(|histogram| histogram.value_at_quantile(0.5)),
-        bystander_response_time_us_p99: response
-            .filter(|histogram| histogram.len() >= 1_000)
-            .map(|histogram| histogram.value_at_quantile(0.99)),
+        bystander_response_time_us_p50: p50(response),
+        bystander_response_time_us_p99: p99(response),
         bystander_response_time_us_max: response.map(|histogram| histogram.max()),
         broker_cpu_us: sampled.broker_cpu_us,
         broker_rss_bytes: sampled.broker_rss_bytes,
@@ -119,10 +118,8 @@ fn row(second: u64, phase: Phase, interval: &Interval, sampled: Sampled) -> Row 
         load_sent: counters.load_sent,
         load_acknowledged: counters.load_acknowledged,
         load_delivered: counters.load_delivered,
-        load_response_time_us_p50: load.map(|histogram| histogram.value_at_quantile(0.5)),
-        load_response_time_us_p99: load
-            .filter(|histogram| histogram.len() >= 1_000)
-            .map(|histogram| histogram.value_at_quantile(0.99)),
+        load_response_time_us_p50: p50(load),
+        load_response_time_us_p99: p99(load),
         load_response_time_us_max: load.map(|histogram| histogram.max()),
     }
 }
@@ -145,7 +142,7 @@ mod tests {
     use crate::measure::meter::Meter;
 
     #[test]
-    fn a_second_in_which_the_phase_changed_has_a_row_for_each_with_its_own_counts() {
+    fn a_second_with_two_phases_has_a_row_for_each() {
         let meter = Meter::default();
         meter.count(Phase::Baseline, |counters| counters.offered += 3);
         meter.count(Phase::Fault, |counters| {

@@ -1,7 +1,7 @@
-//! How long a run can last at the most: every wait to its end, one after the other. It is printed before the run, and kept by
-//! it: a run that reaches its bound is stopped, and its record says so.
+//! How long a run can last at most: every wait to its end, one after the other. It is printed before the run, and
+//! enforced: a run that reaches its bound is stopped, and its record says so.
 //!
-//! Pure arithmetic over the settings. It does not know how long the machine keeps our threads from running.
+//! Pure arithmetic over the settings. It does not know how long the machine delays our threads.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -20,39 +20,39 @@ use crate::run::load::DRAIN_MAX;
 use crate::run::plan::Schedule;
 use crate::run::settings::PhaseSettings;
 
-/// Measuring our own share, and coming to the first phase.
+/// Measuring our own share, and reaching the first phase.
 const OWN_SHARE_WITHIN: Duration = Duration::from_secs(2);
-/// The last look at the broker's log, the threads' ends, and writing the record.
+/// The last look at the broker's log, ending the threads, and writing the record.
 const WRITTEN_WITHIN: Duration = Duration::from_secs(3);
-/// What a broker is tried with before a run, in each version: CONNECT alone, and a client for each of two QoS; and what these
-/// two wait for: SUBACKs, messages, and PINGRESPs where one of these did not come, each of the clients once.
+/// Clients that try a broker before a run, in each version: one with CONNECT alone, and one for each of two QoS. Then
+/// what these two wait for: SUBACKs, messages, and a PINGRESP for each client where one of these did not come.
 const VISITS_OF_TRIAL: u32 = 3;
 const SUBACKS_OF_TRIAL: u32 = 6;
 const MESSAGES_OF_TRIAL: u32 = 11;
-/// Answers that an attempt waits for beside the reaction, each for the connect timeout: two clients with a handshake, CONNACK
-/// and SUBACK each, and a third that removes what is left of their session.
+/// Answers that an attempt waits for besides the reaction, each for the connect timeout: handshake, CONNACK and
+/// SUBACK of two clients, and a third client that removes their session.
 const ANSWERS_OF_ATTEMPT: u32 = 8;
-/// Of these, the ones for which a gathered attempt waits before its turn.
+/// Of these, those before a gathered attempt's turn.
 const ANSWERS_OF_GATHERING: u32 = 3;
 /// What each client of a load waits for: handshake, CONNACK, SUBACK.
 const ANSWERS_OF_LOAD: u32 = 3;
-/// How often an attempt gives the broker time to react: to messages in flight, to the fault, to a newcomer, to a last PINGREQ.
+/// How often an attempt gives the broker time to react: to messages in flight, the fault, a newcomer, a last PINGREQ.
 const REACTIONS_OF_ATTEMPT: u32 = 4;
-/// Of these, the ones before a gathered attempt's turn.
+/// Of these, those before a gathered attempt's turn.
 const REACTIONS_OF_GATHERING: u32 = 2;
 
-/// How long a run can last at the most.
+/// How long a run can last at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bound {
     /// All of it, from its begin until the record is written.
     pub longest: Duration,
-    /// What every wait to its end comes to: longer than `longest` where a budget cut it.
+    /// The sum of all waits: longer than `longest` where a budget cut it.
     pub needs: Duration,
-    /// Of it, how long what is under way when the run is stopped may take to clean up: attempts, or the clients of a load.
+    /// Of it, how long attempts, or the clients of a load, may take to clean up when the run is stopped.
     pub cure_within: Duration,
 }
 
-/// What a bound follows from, of attempts and loads alike.
+/// What a bound depends on, for attempts and loads alike.
 #[derive(Clone, Copy, Debug)]
 pub struct Waits<'a> {
     /// The broker.
@@ -63,7 +63,7 @@ pub struct Waits<'a> {
     pub bystander_pairs: u64,
 }
 
-/// What a bound follows from, of attempts alone.
+/// What a bound depends on, for attempts.
 #[derive(Clone, Copy, Debug)]
 pub struct AttemptWaits<'a> {
     /// When they fall due.
@@ -76,22 +76,23 @@ pub struct AttemptWaits<'a> {
     pub reaction_timeout: Duration,
     /// How long a Will is waited for.
     pub will_wait: Duration,
-    /// The longest that an attempt takes by its own choice.
+    /// The longest pause that an attempt makes by itself.
     pub longest_pause: Duration,
-    /// How long a planned restart of the broker may take, at each wave; zero when there is none.
+    /// How long a planned restart of the broker may take, in each wave; zero when there is none.
     pub restart_within: Duration,
 }
 
-/// What a bound follows from, of a load alone.
+/// What a bound depends on, for a load.
 #[derive(Clone, Copy, Debug)]
 pub struct LoadWaits {
-    /// How long connections are begun.
+    /// How long connecting takes.
     pub connecting: Duration,
-    /// In how many turns, each of as many as may be under way at the same time.
+    /// In how many turns, each of as many as may connect at the same time.
     pub turns: u32,
     /// How long it is measured.
     pub lasts: Duration,
-    /// How long its end takes, once it is over or stopped: until its messages are taken, and what is retained of them removed.
+    /// How long its end takes, once it is over or stopped: until the broker has its messages, and retained ones are
+    /// removed.
     pub ends_within: Duration,
 }
 
@@ -100,7 +101,7 @@ impl Bound {
     #[must_use]
     pub fn of_attempts(waits: Waits<'_>, attempts: AttemptWaits<'_>) -> Self {
         let phases = waits.phases;
-        // What attempts open they close, and a visit removes their session.
+        // Attempts close what they open, and a visit removes their session.
         let cure_within = 2 * LEAVE_WITHIN + waits.visit();
         let phases = phases.warmup + phases.baseline + attempts.waves(&waits) + phases.recovery;
         waits.bound(phases, cure_within)
@@ -116,19 +117,19 @@ impl Bound {
             _ => phases.warmup + phases.baseline + phases.recovery,
         };
         let connecting = load.connecting + load.turns * ANSWERS_OF_LOAD * waits.answer();
-        // Messages may come for as long as anything comes.
+        // Messages are waited for while any come.
         waits.bound(connecting + phases.warmup + beside + load.lasts + DRAIN_MAX, load.ends_within)
     }
 
-    /// The same run, which may take no longer than `longest`.
+    /// The same run, limited to `longest`.
     #[must_use]
     pub fn within(self, longest: Duration) -> Self {
-        // Whole seconds, as it is printed.
+        // Whole seconds, as printed.
         Self { longest: self.longest.min(Duration::from_secs(longest.as_secs())), ..self }
     }
 
-    /// Why a run that reached its bound was stopped, and the cure where there is one. A broker is not blamed for a budget, nor
-    /// alone for a wait that a busy machine makes longer too.
+    /// Why a run that reached its bound was stopped, with the cure if any. The broker is not blamed for a budget, nor
+    /// alone for a wait that a busy machine prolongs too.
     #[must_use]
     pub fn why_stopped(&self) -> String {
         if self.longest < self.needs {
@@ -145,13 +146,13 @@ impl Bound {
         )
     }
 
-    /// When the run is to be stopped, from its begin, so that it has ended in time; zero when there is not even time to end.
+    /// When to stop the run, from its begin, so that it ends in time; zero when there is not even time to end.
     #[must_use]
     pub fn stopped_after(&self) -> Duration {
         self.longest.saturating_sub(self.ending())
     }
 
-    /// How long the end of a run takes once it is stopped, at the most.
+    /// How long the end of a stopped run takes at most.
     #[must_use]
     pub fn ending(&self) -> Duration {
         self.cure_within + DRAIN_WITHIN + LEAVE_WITHIN + WRITTEN_WITHIN
@@ -159,33 +160,32 @@ impl Bound {
 }
 
 impl Waits<'_> {
-    /// What one answer of the broker may take.
     fn answer(&self) -> Duration {
         self.target.connect_timeout
     }
 
-    /// A client comes, gets its CONNACK, and leaves.
+    /// A client connects, gets its CONNACK and leaves.
     fn visit(&self) -> Duration {
         2 * self.answer() + LEAVE_WITHIN
     }
 
-    /// Until the first phase: the broker comes up or is found, is asked for each version and tried with it, and the honest
-    /// clients come up.
+    /// Until the first phase: the broker starts or is found, is tried in each version, and the honest clients come
+    /// up.
     fn preparing(&self) -> Duration {
         let found = match self.target.broker {
-            // One handshake for each of its addresses, of IPv6 and IPv4.
+            // One handshake for each of its addresses, IPv6 and IPv4.
             BrokerChoice::Host { .. } => 2 * self.answer(),
             _ => owned::READY_WITHIN,
         };
         let versions = u32::try_from(self.target.versions.len()).unwrap_or(u32::MAX);
         let tried = VISITS_OF_TRIAL * self.visit() + SUBACKS_OF_TRIAL * self.answer();
         let tried = tried + MESSAGES_OF_TRIAL * SERVED_WITHIN;
-        // As many clients as the run has at the same time come at once, and who is not let in comes again after a while.
+        // As many clients as the run needs connect at once, and those that are not admitted try again after a while.
         let let_in = self.visit() + TIMES_AGAIN * (AGAIN_AFTER + self.visit()) + LEAVE_WITHIN;
         found + versions * tried + let_in + OWN_SHARE_WITHIN + READY_WITHIN + PROOF_WITHIN
     }
 
-    /// Whether the broker is alive: its honest clients tell, or two visits.
+    /// Whether the broker is alive: by its honest clients, or by two visits.
     fn alive(&self) -> Duration {
         HONEST_TRAFFIC_WAIT + 2 * self.visit()
     }
@@ -199,7 +199,7 @@ impl Waits<'_> {
 }
 
 impl AttemptWaits<'_> {
-    /// All waves, each of them gathered, restarted, attempted and waited for.
+    /// All waves, each of them gathered, restarted, attempted and awaited.
     fn waves(&self, waits: &Waits<'_>) -> Duration {
         let waves = self.schedule.waves();
         let gathering: Duration = match self.gathers {
@@ -217,7 +217,7 @@ impl AttemptWaits<'_> {
         rounds * (ANSWERS_OF_GATHERING * answer + REACTIONS_OF_GATHERING * self.reaction_timeout)
     }
 
-    /// One attempt, from its begin until it has cleaned up. Others that wait for its client wait no longer than [`LATE_MAX`].
+    /// One attempt, until it has cleaned up. Others wait for its client no longer than [`LATE_MAX`].
     fn attempt(&self, waits: &Waits<'_>) -> Duration {
         ANSWERS_OF_ATTEMPT * waits.answer()
             + REACTIONS_OF_ATTEMPT * self.reaction_timeout
@@ -228,13 +228,13 @@ impl AttemptWaits<'_> {
     }
 }
 
-/// A bound is told in whole seconds.
+/// Bounds are in whole seconds.
 fn whole_seconds(time: Duration) -> Duration {
     Duration::from_secs(time.as_secs() + u64::from(time.subsec_nanos() > 0))
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::num::NonZeroU32;
     use std::time::Duration;
 
@@ -246,13 +246,13 @@ mod tests {
     use crate::run::seed::Seed;
     use crate::run::settings::PhaseSettings;
 
-    const PHASES: PhaseSettings = PhaseSettings {
+    pub(crate) const PHASES: PhaseSettings = PhaseSettings {
         warmup: Duration::from_secs(5),
         baseline: Duration::from_secs(10),
         recovery: Duration::from_secs(30),
     };
 
-    fn target(broker: BrokerChoice) -> TargetSettings {
+    pub(crate) fn target(broker: BrokerChoice) -> TargetSettings {
         TargetSettings {
             broker,
             credentials: Credentials::default(),
@@ -293,7 +293,7 @@ mod tests {
     }
 
     fn longest_s(bound: Bound) -> u64 {
-        assert_eq!(bound.longest.subsec_nanos(), 0, "it is told in whole seconds");
+        assert_eq!(bound.longest.subsec_nanos(), 0, "a bound is in whole seconds");
         bound.longest.as_secs()
     }
 
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bound_is_every_wait_to_its_end_one_after_the_other() {
+    fn a_bound_is_the_sum_of_all_waits() {
         let (embedded, schedule) = (target(BrokerChoice::Embedded), hundred());
         let bound = Bound::of_attempts(waits(&embedded, 4), attempts(&schedule));
         // Until the first phase 268 s: 20 + 2 * (3 * 11 + 6 * 5 + 11 * 3) + 36 + 2 + 15 + 3. Phases 45 s. The last attempt is due after 9.9 s, waits 1 s
@@ -338,14 +338,14 @@ mod tests {
     }
 
     #[test]
-    fn a_load_waits_for_its_connections_in_turns_and_for_its_bystanders_when_it_has_some() {
+    fn a_load_waits_for_its_connections_and_bystanders() {
         let embedded = target(BrokerChoice::Embedded);
         let of = |pairs| longest_s(Bound::of_load(waits(&embedded, pairs), load()));
         assert_eq!((of(0), of(4)), (430, 475));
     }
 
     #[test]
-    fn the_end_of_a_load_is_in_its_bound_and_time_is_left_for_it_when_it_is_stopped() {
+    fn the_bound_of_a_load_includes_its_end() {
         let embedded = target(BrokerChoice::Embedded);
         let plain = Bound::of_load(waits(&embedded, 0), load());
         let lasting = LoadWaits { lasts: Duration::from_secs(11), ..load() };
@@ -359,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bound_that_is_cut_leaves_the_time_to_end_in_order() {
+    fn a_cut_bound_leaves_time_to_end_in_order() {
         let (embedded, schedule) = (target(BrokerChoice::Embedded), hundred());
         let bound = Bound::of_attempts(waits(&embedded, 4), attempts(&schedule));
         let cut = bound.within(Duration::from_secs(40));
@@ -369,13 +369,13 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_a_budget_ended_says_so_and_does_not_blame_the_broker() {
+    fn a_run_ended_by_a_budget_does_not_blame_the_broker() {
         let (embedded, schedule) = (target(BrokerChoice::Embedded), hundred());
         let bound = Bound::of_attempts(waits(&embedded, 4), attempts(&schedule));
-        let told = bound.within(Duration::from_secs(40)).why_stopped();
-        assert!(told.starts_with("the tour's budget ended this run: 40 s of it were left"), "{told}");
-        assert!(told.contains("--budget") && !told.contains("broker"), "{told}");
-        let told = bound.within(bound.longest).why_stopped();
-        assert!(told.contains("at the longest") && told.contains("the broker or a busy machine"), "{told}");
+        let why = bound.within(Duration::from_secs(40)).why_stopped();
+        assert!(why.starts_with("the tour's budget ended this run: 40 s of it were left"), "{why}");
+        assert!(why.contains("--budget") && !why.contains("broker"), "{why}");
+        let why = bound.within(bound.longest).why_stopped();
+        assert!(why.contains("at the longest") && why.contains("the broker or a busy machine"), "{why}");
     }
 }

@@ -1,6 +1,5 @@
-//! A run under way: one phase after another, on the main thread. What comes before the first phase is in `preparing`, what
-//! comes after the last in `concluding`; between them stand the phases in which something is done to the broker, in
-//! `fault_phase` and in [`load_phase`].
+//! A run in progress: one phase after another, on the main thread. `preparing` comes before the first phase,
+//! `concluding` after the last; the phases that act on the broker are in `fault_phase` and [`load_phase`].
 
 mod concluding;
 mod fault_phase;
@@ -22,7 +21,6 @@ use crate::measure::collector::Collector;
 use crate::run::progress::Progress;
 use crate::run::settings::{Experiment, Finished, Work};
 
-/// A run under way.
 pub(crate) struct Conductor<'a> {
     experiment: &'a Experiment,
     progress: Progress<'a>,
@@ -45,7 +43,7 @@ impl Conductor<'_> {
         };
         (results.recovery_limit_us, results.recovery_time_us) = self.recovery_phase().await;
         if !self.progress.is_stopped() {
-            // Before the last probe, whose connection would be taken for one that the fault left behind.
+            // Before the last probe, whose connection would count as one that the fault left behind.
             self.broker.edges.recovery_ended = self.broker.usage();
         }
         results.cpu_us = own_cpu_us().zip(cpu_us_before).map(|(after, before)| after.saturating_sub(before));
@@ -59,7 +57,7 @@ impl Conductor<'_> {
         self.conclude(results)
     }
 
-    /// The baseline, with the bystanders alone. Returns the CPU time that we had used when it began.
+    /// The baseline, with the bystanders alone. Returns the CPU time used before it.
     async fn baseline(&mut self) -> Option<u64> {
         let cpu_us_before = own_cpu_us();
         if !self.progress.is_stopped() {
@@ -71,17 +69,17 @@ impl Conductor<'_> {
         cpu_us_before
     }
 
-    /// Waits for the bystanders to be back. Returns the limit they had to keep, and after how long they did.
+    /// Waits for the bystanders to be back. Returns their limit, and after how long they were.
     async fn recovery_phase(&mut self) -> (Option<u64>, Option<u64>) {
         let Experiment { common, work } = self.experiment;
-        // A load without bystanders has nobody to recover.
+        // A load without bystanders has no recovery.
         if self.progress.is_stopped() || (work.load().is_some() && common.bystanders.pairs == 0) {
             return (None, None);
         }
         let (recovery, lasts) = (&self.honest.recovery, common.phases.recovery);
         let began_us = self.progress.clock.now_us();
         let limit_us = self.progress.recovery_limit_us();
-        // Watched from the phase's first message on, so the watch comes before the phase.
+        // The watch begins before the phase, so that it covers the phase's first message.
         if let Some(limit_us) = limit_us {
             recovery.begin(began_us, limit_us);
         }

@@ -1,4 +1,4 @@
-//! Facts about the machine that the generator runs on, as far as they bear on its figures.
+//! Facts about the generator's machine that affect its figures.
 
 use std::fs;
 

@@ -1,7 +1,7 @@
-//! Files that the user names on the command line: read in bounded memory and bounded time, whatever they are. A password
-//! may come from a pipe (`--pw-file <(pass show broker)`), and a mistyped path may be a device without an end.
+//! Files that the user names on the command line, read in bounded memory and time. A password may come from a pipe
+//! (`--pw-file <(pass show broker)`), and a mistyped path may be an endless device.
 //!
-//! Logs are not read here: they may be of any size, and are read as they are ([`crate::broker::log_follower`]).
+//! Logs may be of any size and are read elsewhere ([`crate::broker::log_follower`]).
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read};
@@ -16,22 +16,22 @@ use ungraceful_wire::clock::now;
 
 /// The longest first line, in bytes: what an MQTT field can carry (MQTT 5.0 section 1.5.6).
 pub const LINE_BYTES_MAX: usize = 65_535;
-/// How long a file may take to be read. A pipe has a writer that may ask a person first.
+/// How long reading a file may take; the writer of a pipe may ask a person first.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The first line of a file, without its end. What follows it is not read, so the file needs no end.
+/// The first line of a file, without its end. The rest is not read, so the file needs no end.
 ///
 /// # Errors
-/// In words, with the path: it cannot be read, nobody writes into it, or its first line is longer than
+/// A text with the path: the file can't be read, nothing writes into it, or the line is longer than
 /// [`LINE_BYTES_MAX`].
 pub fn first_line(path: &Path) -> Result<Vec<u8>, String> {
     first_line_within(path, PATIENCE)
 }
 
-/// All of a file, `bytes_max` at the most.
+/// A whole file, of at most `bytes_max`.
 ///
 /// # Errors
-/// In words, with the path: it cannot be read, nobody writes into it, or it is longer than that.
+/// A text with the path: the file can't be read, nothing writes into it, or it is longer than that.
 pub fn whole(path: &Path, bytes_max: usize) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     read(path, PATIENCE, &mut |chunk| {
@@ -73,16 +73,16 @@ fn first_line_within(path: &Path, patience: Duration) -> Result<Vec<u8>, String>
 /// Reads until the end, or until `take` has had enough.
 fn read(path: &Path, patience: Duration, take: &mut dyn FnMut(&[u8]) -> bool) -> Result<(), String> {
     let cannot = |error: std::io::Error| format!("cannot read {}: {error}", path.display());
-    // Opening a pipe would wait for somebody to write into it.
+    // Opening a pipe would wait for a writer.
     let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
     let mut file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(cannot)?;
     let deadline = now() + patience;
     let mut buffer = [0; 16 * 1_024];
     loop {
-        // Before each read: a pipe that nobody has opened for writing yet is at its end for a reader.
+        // Before each read: a pipe without a writer looks like the end of a file.
         if !is_readable(&file, deadline).map_err(|error| cannot(error.into()))? {
             return Err(format!(
-                "cannot read {}: nothing, or no end, came from it within {}; does somebody write into it?",
+                "cannot read {}: no data, or no end, within {}; does anything write into it?",
                 path.display(),
                 span(patience)
             ));
@@ -97,7 +97,7 @@ fn read(path: &Path, patience: Duration, take: &mut dyn FnMut(&[u8]) -> bool) ->
     }
 }
 
-/// Waits until there is something to read, or an end. Returns whether there is one before `deadline`.
+/// Waits for data or an end. Returns whether there is one before `deadline`.
 fn is_readable(file: &File, deadline: Instant) -> rustix::io::Result<bool> {
     let left = deadline.saturating_duration_since(now());
     let tv_sec = i64::try_from(left.as_secs()).unwrap_or(i64::MAX);
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_line_is_read_without_its_end_and_without_what_follows() {
+    fn only_the_first_line_is_read_without_its_end() {
         for (content, line) in
             [(&b"hunter2\nmore"[..], &b"hunter2"[..]), (b"a\r\n", b"a"), (b"", b""), (b"x", b"x")]
         {
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_end_is_read_to_its_bound_and_refused() {
+    fn endless_files_are_read_to_the_limit_and_rejected() {
         for path in ["/dev/zero", "/dev/urandom"] {
             let why = whole(Path::new(path), 1_000_000).unwrap_err();
             assert!(why.contains(path) && why.contains("longer than"), "{why}");
@@ -163,10 +163,10 @@ mod tests {
     }
 
     #[test]
-    fn a_pipe_that_nobody_writes_into_is_given_up_and_one_with_a_writer_is_read() {
+    fn a_pipe_is_read_only_with_a_writer() {
         let (_folder, path) = pipe();
         let why = first_line_within(&path, Duration::from_millis(20)).unwrap_err();
-        assert!(why.contains("does somebody write into it?"), "{why}");
+        assert!(why.contains("does anything write into it?"), "{why}");
         let writer = std::thread::spawn({
             let path = path.clone();
             // Opening waits for the reader. What holds the pipe open after its first line is not waited for.

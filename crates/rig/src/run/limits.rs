@@ -7,15 +7,15 @@ use ungraceful_flags::Mistake;
 
 /// Descriptors for everything that is no connection: files of the record, timers, runtimes, standard streams.
 const DESCRIPTORS_BESIDES: u64 = 64;
-/// Connections of one worker thread besides its attempts': its timers, and a probe per attempt under way.
+/// Descriptors of a worker thread besides its attempts': its timers, and a probe per running attempt.
 const DESCRIPTORS_PER_THREAD: u64 = 8;
 
-/// What a plan takes at the same time, at the most.
+/// What a plan takes at the same time, at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Demand {
     /// Clients that misbehave at the same time (`--count`).
     pub clients: u64,
-    /// Connections that all of them have at the same time, probes included.
+    /// All their connections at the same time, probes included.
     pub connections: u64,
     /// Bystander pairs; each takes two connections and a timer.
     pub bystander_pairs: u64,
@@ -30,7 +30,7 @@ pub struct Demand {
 pub struct Supply {
     /// Soft limit of open files, after it was raised.
     pub descriptors: u64,
-    /// First and last local port that the kernel gives out; absent where it can't be told.
+    /// First and last ephemeral port; absent where unknown.
     pub ports: Option<(u16, u16)>,
 }
 
@@ -44,12 +44,12 @@ impl Demand {
             + DESCRIPTORS_BESIDES
     }
 
-    /// Connections that each client has, at the most.
+    /// Connections of each client, at most.
     fn connections_per_client(&self) -> u64 {
         self.connections.div_ceil(self.clients.max(1)).max(1)
     }
 
-    /// What the plan takes with one client that misbehaves.
+    /// What the plan takes with one misbehaving client.
     fn of_one_client(self) -> Self {
         Self { clients: 1, connections: self.connections_per_client(), ..self }
     }
@@ -61,7 +61,7 @@ impl Demand {
     }
 }
 
-/// Every way in which the machine can't hold the plan, each with the cure. Empty when it can.
+/// Every shortage of the machine, with its cure; empty when the plan fits.
 #[must_use]
 pub fn shortages(demand: Demand, supply: Supply) -> Vec<Mistake> {
     let mut mistakes = Vec::new();
@@ -92,7 +92,7 @@ pub fn shortages(demand: Demand, supply: Supply) -> Vec<Mistake> {
             mistakes.push(Mistake::new(
                 "--count",
                 format!(
-                    "this run needs up to {} local ports at once and {available} are there ({first} to {last}); add \
+                    "this run needs up to {} local ports at once, and {available} are available ({first} to {last}); add \
                      source addresses with --ifaddr, {fewer}",
                     demand.ports()
                 ),
@@ -102,13 +102,13 @@ pub fn shortages(demand: Demand, supply: Supply) -> Vec<Mistake> {
     mistakes
 }
 
-/// How many clients fit, in proportion to what those that were asked for take.
+/// How many clients fit, in proportion to those that were asked for.
 fn affordable(demand: Demand, descriptors: u64) -> u64 {
     let besides = Demand { connections: 0, ..demand }.descriptors();
     descriptors.saturating_sub(besides) / demand.connections_per_client()
 }
 
-/// Raises the soft limit of open files to the hard one and tells what it is then.
+/// Raises the soft limit of open files to the hard one, and returns it.
 #[must_use]
 pub fn raise_descriptor_limit() -> u64 {
     let limit = getrlimit(Resource::Nofile);
@@ -127,7 +127,7 @@ mod tests {
         Demand { clients: 1_000, connections: 2_000, bystander_pairs: 3, threads: 3, sources: 1 };
 
     #[test]
-    fn a_plan_that_fits_exactly_is_let_through_and_one_descriptor_less_is_refused() {
+    fn one_missing_descriptor_is_a_shortage() {
         let needed = DEMAND.descriptors();
         let supply = Supply { descriptors: needed, ports: Some((32_768, 60_999)) };
         assert_eq!(shortages(DEMAND, supply), []);
@@ -145,19 +145,19 @@ mod tests {
     }
 
     #[test]
-    fn where_not_even_one_client_fits_fewer_of_them_are_no_cure() {
+    fn when_not_even_one_client_fits_fewer_are_no_cure() {
         // 64 besides, three threads of 8, three pairs of 3, and two connections of the one client.
-        let told = |descriptors, ports| shortages(DEMAND, Supply { descriptors, ports });
-        let of_descriptors = told(98, None);
+        let refused = |descriptors, ports| shortages(DEMAND, Supply { descriptors, ports });
+        let of_descriptors = refused(98, None);
         assert!(of_descriptors[0].what.ends_with("; even one client needs 99"), "{of_descriptors:?}");
-        assert!(told(99, None)[0].what.ends_with(" or lower --count to 1"));
-        let of_ports = told(1_000_000, Some((1, 9)));
+        assert!(refused(99, None)[0].what.ends_with(" or lower --count to 1"));
+        let of_ports = refused(1_000_000, Some((1, 9)));
         assert!(of_ports[0].what.ends_with("; even one client needs 10"), "{of_ports:?}");
-        assert!(told(1_000_000, Some((1, 10)))[0].what.ends_with(", or lower --count"));
+        assert!(refused(1_000_000, Some((1, 10)))[0].what.ends_with(", or lower --count"));
     }
 
     #[test]
-    fn both_shortages_are_told_together() {
+    fn both_shortages_are_reported_together() {
         assert_eq!(shortages(DEMAND, Supply { descriptors: 100, ports: Some((1, 2)) }).len(), 2);
     }
 }

@@ -1,5 +1,5 @@
-//! A load: what a run makes in place of attempts, when it asks what a broker does under honest traffic. This crate
-//! knows what a load *is* and not how it is made; the load engine implements it, and its figures end in the record.
+//! A load: made in place of attempts, to measure a broker under honest traffic. This crate knows what a load *is*,
+//! and the load engine makes it.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -19,39 +19,39 @@ use crate::measure::collector::{Report, Source};
 use crate::measure::meter::Interval;
 use crate::run::seed::Seed;
 
-/// How long after the last message was due a load waits for what is under way, whether or not anything comes.
+/// How long after the last due message a load waits for messages under way, in any case.
 pub const DRAIN_WITHIN: Duration = Duration::from_secs(10);
-/// How long it waits at the most while deliveries still come.
+/// How long it waits at most, while deliveries still come.
 pub const DRAIN_MAX: Duration = Duration::from_secs(60);
-/// For how long no delivery may have come at the end, so that the broker counts as done: a load waits on until then, and
-/// what has not come in a load that ended before is still coming.
+/// How long no delivery may have come for the broker to count as done. In a load that ended earlier, missing messages
+/// count as still coming.
 pub const QUIET: Duration = Duration::from_secs(2);
 
 /// A load that can be made.
 pub trait Load: fmt::Debug {
-    /// How long it is measured: what falls due later is not part of it.
+    /// How long it is measured; what falls due later does not count.
     fn duration(&self) -> Duration;
 
-    /// Starts it: connections are made, and nothing is sent on them before [`LoadUnderWay::begin`].
+    /// Starts it: connects, and sends nothing before [`LoadUnderWay::begin`].
     ///
     /// # Errors
-    /// [`RunError`] when it can't be made against this broker, or on this machine.
+    /// [`RunError`] when this broker or this machine does not allow it.
     fn start(&self, stage: LoadStage) -> Result<Box<dyn LoadUnderWay>, RunError>;
 }
 
 /// A load that was started.
 pub trait LoadUnderWay {
-    /// Whether every connection is there, or is known not to come.
+    /// Whether every connection is up or has failed.
     fn is_ready(&self) -> bool;
-    /// Has it begin at `begin_us`. What is due before `counted_from_us` is sent and not counted.
+    /// Begins at `begin_us`. What is due before `counted_from_us` is sent and not counted.
     fn begin(&mut self, begin_us: u64, counted_from_us: u64);
     /// Whether everything that fell due was sent and has arrived, or is given up.
     fn is_done(&self) -> bool;
     /// When the last delivery came, in µs of the run's clock; absent when none has.
     fn last_delivery_us(&self) -> Option<u64>;
-    /// Gives up what has not been done by now; it is counted as what it is.
+    /// Gives up what has not been done by now.
     fn stop(&mut self);
-    /// The load at this moment; rates are left at 0.
+    /// The current state; rates are left at 0.
     fn live(&self) -> LiveLoad;
     /// Ends it: connections are closed in order.
     ///
@@ -60,28 +60,28 @@ pub trait LoadUnderWay {
     fn finish(self: Box<Self>) -> Result<LoadRecord, RunError>;
 }
 
-/// What a load needs to know of its run.
+/// What a load needs from its run.
 #[derive(Clone, Debug)]
 pub struct LoadStage {
     /// The broker's address.
     pub address: SocketAddr,
     /// The version to speak.
     pub version: ProtocolVersion,
-    /// What the broker takes at the most.
+    /// The highest QoS that the broker takes.
     pub maximum_qos: QoS,
     /// The largest packet that the broker takes, in bytes; absent when it does not say.
     pub maximum_packet_size: Option<u32>,
-    /// Whether the broker takes Shared Subscriptions; it is taken to where it does not say.
+    /// Whether the broker takes Shared Subscriptions; assumed where it does not say.
     pub shared_subscriptions: bool,
-    /// What every client shows.
+    /// The credentials of every client.
     pub credentials: Credentials,
     /// Local addresses to connect from, in turn; the kernel's choice when empty.
     pub sources: Vec<IpAddr>,
-    /// Bound of the TCP handshake, and of the waits for CONNACK and SUBACK.
+    /// Limit of the TCP handshake, and of the waits for CONNACK and SUBACK.
     pub connect_timeout: Duration,
-    /// What every ClientID of the load begins with.
+    /// Prefix of every ClientID of the load.
     pub client_id_prefix: Arc<str>,
-    /// Topics begin with this, unless the user named others.
+    /// Prefix of every topic, unless the user named others.
     pub topic_root: Arc<str>,
     /// The run's clock.
     pub clock: RunClock,
@@ -104,7 +104,7 @@ impl LoadReports {
         Self { sender }
     }
 
-    /// Reports what `thread` measured since its last report. Hands it back when there is no room for it now.
+    /// Reports what `thread` measured since its last report. Returns it when there is no room now.
     ///
     /// # Errors
     /// The interval, for the next report.
@@ -118,7 +118,7 @@ impl LoadReports {
         })
     }
 
-    /// Reports the last of `thread`, and waits for room.
+    /// Makes the last report of `thread`; waits for room.
     pub fn report_last(&self, thread: u32, interval: Interval) {
         let _collector_is_gone =
             self.sender.blocking_send(Report::Interval(Source::Worker(thread), interval));

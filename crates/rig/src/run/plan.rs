@@ -1,10 +1,7 @@
 //! When each operation is due: a pure schedule, computed before anything is sent and repeatable from the seed.
 //!
-//! A plan splits into stripes whose union is the plan. The threads of a process, and later the processes of a
-//! machine and the machines of a fleet, use the same split.
-//!
-//! A schedule comes in waves: usually in one, which is all of it; or in one for each case, whose attempts all fall due
-//! at one instant.
+//! A plan splits into stripes for threads; their union is the plan. A schedule has a single wave, or one for each
+//! case, whose attempts are all due at one instant.
 
 use std::num::NonZeroU32;
 use std::ops::Range;
@@ -38,7 +35,7 @@ pub struct Due {
     pub after: Duration,
 }
 
-/// An open schedule: operations fall due at a rate, whether or not earlier ones have ended.
+/// An open schedule: operations are due at a rate, whether or not earlier ones have ended.
 #[derive(Clone, Debug)]
 pub struct Plan {
     due_us: Vec<u64>,
@@ -123,8 +120,8 @@ impl Plan {
     }
 }
 
-/// A plan and which case each of its operations is of, in waves. A wave's operations are due from when it begins, and
-/// it begins when nothing is left of the one before.
+/// A plan with the case of each operation, in waves. A wave begins when the one before has ended, and its operations
+/// are due from then on.
 #[derive(Clone, Debug)]
 pub struct Schedule {
     /// When, from the begin of the operation's wave.
@@ -134,8 +131,8 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// One wave: every case once in each round, in an order drawn from the seed, so that no case always follows the same
-    /// other one. `per_case` operations of each of `cases` cases at `per_second` in all.
+    /// One wave: every case once in each round, in an order drawn from the seed, so that no case always follows the
+    /// same other one. `per_case` operations of each of `cases` cases, at `per_second` in total.
     ///
     /// # Panics
     /// When `per_second` is not a positive number: callers have validated it.
@@ -169,7 +166,7 @@ impl Schedule {
         &self.waves
     }
 
-    /// What a stripe has of a wave, in the order of due times.
+    /// A stripe's part of a wave, in the order of due times.
     ///
     /// # Panics
     /// When there is no such wave.
@@ -178,7 +175,7 @@ impl Schedule {
         self.plan.stripe(stripe).filter(move |due| wave.contains(&due.index))
     }
 
-    /// Which case the operation with this index is of.
+    /// The case of the operation with this index.
     ///
     /// # Panics
     /// When the plan has no such operation.
@@ -235,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn every_case_comes_once_in_each_round_and_the_order_follows_from_the_seed() {
+    fn every_case_comes_once_in_each_round() {
         let cases = |seed| {
             let schedule = Schedule::new(5, 40, 10.0, Arrival::Uniform, Seed(seed));
             assert_eq!(schedule.plan.len(), 200);
@@ -251,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn in_waves_each_case_has_one_of_its_own_and_all_of_it_is_due_at_one_instant() {
+    fn each_wave_has_one_case_and_is_due_at_one_instant() {
         let schedule = Schedule::in_waves(3, 4);
         assert_eq!((schedule.plan.len(), schedule.waves()), (12, &[0..4, 4..8, 8..12][..]));
         assert_eq!(schedule.plan.span(), Duration::ZERO);

@@ -1,4 +1,4 @@
-//! How far a run is: the phase that it is in, the waits within it, and what whoever watches is shown meanwhile.
+//! The progress of a run: its phase, the waits within it, and what observers are shown meanwhile.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -12,11 +12,10 @@ use ungraceful_record::scale::micros;
 use crate::measure::clock::RunClock;
 use crate::run::stop::Stop;
 
-/// How often the run looks whether a phase is over, and after how many looks it shows itself.
+/// How often the run looks whether a phase is over, and after how many looks it is shown.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(50);
 const SHOW_EVERY: u32 = 10;
 
-/// How far a run is.
 pub(crate) struct Progress<'a> {
     pub(crate) clock: RunClock,
     pub(crate) phases: PhaseTrack,
@@ -27,7 +26,7 @@ pub(crate) struct Progress<'a> {
 }
 
 impl<'a> Progress<'a> {
-    /// Of a run that has entered no phase yet.
+    /// For a run that has entered no phase yet.
     pub(crate) fn new(clock: RunClock, stop: Stop, live: Live, observer: &'a mut dyn Observer) -> Self {
         Self { clock, phases: PhaseTrack::default(), stop, live: Arc::new(Mutex::new(live)), observer }
     }
@@ -36,7 +35,7 @@ impl<'a> Progress<'a> {
         self.stop.reason().is_some()
     }
 
-    /// Enters `phase`, which lasts as long as `expected` at the most. Returns when it began.
+    /// Enters `phase`, which lasts `expected` at most. Returns when it began.
     pub(crate) fn enter(&mut self, phase: Phase, expected: Option<Duration>) -> u64 {
         let at_us = self.clock.now_us();
         self.enter_at(at_us, phase, expected);
@@ -63,7 +62,7 @@ impl<'a> Progress<'a> {
         self.wait_with(|| None, is_over).await;
     }
 
-    /// Does so with what `load` is at each moment.
+    /// As [`Self::wait_until`], with the current state of the load.
     pub(crate) async fn wait_with(
         &mut self,
         load: impl Fn() -> Option<LiveLoad>,
@@ -87,7 +86,7 @@ impl<'a> Progress<'a> {
         let mut live = lock(&self.live);
         live.phase_elapsed_us = phase_elapsed_us;
         if let (Some(now), Some(shown)) = (load, &mut live.load) {
-            // Rates and times are the collector's.
+            // Rates and times come from the collector.
             *shown = LiveLoad {
                 sent_per_second: shown.sent_per_second,
                 delivered_per_second: shown.delivered_per_second,
@@ -99,8 +98,8 @@ impl<'a> Progress<'a> {
         self.observer.view(&live);
     }
 
-    /// The longest response of a bystander that is back, by the baseline's p99, or by its maximum when there are too few
-    /// samples; absent when no bystander message was delivered in the baseline.
+    /// The longest response time of a bystander that is back, by the baseline's p99, or its maximum with too few
+    /// samples; absent when the baseline delivered no bystander message.
     pub(crate) fn recovery_limit_us(&self) -> Option<u64> {
         let baseline = lock(&self.live).baseline_response_time;
         Some(recovery::limit_us(baseline.p99_us.or(baseline.max_us)?))

@@ -1,4 +1,4 @@
-//! The one source of randomness of a run: a seed that is printed and recorded, and the streams drawn from it.
+//! The one source of randomness of a run: a printed and recorded seed, and the streams drawn from it.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,7 +6,7 @@ use std::str::FromStr;
 use rand::rngs::{StdRng, SysRng};
 use rand::{SeedableRng, TryRng};
 
-/// What makes a run repeatable: the same seed and settings give the same plan, ClientIDs and payloads.
+/// Makes a run repeatable: the same seed and settings give the same plan, ClientIDs and payloads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Seed(pub u64);
 
@@ -14,7 +14,7 @@ impl Seed {
     /// Draws a seed from the operating system, for runs that were given none: 32 bits, because people retype it.
     #[must_use]
     pub fn draw() -> Self {
-        // Without the system's generator, the process id still tells runs apart, and the seed is printed.
+        // Without the system's generator, the process id still distinguishes runs, and the seed is printed.
         Self(u64::from(SysRng.try_next_u32().unwrap_or_else(|_no_generator| std::process::id())))
     }
 

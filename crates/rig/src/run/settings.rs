@@ -1,4 +1,4 @@
-//! Everything that a run is made of, validated, before anything is sent; and what it ends in.
+//! The validated settings of a run, before anything is sent; and its result.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -29,7 +29,7 @@ pub struct PhaseSettings {
     pub warmup: Duration,
     /// Baseline.
     pub baseline: Duration,
-    /// Longest time that the bystanders are given to be back.
+    /// The longest time that the bystanders get to be back.
     pub recovery: Duration,
 }
 
@@ -38,7 +38,7 @@ pub struct PhaseSettings {
 pub struct Experiment {
     /// What every run has.
     pub common: Common,
-    /// What it does to the broker, beside its bystanders.
+    /// What it does to the broker, besides its bystanders.
     pub work: Work,
 }
 
@@ -55,13 +55,13 @@ pub struct Common {
     pub target: TargetSettings,
     /// The phases.
     pub phases: PhaseSettings,
-    /// Connections that attempts or the load have at the same time, at the most.
+    /// Most connections of attempts or of the load at the same time.
     pub connections: u64,
     /// Worker threads.
     pub threads: NonZeroU32,
     /// The bystanders.
     pub bystanders: BystanderSettings,
-    /// How long the run can last at the most; then it is stopped.
+    /// How long the run can last at most; then it is stopped.
     pub bound: Bound,
     /// Prefix of all ClientIDs.
     pub client_id_prefix: String,
@@ -69,9 +69,9 @@ pub struct Common {
     pub seed: Seed,
     /// The record's folder.
     pub output: PathBuf,
-    /// Schedule slip or loop lag at the 99th percentile beyond which the run's times are not to be relied on.
+    /// Schedule slip or loop lag at the 99th percentile beyond which the run's times are unreliable.
     pub slip_limit: Duration,
-    /// What of the broker is watched beside its packets.
+    /// What is watched of the broker beside its packets.
     pub watch: WatchSettings,
     /// The checks.
     pub checks: Vec<Check>,
@@ -93,7 +93,7 @@ pub struct ScheduleSettings {
 pub enum Spread {
     /// At a rate, all cases in turn.
     Rate {
-        /// Attempts per second in all.
+        /// Attempts per second in total.
         per_second: f64,
         /// How they are spread.
         arrival: crate::run::plan::Arrival,
@@ -115,7 +115,7 @@ impl ScheduleSettings {
     }
 }
 
-/// What a run does to the broker, beside its bystanders.
+/// What a run does to the broker, besides its bystanders.
 #[derive(Clone, Debug)]
 pub enum Work {
     /// Attempts of faults.
@@ -149,9 +149,9 @@ impl Work {
 pub struct Attempts {
     /// Makes the faults for the versions that the broker speaks.
     pub faults: Arc<MakeFaults>,
-    /// Attempts per case, their rate in all, and how they are spread.
+    /// Attempts per case, and how they are spread.
     pub schedule: ScheduleSettings,
-    /// How each wave begins with a planned outage; absent when none does. Only in waves.
+    /// The planned outage that begins each wave; absent when there is none. Only in waves.
     pub restart: Option<Restart>,
     /// Clients that may misbehave at the same time.
     pub clients: NonZeroU32,
@@ -159,7 +159,7 @@ pub struct Attempts {
     pub reaction_timeout: Duration,
     /// How long the witness waits for a Will.
     pub will_wait: Duration,
-    /// Lines in `attempts.ndjson` at the most.
+    /// Most lines in `attempts.ndjson`.
     pub attempts_max: u64,
 }
 
@@ -169,7 +169,7 @@ impl Attempts {
         matches!(self.schedule.spread, Spread::Waves)
     }
 
-    /// Maximum number of clients that misbehave at the same time, in a run of so many cases: no more than there are attempts.
+    /// Most clients that misbehave at the same time in a run of so many cases: no more than there are attempts.
     #[must_use]
     pub fn clients_at_once(&self, cases: usize) -> u64 {
         let all = self.schedule.attempts_per_case.saturating_mul(cases as u64);
@@ -178,7 +178,7 @@ impl Attempts {
 }
 
 impl Experiment {
-    /// Connections of attempts or of the load at the same time, at the most, in a run of so many cases.
+    /// Most connections of attempts or of the load at the same time, in a run of so many cases.
     #[must_use]
     pub fn connections_at_once(&self, cases: usize) -> u64 {
         let all = self.common.connections;

@@ -1,4 +1,4 @@
-//! Why a run stops before its plan is done, told to every task of every thread.
+//! Why a run stops before its plan is done, for every task of every thread.
 
 use std::sync::Arc;
 
@@ -11,22 +11,16 @@ pub enum StopReason {
     Interrupted,
     /// The broker went down.
     BrokerDown(String),
-    /// The run reached the longest time that it may take; why that was so short.
+    /// The run reached its time limit; the text says why it was so short.
     OutOfTime(String),
     /// The record can't be written any more.
     RecordFailed(String),
 }
 
-/// A flag that can be raised once and is seen everywhere. Cheap to clone.
-#[derive(Clone, Debug)]
+/// A flag that is raised once and seen everywhere. Cheap to clone.
+#[derive(Clone, Debug, Default)]
 pub struct Stop {
     sender: Arc<watch::Sender<Option<StopReason>>>,
-}
-
-impl Default for Stop {
-    fn default() -> Self {
-        Self { sender: Arc::new(watch::Sender::new(None)) }
-    }
 }
 
 impl Stop {
@@ -91,7 +85,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_waits_is_woken_and_whoever_comes_later_does_not_wait() {
+    async fn waiters_are_woken_and_later_ones_do_not_wait() {
         let stop = Stop::default();
         let waiting = tokio::spawn({
             let stop = stop.clone();

@@ -1,4 +1,4 @@
-//! The end of a run: everything that was measured, put into the record. A pure function of what it is given.
+//! The end of a run: everything that was measured goes into the record. A pure function.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,8 +11,7 @@ use ungraceful_record::run::{
     AttemptsRecord, BystanderPhaseRecord, BystandersRecord, ClockRecord, MetricRecord, OutageRecord,
     PhaseRecord, Record, WaveRecord,
 };
-use ungraceful_record::scale::micros;
-use ungraceful_record::scale::{span, time};
+use ungraceful_record::scale::{micros, span, time};
 
 use crate::attempts::waves::WaveTimes;
 use crate::attempts::worker::WorkerStats;
@@ -26,7 +25,6 @@ use crate::measure::tally::Tally;
 use crate::run::plan::Schedule;
 use crate::run::settings::Common;
 
-/// What was measured.
 #[derive(Debug)]
 pub(crate) struct Measured<'a> {
     pub(crate) whole: &'a Interval,
@@ -36,23 +34,21 @@ pub(crate) struct Measured<'a> {
     pub(crate) attempts: (u64, u64),
 }
 
-/// What the phases brought, beside what the threads saw.
+/// The results of the phases, besides what the threads saw.
 #[derive(Debug, Default)]
 pub(crate) struct PhaseResults {
     pub(crate) worker_stats: WorkerStats,
-    /// The waves that acted.
     pub(crate) waves: Vec<WaveObservation>,
     /// Absent in a run of attempts.
     pub(crate) load: Option<LoadRecord>,
-    /// CPU time that we used from the baseline's begin on; absent where the system does not tell.
+    /// CPU time used from the baseline's begin on; absent where the system does not report it.
     pub(crate) cpu_us: Option<u64>,
-    /// What the bystanders had to keep to be back; absent when nothing was delivered in the baseline.
+    /// The response time that bystanders must keep to be back; absent when nothing was delivered in the baseline.
     pub(crate) recovery_limit_us: Option<u64>,
-    /// After how long they did; absent when they did not.
+    /// After how long they were back; absent when they were not.
     pub(crate) recovery_time_us: Option<u64>,
 }
 
-/// How the run ended.
 #[derive(Debug, Default)]
 pub(crate) struct Ended {
     pub(crate) ended_us: u64,
@@ -61,7 +57,7 @@ pub(crate) struct Ended {
     pub(crate) clock: ClockRecord,
 }
 
-/// Completes the record that was begun with the run.
+/// Completes the record begun with the run.
 pub(crate) fn summarise(
     begun: Record,
     common: &Common,
@@ -78,13 +74,8 @@ pub(crate) fn summarise(
     record.broker.exit.clone_from(&ended.broker_exit);
     let per_case = schedule.plan.len() / (cases.len() as u64).max(1);
     let none = Tally::default();
-    record.cases = cases
-        .iter()
-        .map(|case| {
-            let tally = measured.tallies.get(case).unwrap_or(&none);
-            tally.record(case, per_case)
-        })
-        .collect();
+    record.cases =
+        cases.iter().map(|case| measured.tallies.get(case).unwrap_or(&none).record(case, per_case)).collect();
     let finished = record.cases.iter().map(|case| case.finished).sum();
     record.attempts = AttemptsRecord {
         planned: schedule.plan.len(),
@@ -167,17 +158,16 @@ fn bystanders(
     })
 }
 
-/// What was seen of one wave beside its attempts.
 #[derive(Clone, Debug)]
 pub(crate) struct WaveObservation {
     pub(crate) times: WaveTimes,
-    /// The outage that it began with, with its means in words.
+    /// The outage that it began with, and its means.
     pub(crate) outage: Option<(OutageTimes, String)>,
-    /// The broker's memory when it acted, and when it had ended.
+    /// The broker's memory when the wave acted, and when it had ended.
     pub(crate) rss_bytes: [Option<u64>; 2],
 }
 
-/// The waves that acted, where there are several kinds of them: one case each.
+/// The waves that acted, one for each case.
 pub(crate) fn waves(
     schedule: &Schedule,
     cases: &[Case],
@@ -215,14 +205,8 @@ pub(crate) fn waves(
 }
 
 fn metrics(histograms: &Histograms) -> Vec<MetricRecord> {
-    histograms
-        .iter()
-        .map(|(metric, phase, histogram)| MetricRecord {
-            metric,
-            phase,
-            percentiles: Percentiles::of(histogram),
-        })
-        .collect()
+    let record = |(metric, phase, times)| MetricRecord { metric, phase, percentiles: Percentiles::of(times) };
+    histograms.iter().map(record).collect()
 }
 
 fn generator(record: &mut Record, slip_limit: Duration, measured: &Measured<'_>, ended: &Ended) {
@@ -236,22 +220,23 @@ fn generator(record: &mut Record, slip_limit: Duration, measured: &Measured<'_>,
     generator.bottlenecks = bottlenecks(generator.schedule_slip, generator.loop_lag, micros(slip_limit));
 }
 
-/// In words, why figures can't be relied on: beyond the limit, the generator's own lateness is no longer small
-/// beside what it measures. With too few samples for a 99th percentile the maximum decides.
+/// Why figures are unreliable: the generator's own lateness exceeds the limit. With too few samples for a 99th
+/// percentile, the maximum decides.
 fn bottlenecks(schedule_slip: Percentiles, loop_lag: Percentiles, limit_us: u64) -> Vec<String> {
-    let told = |what: &str, times: Percentiles| {
+    let bottleneck = |what: &str, times: Percentiles| {
         let of_p99 = times.p99_us.map(|us| (us, "at the 99th percentile"));
-        let (worst, figure) = of_p99.or(times.max_us.map(|us| (us, "at the most")))?;
+        let (worst, figure) = of_p99.or(times.max_us.map(|us| (us, "at most")))?;
         (worst > limit_us).then(|| {
             format!(
                 "the generator's {what} was {} {figure}, more than the --slip-limit of {}: times of \
-                 this run contain our own lateness; use fewer clients, a lower rate or a less busy machine",
+                 this run include the generator's own delay; use fewer clients, a lower rate or a less busy machine",
                 time(worst),
                 span(Duration::from_micros(limit_us))
             )
         })
     };
-    [told("schedule slip", schedule_slip), told("loop lag", loop_lag)].into_iter().flatten().collect()
+    let found = [bottleneck("schedule slip", schedule_slip), bottleneck("loop lag", loop_lag)];
+    found.into_iter().flatten().collect()
 }
 
 #[cfg(test)]
@@ -274,37 +259,24 @@ mod tests {
 
     use super::{Ended, Measured, PhaseResults, bottlenecks, phase_records, summarise};
     use crate::attempts::worker::WorkerStats;
-    use crate::broker::target::{BrokerChoice, Credentials, TargetSettings};
+    use crate::broker::target::BrokerChoice;
     use crate::bystanders::honest_thread::HonestResult;
     use crate::bystanders::pair::BystanderSettings;
     use crate::bystanders::sys_topics::{SysTopics, When};
     use crate::measure::meter::{Interval, Meter};
     use crate::measure::tally::Tally;
+    use crate::run::bound::tests::{PHASES, target};
     use crate::run::plan::{Arrival, Schedule};
     use crate::run::seed::Seed;
-    use crate::run::settings::{Common, PhaseSettings};
+    use crate::run::settings::Common;
 
     fn experiment(pairs: u64) -> Common {
         Common {
             tool: empty_record().tool,
             command: Vec::new(),
             settings: BTreeMap::new(),
-            target: TargetSettings {
-                broker: BrokerChoice::Embedded,
-                credentials: Credentials::default(),
-                versions: Vec::new(),
-                versions_required: false,
-                sources: Vec::new(),
-                connect_timeout: Duration::from_secs(1),
-                tls: None,
-                owned_host: None,
-                topic_root: "ungraceful".to_owned(),
-            },
-            phases: PhaseSettings {
-                warmup: Duration::ZERO,
-                baseline: Duration::ZERO,
-                recovery: Duration::ZERO,
-            },
+            target: target(BrokerChoice::Embedded),
+            phases: PHASES,
             connections: 2,
             threads: NonZeroU32::MIN,
             bystanders: BystanderSettings { pairs, rate_per_pair: 17, qos: vec![QoS::AtMostOnce] },
@@ -394,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn a_phase_ends_where_the_next_one_that_began_begins_and_the_last_one_with_the_run() {
+    fn a_phase_ends_with_the_next_one_or_the_run() {
         let record = |phase, began_us, ended_us| PhaseRecord { phase, began_us, ended_us };
         let expected =
             [record(Phase::Warmup, 3, 10), record(Phase::Baseline, 10, 30), record(Phase::Fault, 30, 70)];
@@ -407,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_never_begun_is_counted_as_dropped_for_each_case_and_for_the_run() {
+    fn attempts_that_never_started_count_as_dropped() {
         let record = summary(0, &Interval::default(), &HonestResult::default(), &Ended::default());
         let of_cases: Vec<_> = record
             .cases
@@ -458,7 +430,7 @@ mod tests {
     }
 
     #[test]
-    fn bystanders_are_counted_by_phase_and_the_phases_are_those_that_began() {
+    fn bystanders_are_counted_by_phase() {
         let meter = Meter::default();
         let record = |metric, phase, us| meter.record(metric, phase, Duration::from_micros(us));
         record(Metric::BystanderResponseTime, Phase::Warmup, 1);
@@ -477,7 +449,7 @@ mod tests {
         };
         let bystanders = summary(2, &meter.take(), &honest, &Ended::default()).bystanders.unwrap();
         assert_eq!(bystanders.connections_lost, honest.connections_lost);
-        let told: Vec<_> = bystanders
+        let seen: Vec<_> = bystanders
             .phases
             .iter()
             .map(|phase| {
@@ -487,14 +459,14 @@ mod tests {
             .collect();
         let expected =
             [(Phase::Baseline, [Some(20), Some(15), Some(30)]), (Phase::Fault, [Some(40), None, None])];
-        assert_eq!(told, expected, "neither the warm-up nor a recovery that never began");
+        assert_eq!(seen, expected, "neither the warm-up nor a recovery that never began");
         for phase in &bystanders.phases {
             assert_eq!(phase.by_qos, honest.by_phase[&phase.phase]);
         }
     }
 
     #[test]
-    fn without_pairs_there_is_no_word_about_bystanders() {
+    fn without_pairs_there_is_no_bystander_record() {
         let connections_lost = BTreeMap::from([("reset".into(), 9), ("closed".into(), 2)]);
         let honest = HonestResult { connections_lost, ..HonestResult::default() };
         let record = summary(0, &Interval::default(), &honest, &Ended::default());
@@ -503,7 +475,7 @@ mod tests {
     }
 
     #[test]
-    fn every_metric_of_every_phase_is_told_once_and_the_warm_up_is_no_lateness_of_the_run() {
+    fn lateness_in_the_warm_up_does_not_count() {
         let meter = Meter::default();
         let record = |metric, phase, us| meter.record(metric, phase, Duration::from_micros(us));
         record(Metric::ScheduleSlip, Phase::Warmup, 900);
@@ -511,7 +483,7 @@ mod tests {
         record(Metric::ScheduleSlip, Phase::Fault, 60);
         record(Metric::LoopLag, Phase::Recovery, 70);
         let summary = summary(0, &meter.take(), &HonestResult::default(), &Ended::default());
-        let told: Vec<_> = summary
+        let seen: Vec<_> = summary
             .metrics
             .iter()
             .map(|MetricRecord { metric, phase, percentiles }| (*metric, *phase, percentiles.max_us))
@@ -522,7 +494,7 @@ mod tests {
             (Metric::ScheduleSlip, Phase::Fault, Some(60)),
             (Metric::LoopLag, Phase::Recovery, Some(70)),
         ];
-        assert_eq!(told, expected);
+        assert_eq!(seen, expected);
         let generator = summary.generator;
         assert_eq!((generator.schedule_slip.count, generator.schedule_slip.max_us), (2, Some(60)));
         assert_eq!((generator.loop_lag.count, generator.loop_lag.max_us), (1, Some(70)));
@@ -530,18 +502,16 @@ mod tests {
     }
 
     #[test]
-    fn a_generator_that_was_late_beyond_the_limit_says_where_and_by_which_percentile() {
+    fn a_late_generator_is_reported_with_its_percentile() {
         let p99 = |us| Percentiles { p90_us: Some(1), p99_us: Some(us), ..Percentiles::default() };
         let few = |us| Percentiles { p90_us: Some(1), max_us: Some(us), ..Percentiles::default() };
         assert_eq!(bottlenecks(p99(20_000), few(20_000), 20_000), Vec::<String>::new(), "within the limit");
         let both = bottlenecks(p99(31_000), few(42_000), 20_000);
         assert_eq!(both.len(), 2, "{both:?}");
-        assert!(
-            both[0].starts_with("the generator's schedule slip was 31.0 ms at the 99th percentile"),
-            "{both:?}"
-        );
-        assert!(both[1].starts_with("the generator's loop lag was 42.0 ms at the most"), "{both:?}");
-        assert!(both.iter().all(|told| told.contains("more than the --slip-limit of 20 ms")), "{both:?}");
+        let slip = "the generator's schedule slip was 31.0 ms at the 99th percentile";
+        assert!(both[0].starts_with(slip), "{both:?}");
+        assert!(both[1].starts_with("the generator's loop lag was 42.0 ms at most"), "{both:?}");
+        assert!(both.iter().all(|text| text.contains("more than the --slip-limit of 20 ms")), "{both:?}");
         let none = Percentiles::default();
         assert_eq!(bottlenecks(none, none, 20_000), Vec::<String>::new());
     }

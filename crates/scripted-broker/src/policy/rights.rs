@@ -13,7 +13,7 @@ policy! {
         NoSubscribe => "no-subscribe", "SUBSCRIBE is refused with 0x87 (3.1.1: 0x80): conforms";
         /// MQTT 3.1.1 has no means to refuse.
         NoPublish => "no-publish", "PUBLISH is refused with 0x87 (3.1.1: acknowledged and dropped): conforms";
-        /// The Client is not told that it has no rights.
+        /// The Client gets no error.
         NoDelivery => "no-delivery", "everything is granted and acknowledged, but nothing is delivered";
         NoQos2 => "no-qos-2", "RST on a QoS 2 PUBLISH; subscriptions are granted at most QoS 1";
     }

@@ -58,7 +58,7 @@ impl Server {
 
     /// The policy for this message. Messages that test the Client's rights get the conforming one.
     fn pubacks_of(&self, publish: &Publish<'_>) -> Pubacks {
-        if message::tries_rights(publish.topic) { Pubacks::AtOnce } else { self.script.pubacks }
+        if message::is_rights_probe(publish.topic) { Pubacks::AtOnce } else { self.script.pubacks }
     }
 
     fn receive_at_least_once(

@@ -141,7 +141,7 @@ impl Server {
         let session = self.sessions.entry(client_id.to_owned()).or_default();
         // MQTT 5.0 [MQTT-3.1.3-9].
         session.will = None;
-        session.spoil(policy);
+        session.apply_policy(policy);
         session.connection = Some(id);
         session.expiry = match policy {
             Sessions::UncleanWithoutDup if clean_start => SessionExpiry::AtClose,

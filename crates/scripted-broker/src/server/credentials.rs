@@ -27,7 +27,7 @@ pub(super) struct Users {
     /// Those that may no longer connect.
     removed: BTreeSet<String>,
     /// Those that may connect, and nothing else.
-    stripped: BTreeSet<String>,
+    without_rights: BTreeSet<String>,
 }
 
 impl Server {
@@ -40,9 +40,10 @@ impl Server {
     ) -> bool {
         let is_removed = connect.user_name.is_some_and(|name| self.users.removed.contains(name));
         let is_over = |left: Option<Duration>| left.is_some_and(|left| left.is_zero());
-        let has_run_out = self.script.expiry != Expiry::Ignore && is_over(time_left(connect));
-        let is_spoilt = self.script.expiry != Expiry::Ignore && shown(connect).any(is_spoilt_token);
-        if !is_removed && !has_run_out && !is_spoilt {
+        let has_expired = self.script.expiry != Expiry::Ignore && is_over(time_left(connect));
+        let is_malformed =
+            self.script.expiry != Expiry::Ignore && token_fields(connect).any(is_malformed_token);
+        if !is_removed && !has_expired && !is_malformed {
             return false;
         }
         if is_removed && self.script.removal == Removal::ServeRefused {
@@ -105,7 +106,7 @@ impl Server {
             // Cancels the expiry of its previous token.
             connection.tokens += 1;
         }
-        let token = properties.authentication_data().filter(|token| !is_spoilt_token(token));
+        let token = properties.authentication_data().filter(|token| !is_malformed_token(token));
         let left = token.and_then(expires_at_s).map(time_until).filter(|left| !left.is_zero());
         match policy {
             Reauthentication::Ignore => {}
@@ -135,7 +136,7 @@ impl Server {
     /// Whether the user of this connection may subscribe.
     pub(super) fn may_subscribe(&self, id: ConnectionId) -> bool {
         let name = self.connections.get(&id).and_then(|connection| connection.user_name.as_ref());
-        name.is_none_or(|name| !self.users.stripped.contains(name))
+        name.is_none_or(|name| !self.users.without_rights.contains(name))
     }
 
     /// Carries out a request to the dynamic security. False if the PUBLISH is not one.
@@ -162,7 +163,7 @@ impl Server {
         match what {
             "createClient" => {
                 self.users.removed.remove(name);
-                self.users.stripped.remove(name);
+                self.users.without_rights.remove(name);
             }
             "disableClient" | "deleteClient" | "setClientPassword" | "removeGroupClient" => {
                 if self.script.removal == Removal::Refuse {
@@ -182,7 +183,7 @@ impl Server {
             return;
         }
         if removal != Removal::Readmit {
-            let users = if keeps_password { &mut self.users.stripped } else { &mut self.users.removed };
+            let users = if keeps_password { &mut self.users.without_rights } else { &mut self.users.removed };
             users.insert(name.to_owned());
         }
         let is_removed = |user: Option<&str>| match removal {
@@ -213,17 +214,17 @@ impl Server {
 
 /// How long the token of a CONNECT remains valid, zero when it has expired; absent when there is none.
 fn time_left(connect: &Connect<'_>) -> Option<Duration> {
-    shown(connect).find_map(expires_at_s).map(time_until)
+    token_fields(connect).find_map(expires_at_s).map(time_until)
 }
 
 /// The fields of a CONNECT that may carry a token.
-fn shown<'a>(connect: &Connect<'a>) -> impl Iterator<Item = &'a [u8]> {
+fn token_fields<'a>(connect: &Connect<'a>) -> impl Iterator<Item = &'a [u8]> {
     let data = connect.properties.authentication_data();
     [connect.password, connect.user_name.map(str::as_bytes), data].into_iter().flatten()
 }
 
 /// Whether this has an expiry, as a token does, but a signature that is not Base64.
-fn is_spoilt_token(token: &[u8]) -> bool {
+fn is_malformed_token(token: &[u8]) -> bool {
     let signature = token.split(|byte| *byte == b'.').nth(2);
     expires_at_s(token).is_some() && signature.is_none_or(|text| URL_SAFE_NO_PAD.decode(text).is_err())
 }

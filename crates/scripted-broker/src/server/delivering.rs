@@ -27,7 +27,7 @@ const HELD_MAX: Duration = Duration::from_secs(1);
 pub(super) enum Taken {
     /// It was, or was lost silently.
     Yes,
-    /// It was not, and the publisher is told.
+    /// It was not, and the publisher gets an error.
     No,
     /// The publisher may not publish here.
     Forbidden,
@@ -64,14 +64,14 @@ impl Server {
             let session = self.sessions.get(&client_id);
             match session.and_then(|session| wanted(session, message, publisher == client_id)) {
                 Some(delivery) => taken = taken.and(self.deliver(&client_id, delivery)),
-                None => self.tidy_subscriber(&client_id, &message.topic),
+                None => self.forget_stale_subscriber(&client_id, &message.topic),
             }
         }
         taken
     }
 
     /// Forgets that a session may want this topic, if it no longer has such a subscription.
-    fn tidy_subscriber(&mut self, client_id: &str, topic: &str) {
+    fn forget_stale_subscriber(&mut self, client_id: &str, topic: &str) {
         let subscriptions =
             self.sessions.get(client_id).map_or(&[][..], |session| session.subscriptions.as_slice());
         let filters = || subscriptions.iter().map(|subscribed| subscribed.topic_filter.as_str());
@@ -83,7 +83,7 @@ impl Server {
 
     /// Applies the policy for deliveries to one of them.
     pub(super) fn deliver(&mut self, client_id: &str, delivery: Delivery) -> Taken {
-        if message::tries_rights(&delivery.message.topic) {
+        if message::is_rights_probe(&delivery.message.topic) {
             return self.hand_over(client_id, delivery);
         }
         let Some(session) = self.sessions.get_mut(client_id) else { return Taken::Yes };
@@ -169,7 +169,7 @@ impl Server {
         if delivery.qos == QoS::AtMostOnce {
             // An absent Client gets no QoS 0: MQTT 5.0 section 3.1.2.11.2 leaves that to the Server.
             if let Some((id, connection)) = serving(&self.connections, session) {
-                if connection.link.has_room() && post(connection, &delivery, None, false) {
+                if connection.link.has_room() && send_publish(connection, &delivery, None, false) {
                     self.log.note_sent(id, 0);
                 } else {
                     self.log.note_dropped();
@@ -242,7 +242,7 @@ impl Server {
                 session.pending.push_front(delivery);
                 break;
             };
-            if post(connection, &delivery, Some(packet_identifier), false) {
+            if send_publish(connection, &delivery, Some(packet_identifier), false) {
                 session.window.add(packet_identifier, delivery);
                 self.log.note_sent(id, session.window.sent());
             } else {
@@ -282,7 +282,7 @@ fn serving<'a>(
 }
 
 /// Sends a PUBLISH. False if it cannot be encoded, or is too large for the Client (`MQTT 5.0 [MQTT-3.1.2-24]`).
-fn post(
+fn send_publish(
     connection: &Connection,
     delivery: &Delivery,
     identifier: Option<PacketIdentifier>,
@@ -301,7 +301,7 @@ fn send_again(connection: &Connection, in_flight: &InFlight, dup: bool) {
     match in_flight.step {
         Step::Published => {
             // It was small enough when it was first sent; if the Client now accepts less, it does not get it.
-            post(connection, &in_flight.delivery, Some(in_flight.packet_identifier), dup);
+            send_publish(connection, &in_flight.delivery, Some(in_flight.packet_identifier), dup);
         }
         Step::Released => {
             let identifier = in_flight.packet_identifier;

@@ -1,4 +1,4 @@
-//! The end of a connection, whoever ends it: its session, its Will, its last packet.
+//! The end of a connection, by either side: its session, its Will, its last packet.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -75,7 +75,7 @@ impl Server {
     }
 
     /// Acts on the Client's DISCONNECT.
-    pub(super) fn say_goodbye(&mut self, id: ConnectionId, disconnect: &Disconnect<'_>) {
+    pub(super) fn receive_disconnect(&mut self, id: ConnectionId, disconnect: &Disconnect<'_>) {
         let reason_code = disconnect.reason_code;
         self.log.note(Event::Disconnect { connection: id, reason_code: reason_code.0 });
         if let Some(seconds) = disconnect.properties.session_expiry_interval_s() {

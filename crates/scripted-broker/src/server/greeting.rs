@@ -29,7 +29,7 @@ impl Server {
             clean_start: connect.clean_start,
         });
         let version = connect.version();
-        let said = version.unwrap_or(ProtocolVersion::V3_1_1);
+        let answer_version = version.unwrap_or(ProtocolVersion::V3_1_1);
         let greeting = self.script.greeting;
         match greeting {
             // HTTP has answered before the first packet was whole.
@@ -37,16 +37,16 @@ impl Server {
             Greeting::Silent => self.set_phase(id, Phase::Muted),
             Greeting::SilentToV5 if version == Some(ProtocolVersion::V5) => self.set_phase(id, Phase::Muted),
             Greeting::Fin => self.hang_up(id),
-            Greeting::Refuse(code) => self.refuse(id, said, code),
-            Greeting::RefuseWith(v5, v3_1_1) => self.refuse_with(id, said, v5, v3_1_1),
+            Greeting::Refuse(code) => self.refuse(id, answer_version, code),
+            Greeting::RefuseWith(v5, v3_1_1) => self.refuse_with(id, answer_version, v5, v3_1_1),
             Greeting::BanAfter(connections, time)
                 if self.is_banned(connect.client_id, connections.get(), time) =>
             {
-                self.refuse(id, said, ReasonCode::BANNED);
+                self.refuse(id, answer_version, ReasonCode::BANNED);
             }
             Greeting::AtMost(clients) if self.served() >= clients.get() as usize => self.hang_up(id),
-            Greeting::AtMostPerSecond(clients) if !self.greeted.lets_in(clients.get()) => {
-                self.refuse(id, said, ReasonCode::CONNECTION_RATE_EXCEEDED);
+            Greeting::AtMostPerSecond(clients) if !self.greeted.accepts_one(clients.get()) => {
+                self.refuse(id, answer_version, ReasonCode::CONNECTION_RATE_EXCEEDED);
             }
             Greeting::OnlyV3_1_1 if version != Some(ProtocolVersion::V3_1_1) => self.refuse_version(id),
             Greeting::OnlyV5 if version != Some(ProtocolVersion::V5) => self.hang_up(id),

@@ -26,7 +26,7 @@ pub(super) struct Window(Option<(Instant, u32)>);
 
 impl Window {
     /// Whether another Client is accepted, with at most so many a second.
-    pub(super) fn lets_in(&mut self, at_most: u32) -> bool {
+    pub(super) fn accepts_one(&mut self, at_most: u32) -> bool {
         let now = Instant::now();
         let (began, let_in) = self.0.filter(|(began, _)| now < *began + SECOND).unwrap_or((now, 0));
         self.0 = Some((began, (let_in + 1).min(at_most)));
@@ -61,7 +61,7 @@ impl Server {
                 (now < returned.first + time).then_some(ReasonCode::SERVER_UNAVAILABLE)
             }
             Readmission::AtMostPerSecond(clients) => {
-                let is_let_in = returners.window.lets_in(clients.get());
+                let is_let_in = returners.window.accepts_one(clients.get());
                 (!is_let_in).then_some(ReasonCode::CONNECTION_RATE_EXCEEDED)
             }
             Readmission::NeverEvery(clients) => {

@@ -53,7 +53,7 @@ impl Server {
                 self.hang_up(id);
             }
             SecondConnect::DisconnectEvenOn3_1_1 => {
-                self.say_and_hang_up(id, answer::disconnect(ReasonCode::PROTOCOL_ERROR));
+                self.send_and_hang_up(id, answer::disconnect(ReasonCode::PROTOCOL_ERROR));
             }
             SecondConnect::DisconnectThenSilence => {
                 self.send_disconnect(id, ReasonCode::PROTOCOL_ERROR);
@@ -71,7 +71,7 @@ impl Server {
             }
             SecondConnect::SecondConnackThenFin => {
                 let acceptance = self.acceptance(version, false, None, None);
-                self.say_and_hang_up(id, acceptance);
+                self.send_and_hang_up(id, acceptance);
             }
             SecondConnect::AdoptSecondClientId => self.adopt(id, version, second),
             SecondConnect::KeepSessionOfSecondClientId => {
@@ -81,15 +81,15 @@ impl Server {
             SecondConnect::Ignore => {}
             SecondConnect::Silence => self.set_phase(id, Phase::Muted),
             SecondConnect::HalfPacketThenFin => {
-                self.say_and_hang_up(id, answer::half_disconnect(ReasonCode::PROTOCOL_ERROR));
+                self.send_and_hang_up(id, answer::half_disconnect(ReasonCode::PROTOCOL_ERROR));
             }
-            SecondConnect::GarbageThenFin => self.say_and_hang_up(id, answer::GARBAGE.to_vec()),
+            SecondConnect::GarbageThenFin => self.send_and_hang_up(id, answer::GARBAGE.to_vec()),
             SecondConnect::GarbageThenServe => self.send(id, answer::GARBAGE.to_vec()),
             SecondConnect::CrashBroker => self.crash.notify_one(),
         }
     }
 
-    fn say_and_hang_up(&mut self, id: ConnectionId, bytes: Vec<u8>) {
+    fn send_and_hang_up(&mut self, id: ConnectionId, bytes: Vec<u8>) {
         self.send(id, bytes);
         self.hang_up(id);
     }

@@ -103,13 +103,13 @@ impl Session {
     }
 
     /// Applies the policy to a session that is being resumed.
-    pub(super) fn spoil(&mut self, policy: Sessions) {
+    pub(super) fn apply_policy(&mut self, policy: Sessions) {
         match policy {
             Sessions::LoseUnacknowledged => self.window.clear(),
             Sessions::LoseQueued => self.pending.clear(),
             Sessions::ResendWithNewIdentifiers => self.window.rename_all(),
             Sessions::ForgetReceived => self.received.clear(),
-            // The others leave the session as it is.
+
             _ => {}
         }
     }

@@ -26,7 +26,7 @@ impl Server {
             self.timers.add(Instant::now() + time, close);
         }
         if matches!(self.script.take_over, TakeOver::KeepBoth | TakeOver::ServeFor(_)) {
-            return self.set_aside(holder, client_id, goes_on);
+            return self.keep_beside(holder, client_id, goes_on);
         }
         if let Some(connection) = self.connections.get_mut(&holder) {
             match self.script.wills {
@@ -44,11 +44,11 @@ impl Server {
             TakeOver::Fin => self.hang_up(holder),
             TakeOver::Rst => self.reset(holder),
             TakeOver::CloseAfter(time) => {
-                self.part(holder, client_id, goes_on);
+                self.detach_open(holder, client_id, goes_on);
                 self.close_after(holder, time, ReasonCode::SESSION_TAKEN_OVER);
             }
             TakeOver::Silence => {
-                self.part(holder, client_id, goes_on);
+                self.detach_open(holder, client_id, goes_on);
                 self.set_phase(holder, Phase::Muted);
             }
             TakeOver::LateEndCuts | TakeOver::LateEndUnsubscribes | TakeOver::LateEndPublishesWill => {
@@ -90,7 +90,7 @@ impl Server {
 
     /// Detaches the session of a connection that stays open for a while, and decides whether its Will is published at its
     /// end or not at all.
-    fn part(&mut self, holder: ConnectionId, client_id: &str, goes_on: bool) {
+    fn detach_open(&mut self, holder: ConnectionId, client_id: &str, goes_on: bool) {
         let is_over = self.detach(holder, client_id) || !goes_on;
         let Some(connection) = self.connections.get_mut(&holder) else { return };
         connection.will = connection.will.take().filter(|will| is_over || will.delay.is_zero());
@@ -101,7 +101,7 @@ impl Server {
 
     /// Lets a connection keep its state: its session continues under a key that cannot be a ClientID, as a copy if the
     /// newcomer resumes it.
-    fn set_aside(&mut self, holder: ConnectionId, client_id: &str, goes_on: bool) {
+    fn keep_beside(&mut self, holder: ConnectionId, client_id: &str, goes_on: bool) {
         let is_resumed = goes_on
             && self.sessions.get(client_id).is_some_and(|session| session.expiry != SessionExpiry::AtClose);
         let session =

@@ -34,7 +34,7 @@ fn for_ever_waits_for_a_connect_that_drips() {
 }
 
 #[test]
-fn whole_ends_a_connection_without_a_whole_connect_and_leaves_one_that_has_it() {
+fn whole_closes_only_connections_without_a_whole_connect() {
     let broker = broker(ConnectWait::Whole(TIME));
     let mut served = RawClient::connected(&broker, V5, "served");
     takes_at_least(TIME * 9 / 10, || RawClient::open(&broker, V5).expect_fin());
@@ -45,7 +45,7 @@ fn whole_ends_a_connection_without_a_whole_connect_and_leaves_one_that_has_it() 
 }
 
 #[test]
-fn gap_ends_a_connection_that_says_nothing_and_waits_for_one_that_drips() {
+fn gap_closes_silent_connections_and_waits_for_dripping_ones() {
     let broker = broker(ConnectWait::Gap(TIME));
     takes_at_least(TIME * 9 / 10, || RawClient::open(&broker, V5).expect_fin());
     let mut client = RawClient::open(&broker, V5);

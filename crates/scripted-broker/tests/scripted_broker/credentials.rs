@@ -1,4 +1,4 @@
-//! Users that are removed, and tokens that run out, in both versions.
+//! Users that are removed, and tokens that expire, in both versions.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -50,7 +50,7 @@ fn expect_refused(broker: &ScriptedBroker, version: ProtocolVersion, user: &str,
     client.expect_fin();
 }
 
-/// Has an administrator give a command, and waits until it is carried out.
+/// An administrator gives a command, which has been carried out when this returns.
 fn command(broker: &ScriptedBroker, text: &str) {
     let mut administrator = RawClient::connected(broker, V5, "administrator");
     administrator.publish(COMMANDS, text, QoS::AtMostOnce);
@@ -58,7 +58,7 @@ fn command(broker: &ScriptedBroker, text: &str) {
 }
 
 #[test]
-fn a_user_that_is_disabled_is_cut_and_refused_afterwards_and_nobody_else_is() {
+fn a_disabled_user_is_closed_and_rejected_and_no_other() {
     for version in ProtocolVersion::ALL {
         let broker = removing(Removal::default());
         let mut client = accepted(&broker, version, "u", b"p");
@@ -71,20 +71,20 @@ fn a_user_that_is_disabled_is_cut_and_refused_afterwards_and_nobody_else_is() {
 }
 
 #[test]
-fn a_command_is_answered_to_all_who_listen_with_the_mark_that_it_had() {
+fn a_command_is_answered_with_its_correlation_data() {
     let broker = removing(Removal::Refuse);
     let mut listener =
         RawClient::subscribed(&broker, V5, "$CONTROL/dynamic-security/v1/response", QoS::AtMostOnce);
     command(&broker, r#"{"commands":[{"command":"deleteClient","username":"u","correlationData":"7"}]}"#);
-    let told = listener.next_payload();
+    let answer = listener.next_payload();
     assert_eq!(
-        told,
+        answer,
         r#"{"responses":[{"command":"deleteClient","correlationData":"7","error":"Not allowed"}]}"#
     );
 }
 
 #[test]
-fn fin_and_a_code_of_ones_own_cut_as_they_say_and_readmit_lets_in_again() {
+fn each_removal_closes_as_specified_and_readmit_accepts_again() {
     for version in ProtocolVersion::ALL {
         for (removal, code) in [
             (Removal::Fin, None),
@@ -112,7 +112,7 @@ fn fin_and_a_code_of_ones_own_cut_as_they_say_and_readmit_lets_in_again() {
 }
 
 #[test]
-fn ignore_does_nothing_and_deliver_on_says_goodbye_and_stays_and_serve_refused_serves() {
+fn ignore_deliver_on_and_serve_refused_keep_serving() {
     let broker = removing(Removal::Ignore);
     let mut client = accepted(&broker, V5, "u", b"p");
     command(&broker, DISABLE);
@@ -140,7 +140,7 @@ fn a_user_that_left_its_group_may_connect_and_not_subscribe() {
     client.expect(&[0x90, 4, 0, 1, 0, 0x87]);
 }
 
-/// A token that runs out so many seconds from now, a part of a second less.
+/// A token that expires up to a second less than this many seconds from now.
 #[expect(clippy::disallowed_methods, reason = "a token's end is a time of day")]
 fn token(seconds: u64) -> Vec<u8> {
     let now =
@@ -150,7 +150,7 @@ fn token(seconds: u64) -> Vec<u8> {
 }
 
 #[test]
-fn a_client_is_cut_when_its_token_runs_out_and_a_stale_or_spoilt_one_is_refused() {
+fn a_broker_that_delivers_nothing_passes_nothing() {
     for version in ProtocolVersion::ALL {
         for (expiry, code) in [
             (Expiry::Disconnect, Some(0x87)),
@@ -169,18 +169,18 @@ fn a_client_is_cut_when_its_token_runs_out_and_a_stale_or_spoilt_one_is_refused(
 }
 
 #[test]
-fn deliver_on_cuts_nobody_and_ignore_lets_in_anybody() {
+fn deliver_on_keeps_connections_and_ignore_accepts_everyone() {
     let broker = expiring(Expiry::DeliverOn);
     let stale = token(2);
     let mut client = accepted(&broker, V5, "u", &stale);
-    // Until then, whoever shows it is let in.
-    until("the token has run out", || answer(&broker, V5, "v", &stale).1 == refusal(V5));
+    // The token is accepted until it expires.
+    until("the token has expired", || answer(&broker, V5, "v", &stale).1 == refusal(V5));
     client.expect_service();
     let broker = expiring(Expiry::Ignore);
     accepted(&broker, V5, "u", &stale).expect_service();
 }
 
-/// A Client that authenticated itself by the method `JWT` with this token, and now does so again with another.
+/// A Client that authenticated by the method `JWT` with a token, and reauthenticates with another.
 fn reauthenticating(
     reauthentication: Reauthentication,
     first: &[u8],
@@ -203,7 +203,7 @@ fn reauthenticating(
 const AUTH_SUCCESS: &[u8] = b"\xF0\x08\x00\x06\x15\x00\x03JWT";
 
 #[test]
-fn a_client_that_shows_a_new_token_has_the_end_of_that_one_and_is_cut_for_a_bad_one() {
+fn a_renewed_token_sets_the_end_and_a_bad_one_closes() {
     let (_broker, mut client) = reauthenticating(Reauthentication::Accept, &token(60), &token(3));
     client.expect(AUTH_SUCCESS);
     client.expect_service();
@@ -215,7 +215,7 @@ fn a_client_that_shows_a_new_token_has_the_end_of_that_one_and_is_cut_for_a_bad_
 }
 
 #[test]
-fn what_a_new_token_is_answered_is_what_the_policy_says() {
+fn each_policy_answers_a_new_token() {
     let spoilt = [&token(60)[..], b"!"].concat();
     let (_broker, mut client) = reauthenticating(Reauthentication::AcceptAnything, &token(60), &spoilt);
     client.expect(AUTH_SUCCESS);
@@ -231,10 +231,10 @@ fn what_a_new_token_is_answered_is_what_the_policy_says() {
         client.expect(answer);
         client.expect_service();
     }
-    let (_broker, mut client) = reauthenticating(Reauthentication::Fin, &token(60), &token(60));
-    client.expect_fin();
-    let (_broker, mut client) = reauthenticating(Reauthentication::Refuse, &token(60), &token(60));
-    client.expect_close(0x87);
+    for (policy, code) in [(Reauthentication::Fin, None), (Reauthentication::Refuse, Some(0x87))] {
+        let (_broker, mut client) = reauthenticating(policy, &token(60), &token(60));
+        client.expect_close(code);
+    }
     let (_broker, mut client) = reauthenticating(Reauthentication::KeepOldEnd, &token(3), &token(60));
     client.expect(AUTH_SUCCESS);
     client.expect_service();

@@ -77,7 +77,7 @@ fn the_lower_qos_of_message_and_subscription_counts() {
 }
 
 #[test]
-fn unknown_packet_identifiers_are_named_in_5_0_and_answered_in_3_1_1() {
+fn unknown_packet_identifiers_get_a_code_only_in_5_0() {
     let broker = conforming();
     let mut client = RawClient::connected(&broker, V5, "new");
     client.send(&[0x62, 2, 0, 9, 0x50, 2, 0, 9]);
@@ -132,7 +132,7 @@ fn subscriptions_outlast_messages_that_they_do_not_match() {
 }
 
 #[test]
-fn subscriptions_it_does_not_support_are_refused_by_name() {
+fn unsupported_subscriptions_are_rejected_with_their_codes() {
     let broker = conforming();
     let mut client = RawClient::connected(&broker, V5, "client");
     client.send(b"\x82\x10\x00\x01\x00\x00\x0a$share/g/t\x00");
@@ -153,7 +153,7 @@ fn no_local_keeps_a_clients_own_messages_from_it() {
 }
 
 #[test]
-fn a_retained_message_reaches_later_subscribers_until_it_is_taken_away() {
+fn a_retained_message_reaches_later_subscribers_until_removed() {
     let broker = conforming();
     let mut client = RawClient::connected(&broker, V3_1_1, "client");
     client.send(&[0x31, 4, 0, 1, b't', b'x']);
@@ -166,11 +166,9 @@ fn a_retained_message_reaches_later_subscribers_until_it_is_taken_away() {
 }
 
 #[test]
-fn mqtt5_3_3_4_9_the_clients_receive_maximum_is_kept_to() {
+fn mqtt5_3_3_4_9_the_clients_receive_maximum_is_respected() {
     let broker = conforming();
-    let properties = [Property::ReceiveMaximum(2)];
-    let connect = Connect { properties: properties.as_slice().into(), ..Connect::new("slow") };
-    let mut slow = RawClient::connected_with(&broker, V5, &connect, 0);
+    let mut slow = RawClient::with_properties(&broker, "slow", &[Property::ReceiveMaximum(2)]);
     slow.subscribe("t", QoS::AtLeastOnce);
     let mut publisher = RawClient::connected(&broker, V5, "publisher");
     for payload in ["1", "2", "3"] {
@@ -185,9 +183,7 @@ fn mqtt5_3_3_4_9_the_clients_receive_maximum_is_kept_to() {
 #[test]
 fn mqtt5_3_1_2_24_a_packet_too_large_for_the_client_is_dropped() {
     let broker = conforming();
-    let properties = [Property::MaximumPacketSize(20)];
-    let connect = Connect { properties: properties.as_slice().into(), ..Connect::new("small") };
-    let mut small = RawClient::connected_with(&broker, V5, &connect, 0);
+    let mut small = RawClient::with_properties(&broker, "small", &[Property::MaximumPacketSize(20)]);
     small.subscribe("t", QoS::AtLeastOnce);
     let mut publisher = RawClient::connected(&broker, V5, "publisher");
     publisher.publish_at_least_once("t", "far more than twenty bytes");
@@ -222,7 +218,7 @@ fn mqtt_3_1_1_has_no_receive_maximum() {
 }
 
 #[test]
-fn a_breach_closes_with_its_reason_code_in_5_0_and_without_in_3_1_1() {
+fn a_violation_closes_with_its_reason_code_only_in_5_0() {
     let breaches: [(&[u8], u8); 7] = [
         (&[0xFF; 5], 0x81),
         (&[0x20, 3, 0, 0, 0], 0x82),
@@ -247,7 +243,7 @@ fn a_breach_closes_with_its_reason_code_in_5_0_and_without_in_3_1_1() {
 }
 
 #[test]
-fn mqtt5_3_1_2_22_a_client_silent_for_longer_than_its_keep_alive_is_closed() {
+fn mqtt5_3_1_2_22_a_client_silent_beyond_its_keep_alive_is_closed() {
     for version in ProtocolVersion::ALL {
         let broker = conforming();
         let connect = Connect { keep_alive_s: 1, ..Connect::new("client") };

@@ -38,7 +38,7 @@ fn release(client: &mut RawClient, identifier: u8) {
 }
 
 #[test]
-fn a_client_that_keeps_to_the_receive_maximum_is_served() {
+fn a_client_within_the_receive_maximum_is_served() {
     for flow in [Flow::default(), Flow::Fin, Flow::Rst, Flow::Silence, Flow::Refuse(0x97), Flow::Tolerate] {
         let broker = broker_with(flow, Pubacks::default());
         let mut client = full(&broker);
@@ -58,12 +58,18 @@ fn a_client_that_keeps_to_the_receive_maximum_is_served() {
 }
 
 #[test]
-fn disconnect_says_0x93_at_either_qos() {
+fn disconnect_fin_and_rst_close_on_one_message_too_many() {
     for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce] {
-        let broker = broker_with(Flow::default(), Pubacks::default());
-        let mut client = full(&broker);
-        publish(&mut client, qos, 3);
-        client.expect_close(0x93);
+        for flow in [Flow::Disconnect, Flow::Fin, Flow::Rst] {
+            let broker = broker_with(flow, Pubacks::default());
+            let mut client = full(&broker);
+            publish(&mut client, qos, 3);
+            match flow {
+                Flow::Disconnect => client.expect_close(0x93),
+                Flow::Fin => client.expect_fin(),
+                _ => client.expect_reset(),
+            }
+        }
     }
 }
 
@@ -76,7 +82,7 @@ fn qos_0_needs_no_quota() {
 }
 
 #[test]
-fn the_quota_begins_anew_with_each_connection() {
+fn each_connection_has_its_own_quota() {
     let broker = broker_with(Flow::default(), Pubacks::default());
     for _ in 0..2 {
         full(&broker).expect_service();
@@ -84,7 +90,7 @@ fn the_quota_begins_anew_with_each_connection() {
 }
 
 #[test]
-fn refuse_says_so_and_serves_on() {
+fn refuse_sends_the_code_and_keeps_serving() {
     let broker = broker_with(Flow::Refuse(0x97), Pubacks::default());
     let mut witness = RawClient::connected(&broker, V3_1_1, "witness");
     let mut client = full(&broker);
@@ -99,18 +105,6 @@ fn refuse_says_so_and_serves_on() {
     publish(&mut client, QoS::ExactlyOnce, 3);
     client.expect(&[0x50, 2, 0, 3]);
     witness.expect_payloads(&["x"]);
-}
-
-#[test]
-fn fin_and_rst_say_nothing() {
-    let broker = broker_with(Flow::Fin, Pubacks::default());
-    let mut client = full(&broker);
-    publish(&mut client, QoS::ExactlyOnce, 3);
-    client.expect_fin();
-    let broker = broker_with(Flow::Rst, Pubacks::default());
-    let mut client = full(&broker);
-    publish(&mut client, QoS::ExactlyOnce, 3);
-    client.expect_reset();
 }
 
 #[test]
@@ -135,7 +129,7 @@ fn tolerate_takes_everything() {
 }
 
 #[test]
-fn leak_cuts_a_correct_client() {
+fn leak_closes_on_a_conforming_client() {
     for (flow, code) in [(Flow::Leak, Some(0x93)), (Flow::LeakThenFin, None)] {
         let broker = broker_with(flow, Pubacks::default());
         let mut client = connected(&broker);
@@ -198,7 +192,7 @@ fn acknowledged(pubacks: Pubacks) -> (ScriptedBroker, RawClient) {
 }
 
 #[test]
-fn a_message_that_is_refused_reaches_nobody_at_either_qos() {
+fn a_refused_message_is_not_delivered_at_either_qos() {
     let (_broker, mut client) = acknowledged(Pubacks::Refuse(0x95));
     publish(&mut client, QoS::AtLeastOnce, 1);
     client.expect(&[0x40, 3, 0, 1, 0x95]);
@@ -208,7 +202,7 @@ fn a_message_that_is_refused_reaches_nobody_at_either_qos() {
 }
 
 #[test]
-fn an_acknowledgement_that_waits_for_the_next_message_comes_with_it_or_40_ms_later() {
+fn with_next_acknowledges_with_the_next_message_or_after_40_ms() {
     let broker = ScriptedBroker::start(Script { pubacks: Pubacks::WithNext, ..Script::default() });
     let mut client = RawClient::connected(&broker, V5, "client");
     takes_at_least(Duration::from_millis(40), || {
@@ -221,7 +215,7 @@ fn an_acknowledgement_that_waits_for_the_next_message_comes_with_it_or_40_ms_lat
 }
 
 #[test]
-fn a_message_that_is_never_acknowledged_is_delivered_all_the_same() {
+fn a_message_that_is_never_acknowledged_is_delivered() {
     let (_broker, mut client) = acknowledged(Pubacks::Never);
     publish(&mut client, QoS::AtLeastOnce, 1);
     client.expect_payloads(&["x"]);

@@ -1,7 +1,7 @@
 //! Each policy for the first CONNECT, and what is no CONNECT.
 
 use ungraceful_mqtt::ProtocolVersion::{V3_1_1, V5};
-use ungraceful_mqtt::{Connect, ConnectReturnCode, Packet, ProtocolVersion, ReasonCode};
+use ungraceful_mqtt::{Connect, Packet, ProtocolVersion};
 use ungraceful_scripted_broker::{Greeting, Script, ScriptedBroker};
 
 use crate::raw_client::{RawClient, connack, connect, encoded};
@@ -18,11 +18,6 @@ fn expect_accepted(greeting: Greeting, version: ProtocolVersion) {
     client.expect_service();
 }
 
-fn expect_then_fin(greeting: Greeting, version: ProtocolVersion, expected: &[u8]) {
-    let (_broker, mut client) = greeted_by(greeting, version);
-    client.expect_then_fin(expected);
-}
-
 #[test]
 fn accept_takes_both_versions() {
     for version in ProtocolVersion::ALL {
@@ -34,24 +29,37 @@ fn accept_takes_both_versions() {
 }
 
 #[test]
-fn refuse_sends_the_code_of_the_version() {
-    let greeting = Greeting::Refuse(ReasonCode::BAD_USER_NAME_OR_PASSWORD);
-    expect_then_fin(greeting, V5, &[0x20, 3, 0, 0x86, 0]);
-    expect_then_fin(greeting, V3_1_1, &[0x20, 2, 0, 4]);
-    let greeting = Greeting::Refuse(ReasonCode::NOT_AUTHORIZED);
-    expect_then_fin(greeting, V5, &[0x20, 3, 0, 0x87, 0]);
-    expect_then_fin(greeting, V3_1_1, &[0x20, 2, 0, 5]);
+fn refusals_send_these_bytes_before_the_fin() {
+    for (greeting, version, expected) in [
+        ("refuse-0x86", V5, &[0x20, 3, 0, 0x86, 0][..]),
+        ("refuse-0x86", V3_1_1, &[0x20, 2, 0, 4]),
+        ("refuse-0x87", V5, &[0x20, 3, 0, 0x87, 0]),
+        ("refuse-0x87", V3_1_1, &[0x20, 2, 0, 5]),
+        // Codes that are in no standard.
+        ("refuse-0xff-0x77", V5, &[0x20, 3, 0, 0xFF, 0]),
+        ("refuse-0xff-0x77", V3_1_1, &[0x20, 2, 0, 0x77]),
+        ("fin", V5, &[]),
+        ("fin", V3_1_1, &[]),
+        // A broker that knows only MQTT 3.1.1 answers in its format.
+        ("only-3.1.1", V5, &[0x20, 2, 0, 1]),
+        ("only-5.0", V3_1_1, &[]),
+    ] {
+        let (_broker, mut client) = greeted_by(greeting.parse().expect("a name of the list"), version);
+        client.expect_then_fin(expected);
+    }
 }
 
 #[test]
-fn refuse_sends_codes_that_no_standard_knows() {
-    let greeting = Greeting::RefuseWith(ReasonCode(0xFF), ConnectReturnCode(0x77));
-    expect_then_fin(greeting, V5, &[0x20, 3, 0, 0xFF, 0]);
-    expect_then_fin(greeting, V3_1_1, &[0x20, 2, 0, 0x77]);
+fn a_broker_of_one_version_serves_that_one() {
+    expect_accepted(Greeting::OnlyV3_1_1, V3_1_1);
+    expect_accepted(Greeting::OnlyV5, V5);
+    expect_accepted(Greeting::SilentToV5, V3_1_1);
+    let (_broker, mut client) = greeted_by(Greeting::SilentToV5, V5);
+    client.expect_silence();
 }
 
 #[test]
-fn silent_never_says_anything() {
+fn silent_never_sends_anything() {
     for version in ProtocolVersion::ALL {
         let (broker, mut client) = greeted_by(Greeting::Silent, version);
         client.ping();
@@ -61,7 +69,7 @@ fn silent_never_says_anything() {
 }
 
 #[test]
-fn silent_says_nothing_to_other_packets_and_to_garbage_either() {
+fn silent_does_not_answer_other_packets_or_garbage() {
     let broker = ScriptedBroker::start(Script { greeting: Greeting::Silent, ..Script::default() });
     for bytes in [&[0xC0, 0][..], &[0xFF; 5]] {
         let mut client = RawClient::open(&broker, V5);
@@ -80,35 +88,6 @@ fn http_answers_as_a_web_server() {
 }
 
 #[test]
-fn fin_sends_no_connack() {
-    for version in ProtocolVersion::ALL {
-        expect_then_fin(Greeting::Fin, version, &[]);
-    }
-}
-
-#[test]
-fn a_broker_of_3_1_1_alone_answers_5_0_in_its_own_form() {
-    let greeting = Greeting::OnlyV3_1_1;
-    expect_then_fin(greeting, V5, &[0x20, 2, 0, 1]);
-    expect_accepted(greeting, V3_1_1);
-}
-
-#[test]
-fn a_broker_that_waits_for_the_rest_of_a_5_0_connect_serves_3_1_1() {
-    let greeting = Greeting::SilentToV5;
-    expect_accepted(greeting, V3_1_1);
-    let (_broker, mut client) = greeted_by(greeting, V5);
-    client.expect_silence();
-}
-
-#[test]
-fn a_broker_of_5_0_alone_closes_on_3_1_1() {
-    let greeting = Greeting::OnlyV5;
-    expect_then_fin(greeting, V3_1_1, &[]);
-    expect_accepted(greeting, V5);
-}
-
-#[test]
 fn mqtt5_3_1_0_1_the_first_packet_must_be_a_connect() {
     for version in ProtocolVersion::ALL {
         for bytes in [encoded(version, &Packet::PingReq), vec![0xFF; 5], vec![0x10, 0], vec![0, 0]] {
@@ -120,22 +99,15 @@ fn mqtt5_3_1_0_1_the_first_packet_must_be_a_connect() {
     }
 }
 
+/// MQTT 3.1.1 [MQTT-3.1.2-2] and MQTT 5.0 [MQTT-3.1.2-1].
 #[test]
-fn mqtt3_1_1_3_1_2_2_an_unknown_protocol_level_is_answered_with_0x01() {
-    let broker = ScriptedBroker::start(Script::default());
-    let mut client = RawClient::open(&broker, V3_1_1);
-    let mut bytes = connect(V3_1_1, "client");
-    bytes[8] = 9;
-    client.send(&bytes);
-    client.expect_then_fin(&[0x20, 2, 0, 1]);
-}
-
-#[test]
-fn mqtt5_3_1_2_1_another_protocol_name_is_not_answered() {
-    let broker = ScriptedBroker::start(Script::default());
-    let mut client = RawClient::open(&broker, V5);
-    let mut bytes = connect(V5, "client");
-    bytes[4..8].copy_from_slice(b"AMQP");
-    client.send(&bytes);
-    client.expect_fin();
+fn an_unknown_level_is_answered_and_another_protocol_name_is_not() {
+    for (version, change, answer) in [(V3_1_1, (8, 9), &[0x20, 2, 0, 1][..]), (V5, (4, b'A'), &[])] {
+        let broker = ScriptedBroker::start(Script::default());
+        let mut client = RawClient::open(&broker, version);
+        let mut bytes = connect(version, "client");
+        bytes[change.0] = change.1;
+        client.send(&bytes);
+        client.expect_then_fin(answer);
+    }
 }

@@ -15,33 +15,33 @@ fn broker_with(keep_alive: &str) -> ScriptedBroker {
     ScriptedBroker::start(Script { keep_alive, ..Script::default() })
 }
 
-/// A Client that says nothing is left alone for at least so many milliseconds before it reads these bytes and FIN.
-fn left_alone(time_ms: u64, keep_alive: &str, version: ProtocolVersion, told: &[u8]) {
+/// A silent Client reads these bytes and FIN after at least this many milliseconds.
+fn closed_after(time_ms: u64, keep_alive: &str, version: ProtocolVersion, expected: &[u8]) {
     let broker = broker_with(keep_alive);
     let mut client = RawClient::connected_with(&broker, version, &ONE_SECOND, 0);
-    takes_at_least(Duration::from_millis(time_ms), || client.expect_then_fin(told));
+    takes_at_least(Duration::from_millis(time_ms), || client.expect_then_fin(expected));
 }
 
 #[test]
-fn a_silent_client_is_closed_after_the_share_of_its_keep_alive_that_is_asked_for() {
-    const TOLD: [u8; 4] = [0xE0, 2, 0x8D, 0];
-    left_alone(1_400, "close", V5, &TOLD);
-    left_alone(500, "close-at-percent-60", V5, &TOLD);
-    left_alone(1_100, "fin-at-percent-120", V5, &[]);
-    left_alone(500, "close-at-percent-60", V3_1_1, &[]);
+fn a_silent_client_is_closed_after_this_share_of_its_keep_alive() {
+    const DISCONNECT: [u8; 4] = [0xE0, 2, 0x8D, 0];
+    closed_after(1_400, "close", V5, &DISCONNECT);
+    closed_after(500, "close-at-percent-60", V5, &DISCONNECT);
+    closed_after(1_100, "fin-at-percent-120", V5, &[]);
+    closed_after(500, "close-at-percent-60", V3_1_1, &[]);
 }
 
 #[test]
 fn a_silent_client_is_never_closed_when_the_policy_says_so() {
     let broker = broker_with("never");
     let mut patient = RawClient::connected_with(&broker, V5, &ONE_SECOND, 0);
-    // One that is closed for its silence would be by now: another one with a policy that closes was, twice over.
-    left_alone(2_700, "close-at-percent-300", V5, &[0xE0, 2, 0x8D, 0]);
+    // A broker that closes silent Clients would have closed it by now.
+    closed_after(2_700, "close-at-percent-300", V5, &[0xE0, 2, 0x8D, 0]);
     patient.expect_service();
 }
 
 #[test]
-fn what_is_sent_to_a_silent_client_counts_when_the_policy_says_so() {
+fn downlink_counts_for_the_keep_alive_when_the_policy_says_so() {
     let broker = broker_with("refreshed-by-downlink");
     let mut silent = RawClient::connected_with(&broker, V5, &ONE_SECOND, 0);
     silent.subscribe("t", QoS::AtMostOnce);
@@ -54,6 +54,6 @@ fn what_is_sent_to_a_silent_client_counts_when_the_policy_says_so() {
         silent.expect_payloads(&["x"]);
     }
     silent.expect_service();
-    // And nobody else was left alone for it.
+    // Other Clients are still closed.
     waiting.expect_close(0x8D);
 }

@@ -1,17 +1,10 @@
 //! Starting, stopping and being killed; many connections at once; what the log keeps.
 
-use std::net::TcpStream;
-
 use ungraceful_mqtt::ProtocolVersion::{self, V3_1_1, V5};
 use ungraceful_mqtt::{Connect, QoS, Will};
 use ungraceful_scripted_broker::{EndedBy, Event, Script, ScriptedBroker};
 
-use crate::raw_client::{RawClient, expect_end};
-
-fn expect_refusal(address: std::net::SocketAddr) {
-    let refused = TcpStream::connect(address).expect_err("no listener any more");
-    assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
-}
+use crate::raw_client::{RawClient, expect_connection_refused, expect_end};
 
 #[test]
 fn dropping_it_closes_listener_and_connections() {
@@ -20,11 +13,11 @@ fn dropping_it_closes_listener_and_connections() {
     let mut client = RawClient::connected(&broker, V5, "client");
     drop(broker);
     client.expect_fin();
-    expect_refusal(address);
+    expect_connection_refused(address);
 }
 
 #[test]
-fn stopping_it_abruptly_resets_every_connection_and_publishes_no_will() {
+fn stopping_abruptly_resets_every_connection_without_wills() {
     for version in ProtocolVersion::ALL {
         let broker = ScriptedBroker::start(Script::default());
         let connect = Connect { will: Some(Will::new("will", b"")), ..Connect::new("client") };
@@ -33,14 +26,14 @@ fn stopping_it_abruptly_resets_every_connection_and_publishes_no_will() {
         broker.stop_abruptly();
         client.expect_reset();
         unaccepted.expect_reset();
-        expect_refusal(broker.address());
+        expect_connection_refused(broker.address());
         broker.stop_abruptly();
         assert!(!broker.log().events.iter().any(|event| matches!(event, Event::Will { .. })));
     }
 }
 
 #[test]
-fn another_one_can_start_where_one_was_killed() {
+fn a_broker_can_start_on_the_address_of_a_killed_one() {
     let broker = ScriptedBroker::start(Script::default());
     let address = broker.address();
     let _client = RawClient::connected(&broker, V5, "client");
@@ -77,7 +70,7 @@ fn it_serves_three_hundred_connections_at_once() {
 }
 
 #[test]
-fn a_subscriber_that_does_not_read_holds_up_nobody_else() {
+fn a_subscriber_that_does_not_read_delays_no_other_client() {
     let broker = ScriptedBroker::start(Script::default());
     let _stuck = RawClient::subscribed(&broker, V5, "t", QoS::AtMostOnce);
     let mut publisher = RawClient::connected(&broker, V5, "publisher");
@@ -90,7 +83,7 @@ fn a_subscriber_that_does_not_read_holds_up_nobody_else() {
 }
 
 #[test]
-fn the_log_tells_how_each_connection_began_and_ended() {
+fn the_log_has_how_each_connection_began_and_ended() {
     let broker = ScriptedBroker::start(Script::default());
     let mut client = RawClient::connected(&broker, V3_1_1, "client");
     client.leave();
@@ -114,7 +107,7 @@ fn the_log_tells_how_each_connection_began_and_ended() {
 }
 
 #[test]
-fn waiting_for_what_never_comes_says_so() {
+fn wait_until_returns_false_after_its_timeout() {
     let broker = ScriptedBroker::start(Script::default());
     assert!(!broker.wait_until(std::time::Duration::from_millis(1), |log| log.connections() > 0));
 }

@@ -55,7 +55,7 @@ fn retaining(retained: &str, connack: &[u8]) -> (ScriptedBroker, RawClient) {
 }
 
 #[test]
-fn mqtt5_3_2_2_13_a_retained_will_is_refused_where_nothing_is_retained_and_a_retained_message_closes() {
+fn mqtt5_3_2_2_13_retained_wills_and_messages_are_rejected() {
     let (broker, mut client) = retaining("unavailable", &[0x20, 9, 0, 0, 6, 0x25, 0, 0x29, 0, 0x2A, 0]);
     let will = Will { retain: true, ..Will::new("will", b"") };
     let with_will = Connect { will: Some(will), ..Connect::new("other") };
@@ -71,7 +71,7 @@ fn mqtt5_3_2_2_13_a_retained_will_is_refused_where_nothing_is_retained_and_a_ret
 }
 
 #[test]
-fn retained_messages_may_come_long_after_the_suback_and_not_before() {
+fn retained_messages_may_come_long_after_the_suback() {
     let (_broker, mut client) = retaining("after-700ms", &connack(V5, 0));
     client.send(&encoded(V5, &Packet::Publish(Publish { retain: true, ..Publish::new("t", b"kept") })));
     client.subscribe("t", QoS::AtMostOnce);
@@ -87,7 +87,7 @@ fn a_subscription_is_granted_at_most_the_maximum_qos() {
     let subscribe = Subscribe::new(PacketIdentifier::MIN, &filters);
     client.send(&encoded(V5, &Packet::Subscribe(subscribe)));
     client.expect(&[0x90, 4, 0, 1, 0, 1]);
-    // MQTT 3.1.1 cannot be told of such a limit, so there is none.
+    // MQTT 3.1.1 cannot announce such a limit, so there is none.
     let mut old = RawClient::connected(&broker, V3_1_1, "old");
     old.publish_exactly_once("t", "x");
     assert_eq!(client.next_packet()[0], 0x32);
@@ -138,7 +138,7 @@ fn a_client_that_does_not_read_can_be_taken_over() {
 }
 
 #[test]
-fn much_at_qos_1_for_a_client_that_does_not_read_waits_and_comes() {
+fn many_qos_1_messages_wait_for_a_client_that_does_not_read() {
     let broker = ScriptedBroker::start(Script::default());
     let mut slow = RawClient::subscribed(&broker, V5, "t", QoS::AtLeastOnce);
     let mut publisher = RawClient::connected(&broker, V5, "publisher");

@@ -19,7 +19,7 @@ fn publish(version: ProtocolVersion, qos: QoS, identifier: u16) -> Vec<u8> {
 }
 
 #[test]
-fn a_window_of_all_packet_identifiers_is_filled_and_emptied_from_either_end() {
+fn a_window_of_all_packet_identifiers_can_be_filled_and_emptied() {
     for version in ProtocolVersion::ALL {
         let broker = ScriptedBroker::start(Script::default());
         let mut subscriber = RawClient::subscribed(&broker, version, "t", QoS::AtLeastOnce);

@@ -9,8 +9,8 @@ use ungraceful_scripted_broker::{OfflineQueue, Script, ScriptedBroker};
 use crate::raw_client::RawClient;
 use crate::sessions::{first_of_lasting, lasting};
 
-/// Four messages come for a subscriber that is away; tells what it gets when it is back. The second one is the first
-/// that comes at QoS 2, and `refused` are those that the publisher is told were not taken.
+/// Publishes four messages, at QoS 1 and 2 in turn, for a subscriber that is away. Returns the messages that it receives when it
+/// is back. Those in `refused` get a PUBACK or PUBREC with an error.
 fn queued(policy: &str, version: ProtocolVersion, refused: &[u8]) -> Vec<String> {
     let offline_queue: OfflineQueue = policy.parse().expect("a name of the list");
     let broker = ScriptedBroker::start(Script { offline_queue, ..Script::default() });
@@ -32,7 +32,7 @@ fn queued(policy: &str, version: ProtocolVersion, refused: &[u8]) -> Vec<String>
                 publisher.release();
             }
         }
-        // Who is there gets it in any case.
+        // A connected subscriber receives it in any case.
         assert_eq!(other.next_payload(), number.to_string());
     }
     let mut client = RawClient::connected_with(&broker, version, &lasting(version, false), 1);
@@ -48,36 +48,23 @@ fn queued(policy: &str, version: ProtocolVersion, refused: &[u8]) -> Vec<String>
 }
 
 #[test]
-fn unlimited_keeps_all() {
+fn each_policy_keeps_these_messages() {
     for version in ProtocolVersion::ALL {
-        assert_eq!(queued("unlimited", version, &[]), ["1", "2", "3", "4"]);
-    }
-}
-
-#[test]
-fn drop_newest_keeps_the_first() {
-    for version in ProtocolVersion::ALL {
-        assert_eq!(queued("drop-newest-over-2", version, &[]), ["1", "2"]);
-    }
-}
-
-#[test]
-fn drop_oldest_keeps_the_last() {
-    for version in ProtocolVersion::ALL {
-        assert_eq!(queued("drop-oldest-over-2", version, &[]), ["3", "4"]);
-    }
-}
-
-#[test]
-fn refuse_tells_the_publisher_where_the_version_can() {
-    for version in ProtocolVersion::ALL {
+        // MQTT 3.1.1 cannot refuse.
         let refused: &[u8] = if version == V5 { &[3, 4] } else { &[] };
-        assert_eq!(queued("refuse-over-2", version, refused), ["1", "2"]);
+        for (policy, refused, kept) in [
+            ("unlimited", &[][..], &["1", "2", "3", "4"][..]),
+            ("drop-newest-over-2", &[], &["1", "2"]),
+            ("drop-oldest-over-2", &[], &["3", "4"]),
+            ("refuse-over-2", refused, &["1", "2"]),
+        ] {
+            assert_eq!(queued(policy, version, refused), kept, "{policy}");
+        }
     }
 }
 
 #[test]
-fn what_was_refused_needs_no_quota_and_can_be_sent_again() {
+fn a_refused_message_returns_its_quota_and_can_be_sent_again() {
     let script = Script {
         offline_queue: "refuse-over-1".parse().expect("a name of the list"),
         receive_maximum: NonZeroU16::new(1),
@@ -104,15 +91,11 @@ fn what_was_refused_needs_no_quota_and_can_be_sent_again() {
 }
 
 #[test]
-fn the_queue_of_a_client_that_is_there_has_no_such_limit() {
+fn the_queue_of_a_connected_client_is_unlimited() {
     for version in ProtocolVersion::ALL {
         let offline_queue = "refuse-over-1".parse().expect("a name of the list");
         let broker = ScriptedBroker::start(Script { offline_queue, ..Script::default() });
         let mut client = RawClient::subscribed(&broker, version, "t", QoS::AtLeastOnce);
-        for payload in ["1", "2", "3"] {
-            client.publish("t", payload, QoS::AtLeastOnce);
-            client.expect_payloads(&[payload]);
-            client.expect(&[0x40, 2, 0, 7]);
-        }
+        client.echo_at_least_once(&["1", "2", "3"]);
     }
 }

@@ -1,4 +1,4 @@
-//! The program: its flags, its one line of output, and its end.
+//! The program: its flags, its line of output, and its end.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -15,8 +15,16 @@ fn program() -> Command {
     Command::new(env!("CARGO_BIN_EXE_scripted-broker"))
 }
 
+/// A connection on which these bytes were sent.
+fn sending(address: SocketAddr, bytes: &[u8]) -> TcpStream {
+    let mut client = TcpStream::connect(address).expect("it listens");
+    client.set_read_timeout(Some(PATIENCE)).expect("a timeout above 0");
+    client.write_all(bytes).expect("it takes bytes");
+    client
+}
+
 #[test]
-fn it_behaves_as_told_until_its_standard_input_ends_where_that_was_asked_for() {
+fn it_follows_its_flags_until_standard_input_closes() {
     let mut child = program()
         .args(["--second-connect", "disconnect-0x81", "--receive-maximum", "5", "--until-stdin-closes"])
         .stdin(Stdio::piped())
@@ -24,9 +32,7 @@ fn it_behaves_as_told_until_its_standard_input_ends_where_that_was_asked_for() {
         .spawn()
         .expect("the program starts");
     let address = listening_on(&mut child);
-    let mut client = TcpStream::connect(address).expect("it listens");
-    client.set_read_timeout(Some(PATIENCE)).expect("a timeout above 0");
-    client.write_all(&[connect(V5, "c"), connect(V5, "c")].concat()).expect("it takes bytes");
+    let mut client = sending(address, &[connect(V5, "c"), connect(V5, "c")].concat());
     let mut answer = Vec::new();
     client.read_to_end(&mut answer).expect("FIN");
     assert_eq!(answer, [0x20, 10, 0, 0, 7, 0x21, 0, 5, 0x29, 0, 0x2A, 0, 0xE0, 2, 0x81, 0]);
@@ -34,11 +40,11 @@ fn it_behaves_as_told_until_its_standard_input_ends_where_that_was_asked_for() {
     assert!(child.wait().expect("it ends").success());
 }
 
-/// The address in its one line of output.
+/// The address in its line of output.
 fn listening_on(child: &mut Child) -> SocketAddr {
     let mut line = String::new();
     BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("a line of text");
-    let address = line.trim_end().strip_prefix("listening on ").expect("the agreed words");
+    let address = line.trim_end().strip_prefix("listening on ").expect("the documented words");
     address.parse().expect("an address")
 }
 
@@ -49,9 +55,7 @@ fn it_runs_on_without_a_standard_input_and_ends_with_the_signal() {
     let address = listening_on(&mut child);
     // Each connection is answered by the process, which a standard input at its end would have ended by now.
     for client_id in ["a", "b", "c"] {
-        let mut client = TcpStream::connect(address).expect("it listens");
-        client.set_read_timeout(Some(PATIENCE)).expect("a timeout above 0");
-        client.write_all(&connect(V5, client_id)).expect("it takes bytes");
+        let mut client = sending(address, &connect(V5, client_id));
         let mut connack = [0; 4];
         client.read_exact(&mut connack).expect("a CONNACK");
         assert_eq!(connack[0], 0x20);
@@ -62,7 +66,7 @@ fn it_runs_on_without_a_standard_input_and_ends_with_the_signal() {
 }
 
 #[test]
-fn every_kind_of_policy_has_its_flag_and_the_list_names_everything() {
+fn every_kind_of_policy_has_a_flag_and_is_in_the_list() {
     let mut defaults = BTreeMap::new();
     for (flag, name, _) in Script::policies() {
         defaults.entry(format!("--{flag}")).or_insert(name);

@@ -1,18 +1,17 @@
-//! A Client that is nothing but a TCP stream: what it sends is bytes, what it expects is bytes.
-//!
-//! Packets that are not the point of a test are written by the codec.
+//! A Client that sends and expects bytes on a TCP stream. The codec writes packets that are not the point of a test.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use ungraceful_mqtt::ProtocolVersion::{V3_1_1, V5};
 use ungraceful_mqtt::{
-    Connect, Framed, Packet, PacketIdentifier, ProtocolVersion, Publish, QoS, Subscribe, Subscription, frame,
+    Connect, Framed, Packet, PacketIdentifier, Property, ProtocolVersion, Publish, QoS, Subscribe,
+    Subscription, frame,
 };
 use ungraceful_scripted_broker::{EndedBy, Event, ScriptedBroker};
 
-/// How long a test waits for what must come. It is only used up by a test that fails.
+/// How long a test waits for something that must happen; only a failing test waits this long.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// CONNACK 0 of the broker without a Receive Maximum, Session Present 0.
@@ -53,10 +52,16 @@ pub(crate) fn expect_end(broker: &ScriptedBroker, connection: u64, by: EndedBy) 
     assert!(broker.wait_until(PATIENCE, |log| log.events.contains(&ended)));
 }
 
-/// Waits until a connection has ended, whoever ended it.
+/// Waits until a connection has ended, from either side.
 pub(crate) fn wait_for_end(broker: &ScriptedBroker, ended: u64) {
     let is_it = |event: &Event| matches!(event, Event::Ended { connection, .. } if *connection == ended);
     assert!(broker.wait_until(PATIENCE, |log| log.events.iter().any(is_it)));
+}
+
+/// The broker has closed its listener.
+pub(crate) fn expect_connection_refused(address: SocketAddr) {
+    let refused = TcpStream::connect(address).expect_err("no listener any more");
+    assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
 }
 
 /// Does something that takes no less than this time. There is no upper bound, which a busy machine would exceed.
@@ -68,17 +73,17 @@ pub(crate) fn takes_at_least(time: Duration, what: impl FnOnce()) {
     assert!(took >= time, "{took:?}");
 }
 
-/// Repeats a question until the answer is yes; fails when it is not within the time that every test has.
+/// Polls a condition until it is true; fails after [`PATIENCE`].
 #[expect(clippy::disallowed_methods, reason = "a bound on a test that hangs, not a figure")]
 pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let start = Instant::now();
     while !is_so() {
-        assert!(start.elapsed() < PATIENCE, "waited in vain until {what}");
+        assert!(start.elapsed() < PATIENCE, "timed out waiting until {what}");
         std::thread::yield_now();
     }
 }
 
-/// A Client that is nothing but a TCP stream.
+/// A Client that sends and expects bytes.
 pub(crate) struct RawClient {
     stream: TcpStream,
     version: ProtocolVersion,
@@ -86,7 +91,7 @@ pub(crate) struct RawClient {
 }
 
 impl RawClient {
-    /// A TCP connection, and nothing sent.
+    /// A TCP connection on which nothing was sent.
     pub(crate) fn open(broker: &ScriptedBroker, version: ProtocolVersion) -> Self {
         let stream = TcpStream::connect(broker.address()).expect("the broker listens");
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout above 0");
@@ -119,6 +124,16 @@ impl RawClient {
         let mut client = Self::connecting(broker, version, connect);
         client.expect(answer);
         client
+    }
+
+    /// An accepted Client of MQTT 5.0 whose CONNECT has these properties.
+    pub(crate) fn with_properties(
+        broker: &ScriptedBroker,
+        client_id: &str,
+        properties: &[Property<'_>],
+    ) -> Self {
+        let connect = Connect { properties: properties.into(), ..Connect::new(client_id) };
+        Self::connected_with(broker, V5, &connect, 0)
     }
 
     /// A Client of MQTT 5.0 that is accepted by this CONNACK.
@@ -194,6 +209,15 @@ impl RawClient {
     pub(crate) fn leave(&mut self) {
         self.send(&[0xE0, 0]);
         self.expect_fin();
+    }
+
+    /// Publishes `payloads` to `t` at QoS 1 to this Client itself: reads each message and its PUBACK.
+    pub(crate) fn echo_at_least_once(&mut self, payloads: &[&str]) {
+        for payload in payloads {
+            self.publish("t", payload, QoS::AtLeastOnce);
+            self.expect_payloads(&[payload]);
+            self.expect(&[0x40, 2, 0, 7]);
+        }
     }
 
     /// Reads exactly these bytes.
@@ -274,13 +298,13 @@ impl RawClient {
         assert_eq!(error.kind(), ErrorKind::ConnectionReset);
     }
 
-    /// Sends FIN and shows that the broker had said nothing more by then, nor says it now.
+    /// Sends FIN, and reads FIN and nothing before it.
     pub(crate) fn expect_silence(&mut self) {
         self.finish_sending();
         self.expect_fin();
     }
 
-    /// Sends FIN; the broker takes that for the end of the connection.
+    /// Sends FIN, which ends the connection.
     pub(crate) fn finish_sending(&mut self) {
         self.stream.shutdown(Shutdown::Write).expect("an open connection");
     }

@@ -1,4 +1,4 @@
-//! Each policy for sessions: what becomes of one when its Client comes back, in both versions.
+//! Each policy for sessions whose Client comes back, in both versions.
 
 use ungraceful_mqtt::ProtocolVersion::V5;
 use ungraceful_mqtt::{ProtocolVersion, QoS};
@@ -49,41 +49,43 @@ fn back(
     (broker, client)
 }
 
-fn expect_all(sessions: Sessions, version: ProtocolVersion, clean_start: bool, session_present: u8) {
-    let (_broker, mut client) = back(sessions, version, clean_start, session_present);
-    assert_eq!([next(&mut client), next(&mut client)], [(0x3A, 1, b'1'), (0x32, 2, b'2')]);
-    client.expect_service();
-    client.publish("t", "3", QoS::AtMostOnce);
-    client.expect_payloads(&["3"]);
-}
-
-fn expect_nothing(sessions: Sessions, version: ProtocolVersion, clean_start: bool, session_present: u8) {
-    let (_broker, mut client) = back(sessions, version, clean_start, session_present);
-    client.expect_service();
-    client.publish("t", "3", QoS::AtMostOnce);
-    client.expect_service();
-}
-
 #[test]
-fn keep_resumes_or_discards_as_asked() {
+fn each_policy_resumes_or_discards_and_reports_session_present() {
+    let (all, none): (&[_], &[_]) = (&[(0x3A, 1, b'1'), (0x32, 2, b'2')], &[]);
     for version in ProtocolVersion::ALL {
-        expect_all(Sessions::default(), version, false, 1);
-        expect_nothing(Sessions::default(), version, true, 0);
-    }
-}
-
-#[test]
-fn resume_clean_resumes_in_spite_of_clean_start() {
-    for version in ProtocolVersion::ALL {
-        for (policy, session_present) in [(Sessions::ResumeClean, 1), (Sessions::ResumeCleanSilently, 0)] {
-            expect_all(policy, version, true, session_present);
-            expect_all(policy, version, false, 1);
+        // Policy, Clean Start, Session Present, and the messages that the session still has.
+        for (policy, clean_start, session_present, expected) in [
+            ("keep", false, 1, all),
+            ("keep", true, 0, none),
+            ("resume-clean", true, 1, all),
+            ("resume-clean", false, 1, all),
+            ("resume-clean-silently", true, 0, all),
+            ("resume-clean-silently", false, 1, all),
+            ("forget", false, 0, none),
+            ("lie-present", false, 1, none),
+            ("lie-present", true, 0, none),
+            ("lie-absent", false, 0, all),
+            ("lose-unacknowledged", false, 1, &[(0x32, 2, b'2')]),
+            ("lose-queued", false, 1, &[(0x3A, 1, b'1')]),
+            ("resend-without-dup", false, 1, &[(0x32, 1, b'1'), (0x32, 2, b'2')]),
+        ] {
+            let sessions = policy.parse().expect("a name of the list");
+            let (_broker, mut client) = back(sessions, version, clean_start, session_present);
+            let came: Vec<_> = expected.iter().map(|_| next(&mut client)).collect();
+            assert_eq!(came, expected, "{policy}");
+            client.expect_service();
+            // A session with messages also has its subscription.
+            client.publish("t", "3", QoS::AtMostOnce);
+            if !expected.is_empty() {
+                client.expect_payloads(&["3"]);
+            }
+            client.expect_service();
         }
     }
 }
 
 #[test]
-fn resume_clean_resumes_what_is_taken_over() {
+fn resume_clean_resumes_at_a_take_over_too() {
     for version in ProtocolVersion::ALL {
         let broker = ScriptedBroker::start(Script { sessions: Sessions::ResumeClean, ..Script::default() });
         let mut old = RawClient::connected_with(&broker, version, &first_of_lasting(version), 0);
@@ -95,54 +97,11 @@ fn resume_clean_resumes_what_is_taken_over() {
 }
 
 #[test]
-fn forget_discards_what_should_be_resumed() {
-    for version in ProtocolVersion::ALL {
-        expect_nothing(Sessions::Forget, version, false, 0);
-    }
-}
-
-#[test]
-fn lie_present_says_1_and_has_nothing() {
-    for version in ProtocolVersion::ALL {
-        expect_nothing(Sessions::LiePresent, version, false, 1);
-        expect_nothing(Sessions::LiePresent, version, true, 0);
-    }
-}
-
-#[test]
-fn lie_absent_says_0_and_has_everything() {
-    for version in ProtocolVersion::ALL {
-        expect_all(Sessions::LieAbsent, version, false, 0);
-    }
-}
-
-#[test]
-fn what_was_sent_and_what_waited_can_be_lost_separately() {
-    for (policy, left) in
-        [(Sessions::LoseUnacknowledged, (0x32, 2, b'2')), (Sessions::LoseQueued, (0x3A, 1, b'1'))]
-    {
-        for version in ProtocolVersion::ALL {
-            let (_broker, mut client) = back(policy, version, false, 1);
-            assert_eq!(next(&mut client), left);
-            client.expect_service();
-        }
-    }
-}
-
-#[test]
-fn resend_without_dup_sends_again_as_if_it_were_new() {
-    for version in ProtocolVersion::ALL {
-        let (_broker, mut client) = back(Sessions::ResendWithoutDup, version, false, 1);
-        assert_eq!([next(&mut client), next(&mut client)], [(0x32, 1, b'1'), (0x32, 2, b'2')]);
-    }
-}
-
-#[test]
-fn resend_with_new_identifiers_sends_again_under_another_one() {
+fn resend_with_new_identifiers_uses_other_packet_identifiers() {
     for version in ProtocolVersion::ALL {
         let (broker, mut client) = back(Sessions::ResendWithNewIdentifiers, version, false, 1);
         assert_eq!([next(&mut client), next(&mut client)], [(0x3A, 2, b'1'), (0x32, 3, b'2')]);
-        // The acknowledgement of the old one is nothing, that of the new one counts.
+        // Only the acknowledgement of the new one counts.
         client.send(&[0x40, 2, 0, 1, 0x40, 2, 0, 2]);
         client.expect_service();
         drop(client);

@@ -1,4 +1,4 @@
-//! Sessions and take-over: what a conforming broker keeps of a Client, for whom, and for how long.
+//! Sessions and take-over on a conforming broker.
 
 use ungraceful_mqtt::ProtocolVersion::{V3_1_1, V5};
 use ungraceful_mqtt::{Connect, Packet, Properties, Property, ProtocolVersion, QoS};
@@ -46,7 +46,7 @@ fn a_client_of_the_other_version_is_taken_over_in_its_own() {
 }
 
 #[test]
-fn a_session_that_lasts_is_present_and_keeps_subscriptions_and_messages() {
+fn a_lasting_session_keeps_subscriptions_and_messages() {
     for version in ProtocolVersion::ALL {
         let broker = conforming();
         let mut client = RawClient::connected_with(&broker, version, &first_of_lasting(version), 0);
@@ -107,7 +107,7 @@ fn a_session_expires_after_its_interval() {
 }
 
 #[test]
-fn the_expiry_of_a_session_is_nothing_to_the_next_one_of_its_client() {
+fn the_expiry_of_a_session_does_not_affect_the_next_one() {
     let broker = conforming();
     for expiry_s in [1, 3600] {
         let properties = [Property::SessionExpiryInterval(expiry_s)];
@@ -119,7 +119,7 @@ fn the_expiry_of_a_session_is_nothing_to_the_next_one_of_its_client() {
 }
 
 #[test]
-fn disconnect_can_set_the_session_expiry_interval_but_not_raise_it_from_zero() {
+fn disconnect_can_lower_the_session_expiry_but_not_raise_it_from_0() {
     let broker = conforming();
     let mut client = RawClient::connected_with(&broker, V5, &lasting(V5, true), 0);
     client.send(&[0xE0, 7, 0, 5, 0x11, 0, 0, 0, 0]);
@@ -131,7 +131,7 @@ fn disconnect_can_set_the_session_expiry_interval_but_not_raise_it_from_zero() {
 }
 
 #[test]
-fn mqtt5_4_4_0_1_what_was_not_acknowledged_is_sent_again_in_order() {
+fn mqtt5_4_4_0_1_unacknowledged_messages_are_resent_in_order() {
     for version in ProtocolVersion::ALL {
         let broker = conforming();
         let mut client = RawClient::connected_with(&broker, version, &first_of_lasting(version), 0);
@@ -157,11 +157,7 @@ fn a_smaller_receive_maximum_holds_for_what_is_sent_again() {
     let broker = conforming();
     let mut client = RawClient::connected_with(&broker, V5, &lasting(V5, true), 0);
     client.subscribe("t", QoS::AtLeastOnce);
-    for payload in ["1", "2"] {
-        client.publish("t", payload, QoS::AtLeastOnce);
-        client.expect_payloads(&[payload]);
-        client.expect(&[0x40, 2, 0, 7]);
-    }
+    client.echo_at_least_once(&["1", "2"]);
     drop(client);
     let properties = [Property::SessionExpiryInterval(3600), Property::ReceiveMaximum(1)];
     let connect = Connect { properties: properties.as_slice().into(), ..lasting(V5, false) };
@@ -173,7 +169,7 @@ fn a_smaller_receive_maximum_holds_for_what_is_sent_again() {
 }
 
 #[test]
-fn a_qos_2_message_from_the_client_is_remembered_across_connections() {
+fn a_qos_2_message_is_remembered_across_connections() {
     for version in ProtocolVersion::ALL {
         let broker = conforming();
         let mut witness = RawClient::subscribed(&broker, version, "t", QoS::AtMostOnce);
@@ -201,7 +197,7 @@ fn a_client_without_client_id_gets_one_in_5_0() {
 }
 
 #[test]
-fn mqtt3_1_1_3_1_3_8_a_client_without_client_id_must_want_a_clean_session() {
+fn mqtt3_1_1_3_1_3_8_an_empty_client_id_needs_a_clean_session() {
     let broker = conforming();
     let mut client = RawClient::open(&broker, V3_1_1);
     let clean = encoded(V3_1_1, &Packet::Connect(Connect::new("")));
@@ -216,7 +212,7 @@ fn mqtt3_1_1_3_1_3_8_a_client_without_client_id_must_want_a_clean_session() {
 }
 
 #[test]
-fn never_expire_keeps_a_session_that_was_to_end_with_its_connection() {
+fn never_expire_keeps_a_session_beyond_its_connection() {
     for version in ProtocolVersion::ALL {
         let broker = ScriptedBroker::start(Script { sessions: Sessions::NeverExpire, ..Script::default() });
         let mut client = RawClient::connected(&broker, version, "client");

@@ -35,32 +35,18 @@ fn the_log_counts_take_overs() {
 }
 
 #[test]
-fn disconnect_code_says_that_code() {
+fn disconnect_code_fin_and_rst_end_the_older_connection() {
     for version in ProtocolVersion::ALL {
-        let broker = broker_with(TakeOver::DisconnectCode(0x82));
-        let (mut old, mut new) = both(&broker, version);
-        old.expect_close(0x82);
-        new.expect_service();
-    }
-}
-
-#[test]
-fn fin_closes_without_a_word() {
-    for version in ProtocolVersion::ALL {
-        let broker = broker_with(TakeOver::Fin);
-        let (mut old, mut new) = both(&broker, version);
-        old.expect_fin();
-        new.expect_service();
-    }
-}
-
-#[test]
-fn rst_resets_without_a_word() {
-    for version in ProtocolVersion::ALL {
-        let broker = broker_with(TakeOver::Rst);
-        let (mut old, mut new) = both(&broker, version);
-        old.expect_reset();
-        new.expect_service();
+        for take_over in [TakeOver::DisconnectCode(0x82), TakeOver::Fin, TakeOver::Rst] {
+            let broker = broker_with(take_over);
+            let (mut old, mut new) = both(&broker, version);
+            match take_over {
+                TakeOver::DisconnectCode(code) => old.expect_close(code),
+                TakeOver::Fin => old.expect_fin(),
+                _ => old.expect_reset(),
+            }
+            new.expect_service();
+        }
     }
 }
 
@@ -90,7 +76,7 @@ fn keep_both_serves_both() {
             old.send(&[0x40, 2, 0, 1]);
             old.publish_exactly_once("other", "x");
             new.expect_service();
-            // The end of one is nothing to the other.
+            // The end of one does not affect the other.
             old.leave();
             new.expect_service();
         }
@@ -176,13 +162,13 @@ fn newcomer_waits_for_its_connack() {
 }
 
 #[test]
-fn newcomer_waits_only_when_there_is_somebody_to_take_over() {
+fn newcomer_waits_only_for_a_take_over() {
     let broker = broker_with(TakeOver::NewcomerWaits(Duration::from_secs(600)));
     RawClient::connected(&broker, V3_1_1, "client").expect_service();
 }
 
 #[test]
-fn a_newcomer_that_has_waited_is_held_to_its_keep_alive() {
+fn a_newcomer_that_has_waited_keeps_its_keep_alive() {
     let broker = broker_with(TakeOver::NewcomerWaits(WAIT));
     let _old = RawClient::connected(&broker, V5, "client");
     let connect = Connect { keep_alive_s: 1, ..Connect::new("client") };
@@ -190,7 +176,7 @@ fn a_newcomer_that_has_waited_is_held_to_its_keep_alive() {
 }
 
 #[test]
-fn a_newcomer_that_does_not_wait_is_done_with() {
+fn a_newcomer_may_disconnect_while_it_waits() {
     let broker = broker_with(TakeOver::NewcomerWaits(WAIT));
     let _old = RawClient::connected(&broker, V5, "client");
     RawClient::connecting(&broker, V5, &Connect::new("client")).expect_silence();
@@ -215,7 +201,7 @@ fn silence_neither_answers_nor_closes() {
 }
 
 #[test]
-fn a_late_end_takes_from_the_newcomer_when_the_older_keep_alive_is_over() {
+fn a_late_end_affects_the_newcomer_after_the_older_keep_alive() {
     for version in ProtocolVersion::ALL {
         for late_end in [TakeOver::LateEndCuts, TakeOver::LateEndUnsubscribes, TakeOver::LateEndPublishesWill]
         {

@@ -29,14 +29,14 @@ impl Scene {
         RawClient::connected_with(&self.broker, self.version, &with_will("first"), 0)
     }
 
-    /// Reads exactly these Wills: a message of the witness to itself ends the list.
+    /// Reads exactly these Wills; a message of the witness to itself marks the end.
     fn expect_wills(&mut self, expected: &[&str]) {
         self.witness.publish("end", "end", QoS::AtMostOnce);
         self.witness.expect_payloads(expected);
         self.witness.expect_payloads(&["end"]);
     }
 
-    /// Waits until the broker has ended the Client's connection: its Will goes before anything it reads afterwards.
+    /// Waits until the broker has ended the Client's connection and published its Will.
     fn wait_for_end(&self) {
         wait_for_end(&self.broker, 1);
     }
@@ -57,41 +57,32 @@ fn with_will(payload: &'static str) -> Connect<'static> {
     Connect { will: Some(Will::new("will", payload.as_bytes())), ..Connect::new("client") }
 }
 
+/// `MQTT 5.0 [MQTT-3.1.2-8]` and `MQTT 5.0 [MQTT-3.1.2-10]` for the default.
 #[test]
-fn mqtt5_3_1_2_8_a_will_is_published_when_the_client_vanishes() {
+fn each_end_of_a_connection_publishes_these_wills() {
+    let (once, none): (&[_], &[_]) = (&["first"], &[]);
     for version in ProtocolVersion::ALL {
-        let mut scene = Scene::new(Wills::Publish, version);
-        scene.lose(scene.client());
-        scene.expect_wills(&["first"]);
-    }
-}
-
-#[test]
-fn mqtt5_3_1_2_8_a_will_is_published_on_a_second_connect() {
-    for version in ProtocolVersion::ALL {
-        let mut scene = Scene::new(Wills::Publish, version);
-        let mut client = scene.client();
-        scene.connect_again(&mut client, &with_will("second"));
-        scene.expect_wills(&["first"]);
-    }
-}
-
-#[test]
-fn a_will_is_published_on_a_take_over() {
-    for version in ProtocolVersion::ALL {
-        let mut scene = Scene::new(Wills::Publish, version);
-        let _old = scene.client();
-        let _new = RawClient::connected(&scene.broker, version, "client");
-        scene.expect_wills(&["first"]);
-    }
-}
-
-#[test]
-fn mqtt5_3_1_2_10_a_will_is_void_after_disconnect_0x00() {
-    for version in ProtocolVersion::ALL {
-        let mut scene = Scene::new(Wills::Publish, version);
-        scene.client().leave();
-        scene.expect_wills(&[]);
+        for (wills, lost, second_connect, taken_over, disconnect) in [
+            (Wills::Publish, once, once, once, none),
+            (Wills::Never, none, none, none, none),
+            (Wills::Twice, &["first", "first"], &["first", "first"], &["first", "first"], none),
+            (Wills::EvenAfterDisconnect, once, once, once, once),
+        ] {
+            let mut scene = Scene::new(wills, version);
+            scene.lose(scene.client());
+            scene.expect_wills(lost);
+            let mut scene = Scene::new(wills, version);
+            let mut client = scene.client();
+            scene.connect_again(&mut client, &with_will("second"));
+            scene.expect_wills(second_connect);
+            let mut scene = Scene::new(wills, version);
+            let _old = scene.client();
+            let _new = RawClient::connected(&scene.broker, version, "client");
+            scene.expect_wills(taken_over);
+            let mut scene = Scene::new(wills, version);
+            scene.client().leave();
+            scene.expect_wills(disconnect);
+        }
     }
 }
 
@@ -105,28 +96,6 @@ fn mqtt5_3_14_4_3_a_will_is_published_after_disconnect_0x04() {
 }
 
 #[test]
-fn never_publishes_none() {
-    for version in ProtocolVersion::ALL {
-        let mut scene = Scene::new(Wills::Never, version);
-        let mut client = scene.client();
-        scene.connect_again(&mut client, &with_will("second"));
-        scene.expect_wills(&[]);
-    }
-}
-
-#[test]
-fn twice_publishes_each_two_times() {
-    for version in ProtocolVersion::ALL {
-        let mut scene = Scene::new(Wills::Twice, version);
-        let mut client = scene.client();
-        scene.connect_again(&mut client, &with_will("second"));
-        scene.expect_wills(&["first", "first"]);
-        scene.client().leave();
-        scene.expect_wills(&[]);
-    }
-}
-
-#[test]
 fn of_second_connect_publishes_the_other_will() {
     for version in ProtocolVersion::ALL {
         let mut scene = Scene::new(Wills::OfSecondConnect, version);
@@ -137,15 +106,6 @@ fn of_second_connect_publishes_the_other_will() {
         scene.connect_again(&mut client, &Connect::new("client"));
         scene.expect_wills(&[]);
         scene.client().expect_silence();
-        scene.expect_wills(&["first"]);
-    }
-}
-
-#[test]
-fn even_after_disconnect_publishes_a_void_will() {
-    for version in ProtocolVersion::ALL {
-        let mut scene = Scene::new(Wills::EvenAfterDisconnect, version);
-        scene.client().leave();
         scene.expect_wills(&["first"]);
     }
 }
@@ -176,7 +136,7 @@ impl Scene {
         client
     }
 
-    /// Takes the Client's session up without a Will of its own.
+    /// Connects with the Client's ClientID, without a Will.
     fn newcomer(&self, clean_start: bool, session_present: u8) -> RawClient {
         let connect = Connect { clean_start, ..Connect::new("client") };
         self.connected(&encoded(V5, &Packet::Connect(connect)), session_present)
@@ -210,7 +170,7 @@ fn mqtt5_3_1_2_8_a_will_does_not_wait_longer_than_its_session() {
 }
 
 #[test]
-fn mqtt5_3_1_3_9_a_will_is_not_published_when_the_session_is_resumed_in_time() {
+fn mqtt5_3_1_3_9_no_will_when_the_session_is_resumed_in_time() {
     let mut scene = Scene::new(Wills::Publish, V5);
     scene.lose(scene.delayed(2, 3600));
     let mut newcomer = scene.newcomer(false, 1);
@@ -220,7 +180,7 @@ fn mqtt5_3_1_3_9_a_will_is_not_published_when_the_session_is_resumed_in_time() {
 }
 
 #[test]
-fn a_will_that_waits_is_published_when_clean_start_ends_the_session() {
+fn a_waiting_will_is_published_when_clean_start_ends_the_session() {
     let mut scene = Scene::new(Wills::Publish, V5);
     scene.lose(scene.delayed(3600, 3600));
     scene.expect_wills(&[]);
@@ -229,7 +189,7 @@ fn a_will_that_waits_is_published_when_clean_start_ends_the_session() {
 }
 
 #[test]
-fn a_delayed_will_is_published_on_a_take_over_that_ends_the_session() {
+fn a_delayed_will_is_published_when_a_take_over_ends_the_session() {
     for (expiry_s, clean_start) in [(3600, true), (0, false), (0, true)] {
         let mut scene = Scene::new(Wills::Publish, V5);
         let _old = scene.delayed(3600, expiry_s);
@@ -239,7 +199,7 @@ fn a_delayed_will_is_published_on_a_take_over_that_ends_the_session() {
 }
 
 #[test]
-fn mqtt5_3_1_3_9_a_delayed_will_is_not_published_on_a_take_over_that_resumes_the_session() {
+fn mqtt5_3_1_3_9_no_delayed_will_on_a_take_over_that_resumes() {
     let mut scene = Scene::new(Wills::Publish, V5);
     let mut old = scene.delayed(2, 3600);
     let _newcomer = scene.newcomer(false, 1);
@@ -253,7 +213,7 @@ fn mqtt5_3_1_3_9_a_delayed_will_is_not_published_on_a_take_over_that_resumes_the
 }
 
 #[test]
-fn a_delayed_will_of_a_connection_that_is_not_closed_at_once_follows_the_same_rules() {
+fn a_delayed_will_of_a_late_close_follows_the_same_rules() {
     for take_over in [TakeOver::CloseAfter(Duration::from_secs(1)), TakeOver::Silence] {
         for (clean_start, session_present, wills) in [(true, 0, &["delayed"][..]), (false, 1, &[])] {
             let mut scene = Scene::with(Script { take_over, ..Script::default() }, V5);
@@ -283,7 +243,7 @@ fn ignore_delay_publishes_at_once() {
 }
 
 #[test]
-fn never_on_take_over_publishes_none_of_who_is_taken_over() {
+fn never_on_take_over_publishes_no_will_of_the_older_connection() {
     for version in ProtocolVersion::ALL {
         let mut scene = Scene::new(Wills::NeverOnTakeOver, version);
         let _old = scene.client();
@@ -295,7 +255,7 @@ fn never_on_take_over_publishes_none_of_who_is_taken_over() {
 }
 
 #[test]
-fn always_on_take_over_publishes_what_must_not_be() {
+fn always_on_take_over_publishes_wills_of_resumed_sessions() {
     let mut scene = Scene::new(Wills::AlwaysOnTakeOver, V5);
     let _old = scene.delayed(3600, 3600);
     let _newcomer = scene.newcomer(false, 1);
@@ -308,7 +268,7 @@ fn always_on_take_over_publishes_what_must_not_be() {
 }
 
 #[test]
-fn a_will_keeps_its_qos_and_its_properties_but_for_the_delay() {
+fn a_will_keeps_its_qos_and_properties_except_the_delay() {
     let script = Script { second_connect: SecondConnect::Fin, ..Script::default() };
     let broker = ScriptedBroker::start(script);
     let mut witness = RawClient::subscribed(&broker, V5, "will", QoS::AtLeastOnce);
@@ -320,12 +280,17 @@ fn a_will_keeps_its_qos_and_its_properties_but_for_the_delay() {
     witness.expect(&[0x32, 14, 0, 4, b'w', b'i', b'l', b'l', 0, 1, 4, 3, 0, 1, b'c', b'x']);
 }
 
+/// A Client with a retained Will connects and ends its connection.
+fn leave_retained_will(broker: &ScriptedBroker) {
+    let will = Will { retain: true, ..Will::new("will", b"x") };
+    let connect = Connect { will: Some(will), ..Connect::new("client") };
+    RawClient::connected_with(broker, V3_1_1, &connect, 0).expect_silence();
+}
+
 #[test]
 fn a_retained_will_reaches_later_subscribers() {
     let broker = ScriptedBroker::start(Script::default());
-    let will = Will { retain: true, ..Will::new("will", b"x") };
-    let connect = Connect { will: Some(will), ..Connect::new("client") };
-    RawClient::connected_with(&broker, V3_1_1, &connect, 0).expect_silence();
+    leave_retained_will(&broker);
     let mut late = RawClient::subscribed(&broker, V3_1_1, "will", QoS::AtMostOnce);
     late.expect(&[0x31, 7, 0, 4, b'w', b'i', b'l', b'l', b'x']);
 }
@@ -345,12 +310,10 @@ fn late_publishes_after_the_client_is_back() {
 }
 
 #[test]
-fn never_retained_publishes_to_those_who_are_there_alone() {
+fn never_retained_publishes_only_to_present_subscribers() {
     let broker = ScriptedBroker::start(Script { wills: Wills::NeverRetained, ..Script::default() });
     let mut witness = RawClient::subscribed(&broker, V3_1_1, "will", QoS::AtMostOnce);
-    let will = Will { retain: true, ..Will::new("will", b"x") };
-    let connect = Connect { will: Some(will), ..Connect::new("client") };
-    RawClient::connected_with(&broker, V3_1_1, &connect, 0).expect_silence();
+    leave_retained_will(&broker);
     witness.expect_payloads(&["x"]);
     let mut late = RawClient::connected(&broker, V3_1_1, "late");
     late.subscribe("will", QoS::AtMostOnce);
@@ -358,7 +321,7 @@ fn never_retained_publishes_to_those_who_are_there_alone() {
 }
 
 #[test]
-fn of_earlier_connection_publishes_each_before_its_client_is_served_and_once_more_when_it_is_due() {
+fn of_earlier_connection_publishes_early_and_again_when_due() {
     for version in ProtocolVersion::ALL {
         let mut scene = Scene::new(Wills::OfEarlierConnection, version);
         let mut client = scene.client();

@@ -1,4 +1,4 @@
-//! What happens when clients come back before the broker noticed that they were gone?
+//! What happens when clients come back before the broker has noticed that they are gone?
 
 mod thin;
 

@@ -1,4 +1,4 @@
-//! Everything: the front, and every tool, as `ungraceful double-connect …` or under the name `ungraceful-double-connect`.
+//! The front and every tool: `ungraceful double-connect …`, or called by the name `ungraceful-double-connect`.
 
 use std::process::ExitCode;
 

@@ -13,10 +13,10 @@ use ungraceful_rig::run::plan::Arrival;
 use ungraceful_rig::run::seed::Seed;
 use ungraceful_rig::run::settings::PhaseSettings;
 
-/// The most attempts that a run may have in all.
+/// Maximum number of attempts of a run.
 pub const ATTEMPTS_MAX: u64 = 10_000_000;
 
-/// How much, how fast, how long, and who stands by.
+/// Size, rate and duration of a run that makes attempts.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Run")]
 pub struct RunArgs {
@@ -32,21 +32,21 @@ pub struct RunArgs {
     /// Run attempts for this long, instead of a fixed number (--attempts)
     #[arg(short = 'z', long, value_name = "TIME")]
     pub duration: Option<PositiveTime>,
-    /// What every run has.
+    /// The flags of every run.
     #[command(flatten)]
     pub every: EveryRunArgs,
     /// How long to wait for the broker's reaction; later reactions are not seen
     #[arg(long, value_name = "TIME", default_value = "5s")]
     pub reaction_timeout: PositiveTime,
-    /// How long to wait for a Will after a connection ended
+    /// How long to wait for a Will after a connection ends
     #[arg(long, value_name = "TIME", default_value = "10s")]
     pub will_wait: PositiveTime,
-    /// How many lines its attempts have.
+    /// The limit on recorded attempts.
     #[command(flatten)]
     pub lines: AttemptLinesArgs,
 }
 
-/// How much is kept of the attempts, one by one.
+/// The limit on recorded attempts.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Output")]
 pub struct AttemptLinesArgs {
@@ -55,7 +55,7 @@ pub struct AttemptLinesArgs {
     pub attempts_max: Whole<0, 1_000_000_000>,
 }
 
-/// What every run has, whether it attempts something or makes load.
+/// The flags of every run, of attempts or of load.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Run")]
 pub struct EveryRunArgs {
@@ -68,7 +68,7 @@ pub struct EveryRunArgs {
     /// Warm-up before anything is counted
     #[arg(long, value_name = "TIME", default_value = "1s")]
     pub warmup: Time,
-    /// Baseline with bystanders alone, with which the fault or the load is compared
+    /// Duration of the baseline, with bystanders alone: the reference for the fault or the load
     #[arg(long, value_name = "TIME", default_value = "5s")]
     pub baseline: PositiveTime,
     /// Maximum time for the bystanders to return to the baseline's p99
@@ -77,16 +77,16 @@ pub struct EveryRunArgs {
     /// Well-behaved publisher/subscriber pairs that measure side effects; 0 for none
     #[arg(long, value_name = "PAIRS", default_value = "3")]
     pub bystanders: Whole<0, 1_000>,
-    /// Messages per second and pair
+    /// Messages per second of each pair
     #[arg(long, value_name = "PER_SECOND", default_value = "100")]
     pub bystander_rate: Whole<1, 10_000>,
-    /// QoS of the pairs, in turn; use 0,1 for a broker without QoS 2
+    /// QoS of the pairs, assigned in turn; use 0,1 for a broker without QoS 2
     #[arg(long, value_name = "QOS", default_value = "0,1,2", value_delimiter = ',', value_parser = reader::<QoS>())]
     pub bystander_qos: Vec<QoS>,
     /// How late the generator may be at the 99th percentile before the run's times count as unreliable
     #[arg(long, value_name = "TIME", default_value = "20ms")]
     pub slip_limit: PositiveTime,
-    /// Random seed, to repeat a run; drawn and printed when absent
+    /// Random seed, to repeat a run; without it, a seed is drawn and printed
     #[arg(long, value_name = "NUMBER", value_parser = reader::<Seed>())]
     pub seed: Option<Seed>,
     /// Worker threads; the bystanders have one more [default: one per core; for a load, one for every 500
@@ -95,7 +95,7 @@ pub struct EveryRunArgs {
     pub threads: Option<Whole<1, 256>>,
 }
 
-/// What is written where.
+/// The output of a run.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Output")]
 pub struct OutputArgs {
@@ -119,7 +119,7 @@ pub struct OutputArgs {
     pub config: Option<PathBuf>,
 }
 
-/// The settings of a run that attempts something, read and checked.
+/// The settings of a run of attempts, read and checked.
 #[derive(Clone, Debug)]
 pub struct RunSettings {
     /// Clients at the same time.
@@ -128,41 +128,41 @@ pub struct RunSettings {
     pub per_second: f64,
     /// Attempts of each case.
     pub attempts: Attempts,
-    /// How long the broker has to react.
+    /// How long to wait for the broker's reaction.
     pub reaction_timeout: Duration,
-    /// How long the witness waits.
+    /// How long to wait for a Will.
     pub will_wait: Duration,
-    /// Lines in `attempts.ndjson` at the most.
+    /// Maximum number of lines in `attempts.ndjson`.
     pub attempts_max: u64,
     /// Worker threads.
     pub threads: NonZeroU32,
-    /// What every run has.
+    /// The settings of every run.
     pub every: EveryRunSettings,
 }
 
-/// The settings that every run has, read and checked.
+/// The settings of every run, read and checked.
 #[derive(Clone, Debug)]
 pub struct EveryRunSettings {
-    /// How attempts or messages are spread.
+    /// How attempts or messages are distributed over time.
     pub arrival: Arrival,
     /// The phases.
     pub phases: PhaseSettings,
     /// The bystanders.
     pub bystanders: BystanderSettings,
-    /// Schedule slip beyond which times are not to be relied on.
+    /// Schedule slip above which times are unreliable.
     pub slip_limit: Duration,
     /// The seed.
     pub seed: Seed,
-    /// Threads; absent when the user did not say.
+    /// Threads; absent when the user gave no number.
     pub threads: Option<NonZeroU32>,
 }
 
-/// How many attempts there are.
+/// The number of attempts.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Attempts {
-    /// So many of each case.
+    /// This many of each case.
     PerCase(u64),
-    /// As many as fall due in this time, over all cases.
+    /// As many as are due in this time, over all cases.
     For(Duration),
 }
 
@@ -226,19 +226,19 @@ impl EveryRunArgs {
         }
     }
 
-    /// What we add to the prefix must stay within the 23 letters and digits that every 3.1.1 broker takes.
+    /// The whole ClientID must stay within the 23 letters and digits that every 3.1.1 broker accepts.
     fn check_prefix(&self, mistakes: &mut Vec<Mistake>) {
         let prefix = &self.client_id_prefix;
         if prefix.len() > 6 || !prefix.chars().all(|c| c.is_ascii_alphanumeric()) {
             mistakes.push(Mistake::new(
                 "--client-id-prefix",
-                format!("{prefix:?} must be at most 6 of 0-9, a-z, A-Z (MQTT 3.1.1 [MQTT-3.1.3-5])"),
+                format!("{prefix:?} must be at most 6 letters and digits (MQTT 3.1.1 [MQTT-3.1.3-5])"),
             ));
         }
     }
 }
 
-/// A number whose bounds are those of the type.
+/// A number that the flag's bounds keep within the type.
 fn non_zero(number: u64) -> NonZeroU32 {
     u32::try_from(number).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN)
 }
@@ -259,7 +259,7 @@ mod tests {
     use super::Attempts;
 
     #[test]
-    fn a_duration_gives_every_case_its_share_of_the_attempts_and_at_least_one() {
+    fn a_duration_is_shared_between_cases_with_at_least_one_each() {
         let ten_seconds = Attempts::For(Duration::from_secs(10));
         assert_eq!(ten_seconds.per_case(100.0, 10), 100);
         assert_eq!(ten_seconds.per_case(100.0, 3), 334);

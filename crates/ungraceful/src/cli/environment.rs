@@ -1,5 +1,4 @@
-//! Our variables in the environment: which there are, and which were meant. A variable that nobody reads changes nothing, so
-//! one whose name is mistyped would change nothing without a word.
+//! Warnings about mistyped environment variables, which would otherwise be ignored silently.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -8,18 +7,18 @@ use clap::{Arg, Command};
 use strsim::damerau_levenshtein;
 use ungraceful_flags::VARIABLE_PREFIX;
 
-/// Letters that may be wrong in a name, at the most, for another to have been meant.
+/// Maximum edit distance at which another name is suggested.
 const WRONG_LETTERS_MAX: usize = 3;
 
-/// Whether a variable is named as ours are.
+/// Whether a variable has our prefix.
 pub(crate) fn is_ours(name: &OsStr) -> bool {
     name.to_string_lossy().starts_with(VARIABLE_PREFIX)
 }
 
-/// A warning for each variable that is named as ours are and that no tool reads. Its value is not repeated.
+/// A warning for each variable with our prefix that no tool reads. Its value is not repeated.
 ///
-/// `commands` are the command lines of all tools, which are made only where there is such a variable: what one tool reads is
-/// no mistake where another is called.
+/// `commands` returns the command lines of all tools: a variable for another tool is no mistake. It is called only when there is a
+/// variable with our prefix.
 pub(crate) fn warnings(commands: impl FnOnce() -> Vec<Command>) -> Vec<String> {
     let set: BTreeSet<String> = std::env::vars_os()
         .map(|(name, _)| name)
@@ -43,9 +42,9 @@ fn warning(name: &str, known: &BTreeSet<String>) -> String {
     let meant = nearest.filter(|nearest| damerau_levenshtein(name, nearest) <= WRONG_LETTERS_MAX);
     let cure = match meant {
         Some(meant) => format!("did you mean {meant}?"),
-        None => "each flag's variable is in its help text".to_owned(),
+        None => "--help lists the variable of each flag".to_owned(),
     };
-    format!("warning: the environment variable {name} sets no flag of any tool; {cure}")
+    format!("warning: no tool reads the environment variable {name}; {cure}")
 }
 
 #[cfg(test)]
@@ -55,13 +54,13 @@ mod tests {
     use super::warning;
 
     #[test]
-    fn a_mistyped_variable_is_told_the_nearest_one_and_a_strange_one_where_to_look() {
+    fn a_mistyped_variable_gets_a_suggestion_or_a_hint() {
         let known: BTreeSet<String> =
             ["UNGRACEFUL_HOST", "UNGRACEFUL_PORT", "UNGRACEFUL_PW_FILE"].map(str::to_owned).into();
         for (name, cure) in [
             ("UNGRACEFUL_HOTS", "did you mean UNGRACEFUL_HOST?"),
             ("UNGRACEFUL_PWFILE", "did you mean UNGRACEFUL_PW_FILE?"),
-            ("UNGRACEFUL_PASSWORD", "in its help text"),
+            ("UNGRACEFUL_PASSWORD", "--help lists"),
         ] {
             let warning = warning(name, &known);
             assert!(warning.contains(name) && warning.contains(cure), "{warning}");

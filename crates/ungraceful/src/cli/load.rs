@@ -1,4 +1,4 @@
-//! The flags of a load, in the groups that modes of `ungraceful-bench` choose from.
+//! The flags of a load, in groups from which the modes of `ungraceful-bench` choose.
 
 mod values;
 
@@ -19,33 +19,33 @@ use ungraceful_rig::run::plan::Arrival;
 
 pub use self::values::{Preset, QosWeights, RATE_MAX, Rate, Stages, UserProperty};
 
-/// Where the search for a rate begins when nobody says, in messages per second: over 10 s, enough for a 99th percentile.
+/// Where a rate search starts by default, in messages per second: over 10 s, enough for a 99th percentile.
 const SEARCH_FROM: f64 = 1_000.0;
 
-/// The longest payload, in bytes: what a PUBLISH can carry beside its topic.
+/// Maximum payload in bytes: the room in a PUBLISH beside its topic.
 const PAYLOAD_BYTES_MAX: usize = 268_000_000;
 
-/// How connections are made and kept, and what the run is judged by.
+/// Connections and thresholds.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Load")]
 pub struct ConnectArgs {
-    /// Connections per second [default: 1000, or what --preset says]
+    /// Connections per second [default: 1000, or as in --preset]
     #[arg(short = 'R', long, value_name = "PER_SECOND")]
     pub connrate: Option<PerSecond>,
-    /// Maximum number of connections being opened at the same time; beyond the broker's listen backlog (often 100), the kernel
+    /// Maximum number of connections being opened at the same time; above the broker's listen backlog (often 100), the kernel
     /// retries after a second
     #[arg(long, value_name = "N", default_value = "50")]
     pub connects_in_flight: Whole<1, 100_000>,
     /// Keep Alive in whole seconds, such as 60 or 60s; 0 for none
     #[arg(short = 'k', long, value_name = "SECONDS", default_value = "60")]
     pub keepalive: Seconds<0, 65_535>,
-    /// Condition that the run must meet, such as 'e2e p(99)<50ms' or 'loss==0'; may be given several times. Exit code 1 if one
+    /// Condition that the run must meet, such as 'e2e p(99)<50ms' or 'loss==0'; repeatable. Exit code 1 if one
     /// is not met, 3 if there are too few samples
     #[arg(long, value_name = "EXPRESSION")]
     pub threshold: Vec<Given<Threshold>>,
 }
 
-/// How long.
+/// The duration.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Load")]
 pub struct DurationArgs {
@@ -54,16 +54,16 @@ pub struct DurationArgs {
     pub duration: PositiveTime,
 }
 
-/// How many, where all clients do the same.
+/// The number of clients, where all do the same.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Load")]
 pub struct CountArgs {
-    /// Clients [default: 100, or what --preset says]
+    /// Clients [default: 100, or as in --preset]
     #[arg(short = 'c', long, value_name = "N")]
     pub count: Option<Whole<1, 1_000_000>>,
 }
 
-/// What is subscribed to.
+/// Subscriptions.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Load")]
 pub struct FilterArgs {
@@ -79,15 +79,14 @@ pub struct FilterArgs {
     pub max_packet_size: Whole<1_024, 268_435_460>,
 }
 
-/// What is published, and when.
+/// Publishing.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Load")]
 pub struct PublishArgs {
     /// Topic of each publisher; %i is its number, %c its ClientID, %u its User Name [default: one of its own]
     #[arg(short = 't', long, value_name = "TOPIC")]
     pub topic: Option<String>,
-    /// QoS of the messages, or weights over the publishers, such as 0:7,1:2,2:1 [default: 0, or what --preset
-    /// says]
+    /// QoS of the messages, or weights over the publishers, such as 0:7,1:2,2:1 [default: 0, or as in --preset]
     #[arg(short = 'q', long, value_name = "QOS")]
     pub qos: Option<Given<QosWeights>>,
     /// Messages per second in total, independent of the broker (open loop); or max: as fast as the broker accepts
@@ -97,12 +96,12 @@ pub struct PublishArgs {
     /// Successive rates, instead of --rate and --duration, such as 10s:1k,60s:10k
     #[arg(long, value_name = "STAGES")]
     pub stages: Option<Given<Stages>>,
-    /// Search for the highest rate at which the broker keeps a promise, such as 'e2e p(99)<50ms,loss==0': thresholds, with
-    /// commas between them. Begins at --rate [default: 1000]; each trial is measured for --duration [default here: 10s].
-    /// Exit 0 when it is found, 1 when no rate keeps the promise, 3 when the generator or too few samples were the limit
+    /// Search for the highest rate at which the broker keeps a promise, such as 'e2e p(99)<50ms,loss==0': thresholds separated by
+    /// commas. Starts at --rate [default: 1000]; each trial lasts --duration [default here: 10s].
+    /// Exit code 0 when it is found, 1 when no rate keeps the promise, 3 when the generator or too few samples were the limit
     #[arg(long, value_name = "PROMISE")]
     pub find_rate: Option<Given<Promise>>,
-    /// Payload in bytes; the first 16 are the stamp by which messages are tracked [default: 256, or what --preset says]
+    /// Payload in bytes; the first 16 are the stamp by which messages are tracked [default: 256, or as in --preset]
     #[arg(short = 's', long, value_name = "BYTES")]
     pub size: Option<Whole<16, 268_000_000>>,
     /// Payload as text with placeholders: %i the publisher's number, %c its ClientID, %u its User Name, %s the message's
@@ -115,7 +114,7 @@ pub struct PublishArgs {
     /// Maximum number of unacknowledged messages per publisher (QoS 1 and 2), limited by the broker's Receive Maximum
     #[arg(short = 'F', long, value_name = "N", default_value = "100")]
     pub in_flight: Whole<1, 65_535>,
-    /// Set RETAIN; retained messages are removed when the load has ended
+    /// Set RETAIN; retained messages are removed when the load ends
     #[arg(short = 'r', long)]
     pub retain: bool,
     /// Message Expiry Interval in whole seconds, such as 60 or 60s (MQTT 5.0)
@@ -124,39 +123,38 @@ pub struct PublishArgs {
     /// Send the topic once and a Topic Alias from then on (MQTT 5.0)
     #[arg(long)]
     pub topic_alias: bool,
-    /// User Property of every message, NAME=VALUE; may be given several times (MQTT 5.0)
+    /// User Property of every message, NAME=VALUE; repeatable (MQTT 5.0)
     #[arg(long, value_name = "NAME=VALUE")]
     pub user_property: Vec<Given<UserProperty>>,
-    /// Poll the clock instead of sleeping: smallest schedule slip, at the price of one CPU core per thread
+    /// Poll the clock instead of sleeping: smallest schedule slip, but uses one CPU core per thread
     #[arg(long)]
     pub spin: bool,
 }
 
-/// Who publishes to whom.
+/// Publishers, subscribers and the routing between them.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Load")]
 pub struct ShapeArgs {
-    /// Clients that publish [default: 10, or what --preset says]
+    /// Clients that publish [default: 10, or as in --preset]
     #[arg(long, value_name = "N")]
     pub publishers: Option<Whole<1, 1_000_000>>,
-    /// Clients that subscribe [default: 10, or what --preset says]
+    /// Clients that subscribe [default: 10, or as in --preset]
     #[arg(long, value_name = "N")]
     pub subscribers: Option<Whole<1, 1_000_000>>,
-    /// Who receives what: pairs (subscriber n what publisher n sends), everyone (each subscriber everything: fan-out, fan-in,
-    /// many to many), shared (each message one subscriber of a Shared Subscription) [default: pairs for as many of both, else
-    /// everyone]
+    /// Who receives what: pairs (subscriber n receives from publisher n), everyone (each subscriber receives everything: fan-out,
+    /// fan-in, many to many), shared (one subscriber of a Shared Subscription receives each message) [default: pairs for equal
+    /// numbers of both, else everyone]
     #[arg(long, value_name = "SHAPE", value_parser = reader::<Shape>())]
     pub shape: Option<Shape>,
 }
 
-/// A scenario by its name.
+/// A named scenario.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Load")]
 pub struct PresetArgs {
-    /// A scenario by the name that the Open MQTT Benchmark Suite gives it: p2p-1K-1K-1K-1K, fanout-1-1k-1-1K,
-    /// sharedsub-1K-5-1K-1K (publishers, subscribers, topics, messages per second that come out), each at
-    /// QoS 1 with 16 bytes; or conn-tcp-1K-100 (clients, connections per second). Other numbers are accepted; explicit flags
-    /// override the preset
+    /// Scenario, named as in the Open MQTT Benchmark Suite: p2p-1K-1K-1K-1K, fanout-1-1k-1-1K, sharedsub-1K-5-1K-1K (publishers,
+    /// subscribers, topics, messages delivered per second), each at QoS 1 with 16 bytes; or conn-tcp-1K-100 (clients, connections
+    /// per second). Other numbers are accepted; explicit flags override the preset
     #[arg(long, value_name = "NAME")]
     pub preset: Option<Given<Preset>>,
 }
@@ -168,7 +166,7 @@ impl ConnectArgs {
     }
 }
 
-/// A value that was given; absent when it was not, or can't be read.
+/// The value of a flag; absent when it was not given or can't be read.
 pub fn take<T: Clone>(given: Option<&Given<T>>, flag: &str, mistakes: &mut Vec<Mistake>) -> Option<T> {
     given.and_then(|given| given.take(flag, mistakes))
 }
@@ -180,7 +178,7 @@ impl PublishArgs {
         let mix = QosMix::new(&weights.unwrap_or_else(|| vec![(preset.unwrap_or(QoS::AtMostOnce), 1)]));
         if mix.all().len() > publishers as usize {
             let what = format!(
-                "{} different QoS for {publishers} publishers: each publisher has one QoS, so give at least as many",
+                "{} different QoS for {publishers} publishers: each publisher has one QoS, so give at least that many",
                 mix.all().len()
             );
             mistakes.push(Mistake::new("--qos", what));
@@ -188,20 +186,20 @@ impl PublishArgs {
         mix
     }
 
-    /// The promise that a rate is searched for by.
+    /// The promise of a rate search.
     pub fn promise(&self, mistakes: &mut Vec<Mistake>) -> Option<Promise> {
         let promise = take(self.find_rate.as_ref(), "--find-rate", mistakes)?;
         if self.stages.is_some() {
-            mistakes.push(Mistake::new("--stages", "--find-rate chooses the rates; leave one of them out"));
+            mistakes.push(Mistake::new("--stages", "--find-rate chooses the rates; leave out one of them"));
         }
         if matches!(take(self.rate.as_ref(), "--rate", &mut Vec::new()), Some(Rate::Max)) {
-            let what = "max has no rate to begin the search at; give a number, or leave it out";
+            let what = "max is no rate to start the search at; give a number or leave the flag out";
             mistakes.push(Mistake::new("--rate", what));
         }
         Some(promise)
     }
 
-    /// How publishing is released. `duration_given` tells whether the user gave --duration.
+    /// The schedule of publishing. `duration_given`: the user gave --duration.
     pub fn pace(
         &self,
         publishers: u32,
@@ -215,7 +213,7 @@ impl PublishArgs {
         if let Some(stages) = take(self.stages.as_ref(), "--stages", mistakes) {
             for (given, flag) in [(rate.is_some(), "--rate"), (duration_given, "--duration")] {
                 if given {
-                    mistakes.push(Mistake::new(flag, "--stages says it already; leave one of them out"));
+                    mistakes.push(Mistake::new(flag, "--stages already sets it; leave out one of them"));
                 }
             }
             return Pace::Open(stages.0, arrival);
@@ -229,7 +227,7 @@ impl PublishArgs {
         Pace::Open(vec![Stage { lasts: duration, per_second }], arrival)
     }
 
-    /// What messages carry.
+    /// The payload of every message.
     pub fn payload(&self, preset: Option<usize>, mistakes: &mut Vec<Mistake>) -> Payload {
         let given = [
             ("--size", self.size.is_some()),
@@ -238,7 +236,7 @@ impl PublishArgs {
         ];
         let flags: Vec<&str> = given.iter().filter(|(_, given)| *given).map(|(flag, _)| *flag).collect();
         if flags.len() > 1 {
-            let what = format!("{} all say what messages carry; give one of them", flags.join(" and "));
+            let what = format!("{} all set the payload; give only one", flags.join(" and "));
             mistakes.push(Mistake::new(flags[0], what));
         }
         let text = match (&self.message, &self.file) {

@@ -1,44 +1,51 @@
-//! From the arguments to flags with their sources: command line before environment before file before default.
+//! Parses arguments into flags with their sources: the command line overrides the environment, which overrides the file.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use clap::parser::ValueSource;
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches};
 use ungraceful_flags::{Mistake, collecting};
 use ungraceful_record::exit::Exit;
 use ungraceful_record::run::{Setting, SettingSource, WITHHELD};
 use ungraceful_rig::run::input_file;
 
-/// Settings that are secrets, or hold some: their values are in no record.
+/// Settings that are or contain secrets: their values are not recorded.
 const SECRET: [&str; 6] = ["pw", "url", "admin-pw", "kick-cmd", "token-cmd", "restart-cmd"];
-/// The longest file of flags, in bytes.
+/// Maximum size of a configuration file in bytes.
 const CONFIG_BYTES_MAX: usize = 1 << 20;
-/// Flags that make no sense in a file that they are about.
+/// Flags that a configuration file can't set.
 const NOT_IN_A_FILE: [&str; 4] = ["config", "help", "version", "print-plan"];
 
-/// Parsed arguments, and who set what.
+/// Parsed arguments, and the source of each setting.
 #[derive(Debug)]
 pub struct Parsed {
     /// For clap's derived readers.
     pub matches: ArgMatches,
     /// Values that can't be read.
     pub mistakes: Vec<Mistake>,
-    /// All settings by long flag; of the secret ones it is only told that they were given, and where.
+    /// All settings by long flag; of secret ones only the source.
     pub settings: BTreeMap<String, Setting>,
 }
 
-/// Why there are no parsed arguments.
+impl Parsed {
+    /// One group of the command's flags.
+    pub(crate) fn read<T: FromArgMatches>(&self) -> T {
+        T::from_arg_matches(&self.matches).expect("the flags are those of the command")
+    }
+}
+
+/// Why arguments could not be parsed.
 #[derive(Debug)]
 pub enum NotParsed {
-    /// clap has something to print: help, version, or a mistake in the flags themselves.
+    /// clap prints help, the version, or a mistake in the flags themselves.
     Clap(clap::Error),
-    /// The configuration file is of no use.
+    /// The configuration file can't be used.
     Config(Vec<Mistake>),
 }
 
-/// Parses `arguments` for `command`, with the file that --config names.
+/// Parses `arguments` for `command`, with the file given by --config.
 ///
 /// # Errors
 /// [`NotParsed`].
@@ -59,7 +66,7 @@ pub fn parse(command: &Command, arguments: &[OsString]) -> Result<Parsed, NotPar
     let is_read =
         |name: &String| !mistakes.iter().any(|mistake| mistake.flag.strip_prefix("--") == Some(name));
     if !names.iter().all(is_read) {
-        // The flag's own default takes the place of what can't be read, as it does for a flag.
+        // The flag's own default replaces a value that can't be read, as on the command line.
         let readable = from_file.into_iter().filter(|(name, _)| is_read(name)).collect();
         with_file = with_defaults_of(&readable, command);
         (matches, _) = collecting(|| with_file.clone().try_get_matches_from(arguments));
@@ -68,7 +75,7 @@ pub fn parse(command: &Command, arguments: &[OsString]) -> Result<Parsed, NotPar
     Ok(Parsed { settings: settings(&with_file, &matches, &names), matches, mistakes })
 }
 
-/// The command with the values of the file as defaults, which everything else goes before.
+/// The command with the values of the file as defaults, which all other sources override.
 fn with_defaults_of(file: &BTreeMap<String, Vec<String>>, command: &Command) -> Command {
     file.iter().fold(command.clone(), |command, (name, values)| {
         let id = id_of(&command, name);
@@ -84,14 +91,14 @@ fn id_of(command: &Command, long: &str) -> clap::Id {
     found.map(Arg::get_id).cloned().expect("names were checked against the command")
 }
 
-/// Reads the file: a table of long flags and their values.
+/// Reads the configuration file: a table of long flags and their values.
 fn read_config(command: &Command, path: &Path) -> Result<BTreeMap<String, Vec<String>>, Vec<Mistake>> {
     let mistake = |what: String| Mistake::new("--config", what);
     let bytes = input_file::whole(path, CONFIG_BYTES_MAX).map_err(|what| vec![mistake(what)])?;
     let text = String::from_utf8(bytes)
-        .map_err(|_not_utf8| vec![mistake(format!("{} is no text (UTF-8)", path.display()))])?;
+        .map_err(|_not_utf8| vec![mistake(format!("{} is not UTF-8 text", path.display()))])?;
     let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
-        vec![mistake(format!("{} is no TOML: {}", path.display(), error.message()))]
+        vec![mistake(format!("{} is not TOML: {}", path.display(), error.message()))]
     })?;
     let known: BTreeMap<&str, &Arg> = command
         .get_arguments()
@@ -103,11 +110,12 @@ fn read_config(command: &Command, path: &Path) -> Result<BTreeMap<String, Vec<St
         let name = name.replace('_', "-");
         let Some(arg) = known.get(name.as_str()) else {
             let names = known.keys().copied().collect::<Vec<_>>().join(", ");
-            mistakes.push(mistake(format!("{}: {name:?} is no flag; there are {names}", path.display())));
+            mistakes
+                .push(mistake(format!("{}: unknown flag {name:?}; the flags are {names}", path.display())));
             continue;
         };
         match texts(&value, arg.get_action()) {
-            // `quiet = false` is the same as leaving it out.
+            // `quiet = false` means the same as no `quiet`.
             Ok(texts) if texts != ["false"] => {
                 values.insert(name, texts);
             }
@@ -123,7 +131,7 @@ fn read_config(command: &Command, path: &Path) -> Result<BTreeMap<String, Vec<St
 /// The values as a flag with this action has them on the command line.
 ///
 /// # Errors
-/// What the value must be.
+/// A description of the values that the flag accepts.
 fn texts(value: &toml::Value, action: &ArgAction) -> Result<Vec<String>, &'static str> {
     match (action, value) {
         (ArgAction::SetTrue, toml::Value::Boolean(flag)) => Ok(vec![flag.to_string()]),
@@ -132,9 +140,9 @@ fn texts(value: &toml::Value, action: &ArgAction) -> Result<Vec<String>, &'stati
             items.iter().map(|item| text(item).ok_or("a list of texts and numbers")).collect()
         }
         (ArgAction::Append, _) => {
-            text(value).map(|text| vec![text]).ok_or("text, a number, or a list of them that is not empty")
+            text(value).map(|text| vec![text]).ok_or("text, a number, or a non-empty list of them")
         }
-        _ => text(value).map(|text| vec![text]).ok_or("one text or number; it takes no list"),
+        _ => text(value).map(|text| vec![text]).ok_or("a single text or number, not a list"),
     }
 }
 
@@ -172,9 +180,9 @@ fn settings(
             _ => SettingSource::Default,
         };
         let is_secret = SECRET.contains(&long);
-        // A URL without credentials is told by its host and port.
-        let holds_none = source == SettingSource::Default || (long == "url" && !value.contains('@'));
-        if is_secret && holds_none {
+        // The host and port of a URL without credentials are recorded.
+        let is_harmless = source == SettingSource::Default || (long == "url" && !value.contains('@'));
+        if is_secret && is_harmless {
             continue;
         }
         let value = if is_secret { WITHHELD.to_owned() } else { value };
@@ -212,17 +220,17 @@ pub fn without_secrets(arguments: &[OsString]) -> Vec<String> {
         .collect()
 }
 
-/// Whether `--flag=value` is one whose value is in no record.
-pub(crate) fn holds_a_secret(word: &str) -> bool {
+/// Whether `--flag=value` is a secret flag.
+pub(crate) fn is_secret(word: &str) -> bool {
     let flag = word.split_once('=').map_or(word, |(flag, _)| flag);
     flag.strip_prefix("--").is_some_and(|name| SECRET.contains(&name))
 }
 
-/// How times are written.
-pub(crate) const TIMES: &str = "A TIME has a unit: 250ms, 5s, 1m 30s. SECONDS are fields that MQTT counts in whole seconds: there a plain number is \
-                                seconds, and a time with its unit is accepted too: 60, 60s, 1m.";
+/// The syntax of times.
+pub(crate) const TIMES: &str = "A TIME needs a unit: 250ms, 5s, 1m 30s. SECONDS stands for a field that MQTT counts in whole seconds: a plain number \
+                                means seconds, and a time with a unit is accepted too: 60, 60s, 1m.";
 
-/// How times are written, and the exit codes, for help texts and man pages.
+/// The syntax of times and the exit codes, for help texts and man pages.
 #[must_use]
 pub fn times_and_exit_codes_text() -> String {
     let lines = Exit::ALL.map(|exit| format!("  {:>3}  {}", exit.code(), exit.meaning()));
@@ -236,7 +244,7 @@ mod tests {
     use super::without_secrets;
 
     #[test]
-    fn no_way_of_writing_a_password_leaves_it_in_the_recorded_command_line() {
+    fn the_recorded_command_line_never_has_a_password() {
         let calls = [
             vec!["tool", "-P", "hunter2", "-c", "5"],
             vec!["tool", "-Phunter2"],

@@ -1,4 +1,4 @@
-//! The flags that say which broker, and as whom.
+//! The flags that select the broker and the credentials.
 
 use std::net::Ipv6Addr;
 use std::path::PathBuf;
@@ -18,7 +18,7 @@ const DEFAULT_TLS_PORT: u16 = 8883;
 /// Bytes of a topic root: far more than anybody needs, and every topic fits below it.
 const TOPIC_ROOT_MAX: usize = 200;
 
-/// Which broker, and as whom.
+/// The broker and the credentials.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Broker")]
 pub struct TargetArgs {
@@ -49,7 +49,7 @@ pub struct TargetArgs {
     /// Local address to connect from; several addresses, separated by commas, are used in turn
     #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
     pub ifaddr: Vec<Address>,
-    /// Allow a broker that is neither on loopback nor in a private network: repeat its host exactly, if it is yours
+    /// Allow a broker that is neither on loopback nor in a private network: if it is yours, repeat its host exactly
     #[arg(long, value_name = "HOST")]
     pub i_own_this_broker: Option<String>,
     /// Prefix of every topic; the user needs the right to publish and subscribe to everything below it
@@ -59,18 +59,19 @@ pub struct TargetArgs {
     /// children
     #[arg(long, value_name = "PID")]
     pub broker_pid: Option<Whole<1, 4_194_304>>,
-    /// Log file of the broker: lines that are appended during the run are kept, and matched with the attempts that they name
+    /// Log file of the broker: lines appended during the run are kept, and matched with the attempts that they name
     #[arg(long, value_name = "FILE")]
     pub broker_log: Option<PathBuf>,
     /// Maximum number of log lines to keep, half of them for lines that name an attempt; further lines are only
     /// counted
     #[arg(long, value_name = "N", default_value = "10000")]
     pub broker_log_max: Whole<0, 1_000_000_000>,
+    /// TLS.
     #[command(flatten)]
     pub tls: TlsArgs,
 }
 
-/// What a URL says.
+/// The parts of a URL.
 struct FromUrl {
     is_tls: bool,
     host: String,
@@ -80,7 +81,7 @@ struct FromUrl {
 }
 
 impl TargetArgs {
-    /// The target; mistakes are added to the list, and the target is then of no use.
+    /// The target. Mistakes are added to the list; the target is then unusable.
     pub fn settings(&self, wanted: Wanted, mistakes: &mut Vec<Mistake>) -> TargetSettings {
         let from_url = self
             .url
@@ -109,32 +110,32 @@ impl TargetArgs {
     fn topic_root(&self, mistakes: &mut Vec<Mistake>) -> String {
         let root = &self.topic_root;
         let wrong = if root.is_empty() || root.starts_with('/') || root.ends_with('/') {
-            Some("must have a name in its first and in its last level")
+            Some("must not be empty, nor begin or end with /")
         } else if root.contains(['+', '#', '\0']) {
-            Some("must be a Topic Name, which has no + and no #")
+            Some("must be a Topic Name, without + and #")
         } else if root.starts_with('$') {
-            Some("must not begin with $, which is the broker's own")
+            Some("must not begin with $, which is reserved for the broker")
         } else if root.len() > TOPIC_ROOT_MAX {
-            Some("must have 200 bytes at the most")
+            Some("must have at most 200 bytes")
         } else {
             None
         };
         if let Some(wrong) = wrong {
             mistakes.push(Mistake::new(
                 "--topic-root",
-                format!("{root:?} {wrong}; give one such as test/ungraceful"),
+                format!("{root:?} {wrong}; give a topic such as test/ungraceful"),
             ));
         }
         root.clone()
     }
 
-    /// The broker that is meant; what is wrong with the flags is told by [`TargetArgs::settings`].
+    /// The selected broker; [`TargetArgs::settings`] reports the mistakes.
     #[must_use]
     pub fn chosen(&self) -> BrokerChoice {
         self.settings(Wanted::default(), &mut Vec::new()).broker
     }
 
-    /// What of the broker is watched; what can't be is told as a mistake.
+    /// What to watch of the broker. Mistakes are added to the list.
     pub fn watch(&self, mistakes: &mut Vec<Mistake>) -> WatchSettings {
         let settings = WatchSettings {
             pid: self.broker_pid.map(Whole::get),
@@ -158,11 +159,11 @@ impl TargetArgs {
         ];
         let named: Vec<&str> = named.into_iter().filter(|(_, given)| *given).map(|(flag, _)| flag).collect();
         if named.len() > 1 {
-            let what = "each names a broker; keep one of them";
+            let what = "each selects a broker; keep only one";
             mistakes.push(Mistake::new(named.join(" and "), what));
         }
         if self.host.is_none() && port.is_some() && self.url.is_none() {
-            mistakes.push(Mistake::new("--port", "a port needs its --host (127.0.0.1 for this machine)"));
+            mistakes.push(Mistake::new("--port", "needs --host too (127.0.0.1 for this machine)"));
         }
         if let Some(from_url) = from_url {
             if port.is_some_and(|port| port != from_url.port) {
@@ -180,7 +181,7 @@ impl TargetArgs {
             (None, Some(other)) => {
                 mistakes.push(Mistake::new(
                     "--spawn",
-                    format!("{other:?} is no broker we can start; give mosquitto"),
+                    format!("unknown broker {other:?}; give mosquitto, the only one that can be started"),
                 ));
                 BrokerChoice::Embedded
             }
@@ -199,7 +200,7 @@ impl TargetArgs {
         if self.pw.is_some() && self.pw_file.is_some() {
             mistakes.push(Mistake::new(
                 "--pw-file",
-                "there is a password in --pw or UNGRACEFUL_PW already; keep one of them",
+                "conflicts with the password in --pw or UNGRACEFUL_PW; keep only one",
             ));
         }
         let from_file = self.pw_file.as_ref().and_then(|path| {
@@ -217,19 +218,19 @@ impl TargetArgs {
     }
 }
 
-/// An IPv6 address may stand in brackets, as in a URL.
+/// An IPv6 address may be in brackets, as in a URL.
 fn without_brackets(host: &str) -> &str {
     host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
 }
 
-/// The host alone. What may hold a password is not repeated.
+/// The host without brackets. An error message repeats no text that may contain a password.
 fn read_host(text: &str) -> Result<String, String> {
     let text = text.trim();
     if text.is_empty() {
         return Err("is empty; give a host name or address".to_owned());
     }
     if text.contains('@') {
-        return Err("is no host name: it has an `@`; give user name and password with --username and --pw-file, or all of \
+        return Err("contains `@`, which no host name has; give user name and password with --username and --pw-file, or all of \
                     it as --url mqtt://user:password@host:port"
             .to_owned());
     }
@@ -237,7 +238,7 @@ fn read_host(text: &str) -> Result<String, String> {
         return Err(format!("{text:?} is a URL; give it as --url {text}"));
     }
     let host = without_brackets(text);
-    // What follows a `%` names the interface of a link-local address.
+    // A `%` is followed by the interface of a link-local address.
     let is_ipv6 =
         |host: &str| host.split('%').next().is_some_and(|address| address.parse::<Ipv6Addr>().is_ok());
     if is_ipv6(host) {
@@ -248,11 +249,11 @@ fn read_host(text: &str) -> Result<String, String> {
         && (!host.contains(':') || is_ipv6(without_brackets(host)))
     {
         let host = without_brackets(host);
-        return Err(format!("{text:?} names a port as well; give --host {host} --port {port}"));
+        return Err(format!("{text:?} contains a port; give --host {host} --port {port}"));
     }
     if host.contains([':', '/', '[', ']']) || host.contains(char::is_whitespace) {
         return Err(format!(
-            "{text:?} is neither a host name nor an address; give one such as localhost or ::1"
+            "{text:?} is neither a host name nor an address; give a host such as localhost or ::1"
         ));
     }
     Ok(host.to_owned())
@@ -260,20 +261,21 @@ fn read_host(text: &str) -> Result<String, String> {
 
 fn read_url(text: &str) -> Result<FromUrl, Mistake> {
     let mistake = |what: String| Mistake::new("--url", what);
-    // The text itself may hold a password, so it is never repeated.
-    let url = Url::parse(text)
-        .map_err(|error| mistake(format!("is no URL ({error}); give one such as mqtt://127.0.0.1:1883")))?;
+    // The text may contain a password, so it is never repeated.
+    let url = Url::parse(text).map_err(|error| {
+        mistake(format!("is not a URL ({error}); give one such as mqtt://127.0.0.1:1883"))
+    })?;
     match url.scheme() {
         "mqtt" | "tcp" | "mqtts" | "ssl" | "tls" => {}
         scheme @ ("ws" | "wss") => {
             return Err(mistake(format!("{scheme}:// is not supported yet, only mqtt:// and mqtts://")));
         }
-        scheme => return Err(mistake(format!("{scheme}:// is no MQTT; give mqtt://host:port"))),
+        scheme => return Err(mistake(format!("{scheme}:// is not MQTT; give mqtt://host:port"))),
     }
     let host =
         url.host_str().filter(|host| !host.is_empty()).ok_or_else(|| mistake("has no host".to_owned()))?;
     if !matches!(url.path(), "" | "/") || url.query().is_some() {
-        return Err(mistake("has a path or query, which mqtt:// has no use for".to_owned()));
+        return Err(mistake("has a path or query, which mqtt:// does not use".to_owned()));
     }
     let decoded = |part: &str| {
         url::form_urlencoded::parse(format!("x={}", part.replace('+', "%2B")).as_bytes())
@@ -295,7 +297,7 @@ mod tests {
     use super::{read_host, read_url};
 
     #[test]
-    fn a_host_is_a_name_or_an_address_and_an_ipv6_address_may_have_brackets() {
+    fn a_host_is_a_name_or_an_address_with_or_without_brackets() {
         for (text, host) in [
             ("localhost", "localhost"),
             (" broker.example ", "broker.example"),
@@ -309,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_host_is_refused_with_the_flag_that_it_belongs_to() {
+    fn an_invalid_host_is_rejected_with_the_right_flag() {
         for (text, hint) in [
             ("localhost:1883", "--host localhost --port 1883"),
             ("[::1]:2883", "--host ::1 --port 2883"),
@@ -338,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_that_is_no_use_is_refused_without_repeating_its_password() {
+    fn an_invalid_url_is_rejected_without_repeating_its_password() {
         for wrong in [
             "wss://u:hunter2@h",
             "ws://u:hunter2@h/mqtt",

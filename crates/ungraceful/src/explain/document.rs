@@ -1,18 +1,17 @@
-//! A small document, as text for a terminal and as Markdown. What is in it comes from logs, so it is made harmless here.
+//! A small document, as text for a terminal and as Markdown. Its contents come from logs, so they are escaped here.
 
 use ungraceful_report::escape;
 
-/// Columns that running text may take.
+/// Columns of running text.
 const WIDTH: usize = 118;
 
-/// A part of a document.
 #[derive(Clone, Debug)]
 pub(super) enum Block {
     /// A heading.
     Heading(String),
     /// Running text.
     Paragraph(String),
-    /// Names with what is to be said of each; several texts are several points.
+    /// Names with explanations; several texts are a list.
     Terms(Vec<(String, Vec<String>)>),
     /// A table, its head first; columns of numbers are marked.
     Table { head: Vec<&'static str>, numbers: Vec<usize>, rows: Vec<Vec<String>> },
@@ -143,13 +142,13 @@ mod tests {
     }
 
     #[test]
-    fn text_lines_up_and_sends_no_control_character() {
+    fn text_is_aligned_and_has_no_control_characters() {
         let expected = "a <heading>\nsaid of \\u{1b}[31m\n  one    - first\n         - second\n  three  x\n  name  count\n  a|b       5\n  c        12\n";
         assert_eq!(text(&document()), expected);
     }
 
     #[test]
-    fn markdown_keeps_what_a_log_says_out_of_its_own_signs() {
+    fn markdown_escapes_text_from_a_log() {
         let shown = markdown(&document());
         assert!(shown.contains("## a &lt;heading&gt;") && shown.contains("| a\\|b | 5 |"), "{shown}");
         assert!(shown.contains("- **one**: first\n- **one**: second\n"), "{shown}");

@@ -12,7 +12,7 @@ use ungraceful_log_causes::timestamp::LogTime;
 /// The flags.
 #[derive(Args, Clone, Debug)]
 pub(super) struct ExplainArgs {
-    /// Logs to read, one after the other; standard input when none is named, or for `-`
+    /// Logs to read, one after the other; standard input without a file, or for `-`
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Keep reading as the log grows, and report each incident as it happens; stop with Ctrl-C
@@ -36,7 +36,7 @@ pub(super) struct ExplainArgs {
     /// Maximum number of clients to track; incidents of further clients are only counted
     #[arg(long, value_name = "N", default_value = "100000")]
     clients_max: Whole<1, 100_000_000>,
-    /// Worst clients to show
+    /// Number of worst clients to show
     #[arg(long, value_name = "N", default_value = "10")]
     top: Whole<0, 100_000>,
     /// Explain a Reason Code instead of a log: 0x8E, 142, "session taken over"; 1 to 5 for a CONNACK of MQTT 3.1.1
@@ -46,13 +46,13 @@ pub(super) struct ExplainArgs {
     #[arg(long, conflicts_with_all = ["files", "follow"])]
     list: bool,
     /// Format of the result on standard output: text, json or markdown
-    #[arg(long, value_name = "FORMAT", default_value = "text", value_parser = reader::<Form>())]
-    format: Form,
+    #[arg(long, value_name = "FORMAT", default_value = "text", value_parser = reader::<OutputFormat>())]
+    format: OutputFormat,
 }
 
 ungraceful_record::words! {
-    /// A format of the result.
-    pub(super) enum Form: "format" {
+    /// The format of the result.
+    pub(super) enum OutputFormat: "format" {
         /// For a person at a terminal.
         Text = "text",
         /// For programs.
@@ -62,37 +62,36 @@ ungraceful_record::words! {
     }
 }
 
-/// How to look at a log.
+/// How to read a log.
 #[derive(Clone, Debug)]
-pub(super) struct Look {
+pub(super) struct Options {
     pub(super) broker: Option<Broker>,
     pub(super) limits: Limits,
     pub(super) incidents_max: usize,
     pub(super) top: usize,
-    pub(super) form: Form,
+    pub(super) format: OutputFormat,
 }
 
-/// What is to be done.
+/// What the arguments ask for.
 #[derive(Debug)]
 pub(super) enum Wanted {
-    Code(Vec<Code>, Form),
-    List(Form),
-    Follow(PathBuf, Look),
-    Read(Vec<PathBuf>, Look),
+    Code(Vec<Code>, OutputFormat),
+    List(OutputFormat),
+    Follow(PathBuf, Options),
+    Read(Vec<PathBuf>, Options),
 }
 
 impl ExplainArgs {
-    /// Checks everything; all mistakes are reported together, beside those in single values.
+    /// Checks all flags together; all mistakes are reported at once, with those in single values.
     pub(super) fn wanted(&self, mut mistakes: Vec<Mistake>) -> Result<Wanted, Vec<Mistake>> {
-        let form = self.format;
+        let format = self.format;
         let broker = self.broker.as_ref().and_then(|broker| broker.take("--broker", &mut mistakes));
         let since = self.since.as_ref().and_then(|since| since.take("--since", &mut mistakes));
         let until = self.until.as_ref().and_then(|until| until.take("--until", &mut mistakes));
         if let (Some(since), Some(until)) = (since, until)
             && until <= since
         {
-            mistakes
-                .push(Mistake::new("--until", format!("{until} is not after {since}, the time of --since")));
+            mistakes.push(Mistake::new("--until", format!("{until} is not later than --since {since}")));
         }
         let codes = self.code.as_ref().and_then(|code| match codes::find(code) {
             Ok(codes) => Some(codes),
@@ -103,42 +102,39 @@ impl ExplainArgs {
         });
         let files: Vec<PathBuf> = self.files.iter().filter(|file| file.as_os_str() != "-").cloned().collect();
         if self.files.len() > 1 && files.len() < self.files.len() {
-            mistakes.push(Mistake::new("FILE", "`-` is standard input; read it alone"));
+            mistakes.push(Mistake::new("FILE", "`-` is standard input and can't be combined with files"));
         }
         if self.client.as_ref().is_some_and(|client| client.trim().is_empty()) {
-            let what =
-                "a blank ClientID is nobody's; name the client as the log prints it, or leave the flag out";
+            let what = "is blank; give the ClientID as the log prints it, or leave the flag out";
             mistakes.push(Mistake::new("--client", what));
         }
         if self.files.iter().any(|file| file.as_os_str().is_empty()) {
-            mistakes.push(Mistake::new("FILE", "a name is empty; name a log, or none for standard input"));
+            mistakes.push(Mistake::new("FILE", "empty file name; give a log, or none for standard input"));
         }
         if self.follow && files.len() != 1 {
-            mistakes.push(Mistake::new("--follow", "name the one log file that is to be followed"));
+            mistakes.push(Mistake::new("--follow", "give exactly one log file to follow"));
         }
-        if self.follow && form != Form::Text {
-            mistakes.push(Mistake::new(
-                "--format",
-                "incidents are told as text while a log is followed; leave it out",
-            ));
+        if self.follow && format != OutputFormat::Text {
+            mistakes.push(Mistake::new("--format", "--follow prints text only; leave the flag out"));
         }
         if !mistakes.is_empty() {
             return Err(mistakes);
         }
         if let Some(codes) = codes {
-            return Ok(Wanted::Code(codes, form));
+            return Ok(Wanted::Code(codes, format));
         }
         if self.list {
-            return Ok(Wanted::List(form));
+            return Ok(Wanted::List(format));
         }
         let limits =
             Limits { clients_max: self.clients_max.get(), since, until, client: self.client.clone() };
-        let look = Look { broker, limits, incidents_max: self.incidents.get(), top: self.top.get(), form };
+        let options =
+            Options { broker, limits, incidents_max: self.incidents.get(), top: self.top.get(), format };
         Ok(match files.into_iter().next_back().filter(|_| self.follow) {
-            Some(path) => Wanted::Follow(path, look),
+            Some(path) => Wanted::Follow(path, options),
             None => {
                 let files = self.files.iter().filter(|file| file.as_os_str() != "-").cloned().collect();
-                Wanted::Read(files, look)
+                Wanted::Read(files, options)
             }
         })
     }

@@ -1,4 +1,4 @@
-//! Telling incidents as they happen.
+//! Reports incidents as they happen.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -14,65 +14,65 @@ use ungraceful_rig::broker::log_follower::LogFollower;
 use ungraceful_rig::error::RunError;
 
 use super::document::{self, Block};
-use super::flags::Look;
-use super::telling::{explanation_terms, line_about, provoke};
+use super::flags::Options;
+use super::render::{explanation_terms, line_about, reproduce};
 use super::year_of;
 use crate::launch;
 
-/// How often the file is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
-/// Looks without a new line after which what waits for one is told.
-const QUIET_LOOKS: u32 = 10;
-/// Bytes read at one look.
-const BYTES_PER_LOOK_MAX: u64 = 16 << 20;
+/// How often the file is read.
+const READ_EVERY: Duration = Duration::from_millis(200);
+/// Reads without a new line after which pending incidents are reported.
+const QUIET_READS: u32 = 10;
+/// Maximum bytes of one read.
+const BYTES_PER_READ_MAX: u64 = 16 << 20;
 
-/// Follows the log from its begin, and tells each incident. Ends when its reader has gone, or with the process.
-pub(super) fn follow(path: &Path, look: &Look) -> Result<Exit, RunError> {
+/// Follows the log from its start and reports each incident. Ends when standard output is closed, or with the process.
+pub(super) fn follow(path: &Path, options: &Options) -> Result<Exit, RunError> {
     let cannot =
         |error: std::io::Error| RunError::Environment(format!("cannot follow {}: {error}", path.display()));
     let mut follower = LogFollower::at_begin(path, LINE_BYTES_MAX).map_err(cannot)?;
-    let mut matcher = Matcher::new(look.broker);
-    let mut story = Story::new(look.limits.clone());
+    let mut matcher = Matcher::new(options.broker);
+    let mut story = Story::new(options.limits.clone());
     let year = year_of(ungraceful_rig::measure::clock::RunClock::start().started());
     let (mut number, mut quiet) = (0, 0);
     let mut explained = BTreeSet::new();
-    let mut told_of_cut = false;
+    let mut has_warned = false;
     loop {
         let mut incidents = Vec::new();
-        let mut tell = |incident| incidents.push(incident);
+        let mut add = |incident| incidents.push(incident);
         let before = number;
-        let looked = follower.look(BYTES_PER_LOOK_MAX, &mut |line| {
+        let looked = follower.look(BYTES_PER_READ_MAX, &mut |line| {
             number += 1;
-            if line.is_cut && !std::mem::replace(&mut told_of_cut, true) {
-                launch::complain(&format!(
-                    "{}: line {number} is longer than {LINE_BYTES_MAX} bytes: of it, and of others like it, the rest is not \
-                     looked at",
+            if line.is_cut && !std::mem::replace(&mut has_warned, true) {
+                launch::print_error(&format!(
+                    "{}: line {number} is longer than {LINE_BYTES_MAX} bytes; the rest of it, and of other such lines, is \
+                     ignored",
                     path.display()
                 ));
             }
             if let Some(found) = matcher.line(line.text.as_bytes()) {
                 let time = LogTime::of_line(line.text.as_bytes(), &found, year);
-                story.take(number, line.text.as_bytes(), time, found, &mut tell);
+                story.take(number, line.text.as_bytes(), time, found, &mut add);
             }
         });
         looked.map_err(cannot)?;
         quiet = if number > before { 0 } else { quiet + 1 };
-        if quiet == QUIET_LOOKS {
-            story.finish(&mut tell);
+        if quiet == QUIET_READS {
+            story.finish(&mut add);
         }
         for incident in &incidents {
-            if !told(incident, &mut explained) {
+            if !print_incident(incident, &mut explained) {
                 return Ok(Exit::Holds);
             }
         }
         if number == before {
-            std::thread::sleep(LOOK_EVERY);
+            std::thread::sleep(READ_EVERY);
         }
     }
 }
 
-/// Tells one incident, and what its cause means when it is the first of it. Whether somebody still reads.
-fn told(incident: &Incident, explained: &mut BTreeSet<Cause>) -> bool {
+/// Prints an incident, and the explanation of its cause the first time. Returns false when standard output is closed.
+fn print_incident(incident: &Incident, explained: &mut BTreeSet<Cause>) -> bool {
     let mut blocks =
         vec![Block::Paragraph(format!("{}: {}", incident.cause.slug(), line_about(incident, None)))];
     if explained.insert(incident.cause) {
@@ -84,8 +84,8 @@ fn told(incident: &Incident, explained: &mut BTreeSet<Cause>) -> bool {
             keep_alive_s: incident.keep_alive_s,
             is_duel: false,
         };
-        terms.push(("provoke".to_owned(), vec![provoke(incident.cause, &seen)]));
+        terms.push(("reproduce".to_owned(), vec![reproduce(incident.cause, &seen)]));
         blocks.push(Block::Terms(terms));
     }
-    launch::is_read(&document::text(&blocks))
+    launch::print_part(&document::text(&blocks))
 }

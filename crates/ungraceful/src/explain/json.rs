@@ -1,4 +1,4 @@
-//! JSON: everything that is told, with the names of the code and the units in the names.
+//! The result as JSON, with names as in the code and units in the names.
 
 use serde_json::{Value, json};
 use ungraceful_log_causes::story::{Incident, Rates};
@@ -6,26 +6,26 @@ use ungraceful_log_causes::timestamp::LogTime;
 use ungraceful_log_causes::{Cause, command, explain};
 
 use super::Explained;
-use super::flags::Look;
-use super::telling::by_frequency;
+use super::flags::Options;
+use super::render::by_frequency;
 
-/// What grows by additions alone; another number means that something changed.
+/// Additions keep this number; any other change raises it.
 const FORMAT_VERSION: u32 = 1;
 
-/// Everything.
-pub(super) fn render(told: &Explained, look: &Look) -> String {
-    let picture = told.story.picture();
+/// The whole result.
+pub(super) fn render(explained: &Explained, options: &Options) -> String {
+    let picture = explained.story.picture();
     let signs = &picture.signs;
-    let (clients_known, incidents_of_others) = told.story.clients_known();
-    let log = |number: usize| told.logs.get(number).map(|log| log.name.as_str());
+    let (clients_known, incidents_of_others) = explained.story.clients_known();
+    let log = |number: usize| explained.logs.get(number).map(|log| log.name.as_str());
     let document = json!({
         "format_version": FORMAT_VERSION,
         "tool": super::NAME,
         "version": env!("CARGO_PKG_VERSION"),
-        "logs": told.logs.iter().map(|log| json!({
+        "logs": explained.logs.iter().map(|log| json!({
             "name": log.name,
             "broker": log.broker.map(ungraceful_log_causes::Broker::slug),
-            "broker_given": look.broker.is_some(),
+            "broker_given": options.broker.is_some(),
             "lines": log.scanned.lines,
             "bytes": log.scanned.bytes,
             "lines_recognised": log.scanned.recognised,
@@ -34,8 +34,8 @@ pub(super) fn render(told: &Explained, look: &Look) -> String {
         "first": time(picture.first),
         "last": time(picture.last),
         "incidents_total": picture.incidents,
-        "incidents_left_out": told.left_out(),
-        "causes": by_frequency(told).iter().map(|(cause, of_cause)| {
+        "incidents_left_out": explained.left_out(),
+        "causes": by_frequency(explained).iter().map(|(cause, of_cause)| {
             let mut value = cause_value(*cause, &picture.seen(*cause));
             value["incidents"] = of_cause.incidents.into();
             value["effects"] = of_cause.effects.iter().map(|(effect, count)| (effect.slug().to_owned(), Value::from(*count))).collect();
@@ -46,7 +46,7 @@ pub(super) fn render(told: &Explained, look: &Look) -> String {
             value["rate"] = rate(&picture.rates, *cause);
             value
         }).collect::<Vec<_>>(),
-        "clients": told.story.worst_clients(look.top).iter().map(|client| json!({
+        "clients": explained.story.worst_clients(options.top).iter().map(|client| json!({
             "log": log(client.log),
             "client_id": client.client,
             "incidents": client.incidents,
@@ -74,41 +74,41 @@ pub(super) fn render(told: &Explained, look: &Look) -> String {
         "lapsed_together": signs.lapsed_together().iter().map(|lapsed| json!({
             "log": log(lapsed.log), "from": time(Some(lapsed.at)), "clients": lapsed.clients,
         })).collect::<Vec<_>>(),
-        "wills_at_take_over": signs.wills_of_taken_over().iter().map(|wills| json!({
+        "wills_at_take_over": signs.wills_at_take_over().iter().map(|wills| json!({
             "log": log(wills.log), "client_id": wills.client, "messages": wills.messages, "topic": wills.topic,
         })).collect::<Vec<_>>(),
         "health_checks": signs.health_checks().iter().map(|check| json!({
             "log": log(check.log), "host": check.host, "times": check.times, "every_s": check.every_s,
         })).collect::<Vec<_>>(),
-        "incidents": told.incidents.iter().map(|incident| incident_value(incident, log(incident.log))).collect::<Vec<_>>(),
+        "incidents": explained.incidents.iter().map(|incident| incident_value(incident, log(incident.log))).collect::<Vec<_>>(),
     });
     print(&document)
 }
 
-/// A document, with a line end.
+/// A document as text, with a line end.
 pub(super) fn print(document: &Value) -> String {
     let text = serde_json::to_string_pretty(document).expect("values have text for keys");
     ungraceful_report::escape::json(&text) + "\n"
 }
 
-/// What is known of a cause.
+/// The explanation of a cause.
 pub(super) fn cause_value(cause: Cause, seen: &command::Seen) -> Value {
-    let told = explain(cause);
+    let explanation = explain(cause);
     let words = command::words(cause, seen);
     json!({
         "cause": cause.slug(),
-        "title": told.title,
-        "closed_by": told.closed_by.words(),
-        "standard": told.standard.iter().map(|statement| json!({
+        "title": explanation.title,
+        "closed_by": explanation.closed_by.words(),
+        "standard": explanation.standard.iter().map(|statement| json!({
             "version": statement.version.to_string(), "statement": statement.id, "gist": statement.gist,
         })).collect::<Vec<_>>(),
-        "standard_prose": told.standard_prose,
-        "behind": told.behind,
-        "tell_apart": told.tell_apart,
+        "standard_prose": explanation.standard_prose,
+        "behind": explanation.behind,
+        "tell_apart": explanation.tell_apart,
         "reproduce": words.as_ref().ok(),
         "not_reproduced_yet": words.as_ref().err(),
-        "cure_client": told.cure_client,
-        "cure_broker": told.cure_broker,
+        "cure_client": explanation.cure_client,
+        "cure_broker": explanation.cure_broker,
     })
 }
 

@@ -1,4 +1,4 @@
-//! What is known without any log: codes, causes, lines.
+//! Known codes, causes and log lines, without reading a log.
 
 use serde_json::json;
 use ungraceful_log_causes::codes::Code;
@@ -6,13 +6,13 @@ use ungraceful_log_causes::command::Seen;
 use ungraceful_log_causes::{Cause, explain, patterns};
 
 use super::document::{self, Block};
-use super::flags::Form;
+use super::flags::OutputFormat;
 use super::json::{cause_value, print};
-use super::telling::{explanation_terms, list_blocks, provoke};
+use super::render::{explanation_terms, list_blocks, reproduce};
 
-/// What these codes mean.
-pub(super) fn codes(codes: &[Code], form: Form) -> String {
-    if form == Form::Json {
+/// The meaning of these codes.
+pub(super) fn codes(codes: &[Code], format: OutputFormat) -> String {
+    if format == OutputFormat::Json {
         let codes: Vec<_> = codes
             .iter()
             .map(|code| {
@@ -28,27 +28,27 @@ pub(super) fn codes(codes: &[Code], form: Form) -> String {
     let blocks: Vec<Block> = codes
         .iter()
         .flat_map(|code| {
-            let told = explain(code.cause);
+            let explanation = explain(code.cause);
             let heading =
                 format!("0x{:02X} ({}), MQTT {}: {}", code.byte, code.byte, version(code), code.name);
             let mut terms =
-                vec![("cause".to_owned(), vec![format!("{}: {}", code.cause.slug(), told.title)])];
-            terms.extend(explanation_terms(told));
-            terms.push(("provoke".to_owned(), vec![provoke(code.cause, &Seen::default())]));
+                vec![("cause".to_owned(), vec![format!("{}: {}", code.cause.slug(), explanation.title)])];
+            terms.extend(explanation_terms(explanation));
+            terms.push(("reproduce".to_owned(), vec![reproduce(code.cause, &Seen::default())]));
             [Block::Heading(heading), Block::Terms(terms)]
         })
         .collect();
-    shown(&blocks, form)
+    rendered(&blocks, format)
 }
 
 const fn version(code: &Code) -> &'static str {
     if code.is_v3 { "3.1.1" } else { "5.0" }
 }
 
-/// Every cause and every line that is known.
-pub(super) fn list(form: Form) -> String {
-    if form != Form::Json {
-        return shown(&list_blocks(), form);
+/// Every known cause and log line.
+pub(super) fn list(format: OutputFormat) -> String {
+    if format != OutputFormat::Json {
+        return rendered(&list_blocks(), format);
     }
     let causes = Cause::ALL.iter().filter(|cause| !cause.is_ordinary());
     print(&json!({
@@ -66,6 +66,6 @@ pub(super) fn list(form: Form) -> String {
     }))
 }
 
-fn shown(blocks: &[Block], form: Form) -> String {
-    if form == Form::Markdown { document::markdown(blocks) } else { document::text(blocks) }
+fn rendered(blocks: &[Block], format: OutputFormat) -> String {
+    if format == OutputFormat::Markdown { document::markdown(blocks) } else { document::text(blocks) }
 }

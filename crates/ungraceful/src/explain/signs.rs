@@ -1,76 +1,60 @@
-//! What only many lines show: duels, herds and the like, in words.
+//! Patterns across many lines, such as duels and herds, in words.
 
-use ungraceful_log_causes::story::{Duel, Flapping, HealthCheck, TogetherLapsed, WillsOfTakenOver};
+use ungraceful_log_causes::story::{Duel, Flapping, HealthCheck, SimultaneousLapses, WillsAtTakeOver};
 
 use super::Explained;
 use super::document::Block;
 
-/// What only many lines show.
-pub(super) fn blocks(told: &Explained) -> Vec<Block> {
-    let signs = &told.story.picture().signs;
-    let mut terms: Vec<(String, Vec<String>)> = Vec::new();
-    let mut say = |name: &str, texts: Vec<String>| {
-        if !texts.is_empty() {
-            terms.push((name.to_owned(), texts));
-        }
+/// Patterns across many lines.
+pub(super) fn blocks(explained: &Explained) -> Vec<Block> {
+    let signs = &explained.story.picture().signs;
+    let in_log = |log: usize, text: String| match explained.log_name(log) {
+        Some(name) => format!("{text} ({name})"),
+        None => text,
     };
-    let of = |log: usize| told.log_name(log).map_or_else(String::new, |name| format!(" ({name})"));
-    let duels = signs.duels();
-    say("duel", duels.iter().map(|duel| about_duel(duel) + &of(duel.log)).collect());
-    let herds = signs.herds();
-    say(
-        "herd",
-        herds
-            .iter()
-            .map(|herd| {
-                let start = if herd.after_start { ", after the broker's start" } else { "" };
-                format!(
-                    "{} connections in the 10 s from {}{start}{}",
-                    herd.connections,
-                    herd.at,
-                    of(herd.log)
-                )
-            })
-            .collect(),
-    );
-    let flapping = signs.flapping();
-    let about_flapping = flapping.iter().map(|flapping| {
-        let Flapping { client, times, .. } = flapping;
-        let log = of(flapping.log);
-        format!("{client} was back within a second after its end {times} times: it needs a back-off{log}")
+    let duels = texts(&signs.duels(), |duel| in_log(duel.log, about_duel(duel)));
+    let herds = texts(&signs.herds(), |herd| {
+        let start = if herd.after_start { ", after the broker's start" } else { "" };
+        in_log(herd.log, format!("{} connections in the 10 s from {}{start}", herd.connections, herd.at))
     });
-    say("back too fast", about_flapping.collect());
-    let lapsed = signs.lapsed_together();
-    let about_lapsed = lapsed.iter().map(|lapsed| {
-        let TogetherLapsed { clients, at, .. } = lapsed;
-        let log = of(lapsed.log);
-        format!("{clients} clients ran past their Keep Alive within 5 s from {at}: the network between, not the clients{log}")
+    let too_fast = texts(&signs.flapping(), |Flapping { log, client, times }| {
+        in_log(*log, format!("{client} reconnected within a second {times} times: it needs a back-off"))
     });
-    say("lapsed together", about_lapsed.collect());
-    let wills = signs.wills_of_taken_over();
-    let about_wills = wills.iter().map(|wills| {
-        let WillsOfTakenOver { client, messages, topic, .. } = wills;
-        let log = of(wills.log);
-        format!("{client}: its Will went out in {messages} messages right at its take-overs, on {topic}: subscribers hear of a loss though the client is there{log}")
+    let lapsed = texts(&signs.lapsed_together(), |SimultaneousLapses { log, clients, at }| {
+        let what = format!("{clients} clients exceeded their Keep Alive within 5 s from {at}");
+        in_log(*log, what + ": suspect the network, not the clients")
     });
-    say("Will at take-over", about_wills.collect());
-    let checks = signs.health_checks();
-    let about_checks = checks.iter().map(|check| {
-        let HealthCheck { host, every_s, times, .. } = check;
-        let log = of(check.log);
-        format!("{host} opens a connection without CONNECT every {every_s:.1} s, {times} times{log}")
+    let wills = texts(&signs.wills_at_take_over(), |WillsAtTakeOver { log, client, messages, topic }| {
+        let what = format!("{client}: its Will was published {messages} times at take-overs, on {topic}");
+        in_log(*log, what + ": subscribers are notified of a loss although the client is connected")
     });
-    say("health check", about_checks.collect());
+    let checks = texts(&signs.health_checks(), |HealthCheck { log, host, times, every_s }| {
+        in_log(*log, format!("{host} opens a connection without CONNECT every {every_s:.1} s, {times} times"))
+    });
+    let terms = [
+        ("duel", duels),
+        ("herd", herds),
+        ("reconnects too fast", too_fast),
+        ("Keep Alive exceeded together", lapsed),
+        ("Will at take-over", wills),
+        ("health check", checks),
+    ];
+    let terms = terms.into_iter().filter(|(_, texts)| !texts.is_empty());
+    let terms: Vec<_> = terms.map(|(name, texts)| (name.to_owned(), texts)).collect();
     if terms.is_empty() {
         return Vec::new();
     }
-    vec![Block::Heading("What only many lines show".into()), Block::Terms(terms)]
+    vec![Block::Heading("Patterns across many lines".into()), Block::Terms(terms)]
+}
+
+fn texts<T>(signs: &[T], text: impl Fn(&T) -> String) -> Vec<String> {
+    signs.iter().map(text).collect()
 }
 
 fn about_duel(duel: &Duel) -> String {
     let rate = duel.per_minute().map_or_else(String::new, |rate| format!(", {rate:.1} a minute"));
     let hosts = match duel.hosts.as_slice() {
-        [] => "; the log tells no address".to_owned(),
+        [] => "; the log has no address".to_owned(),
         [host] => format!("; all from {host}: two processes there, or a NAT"),
         hosts => format!("; between {}", hosts.join(" and ")),
     };

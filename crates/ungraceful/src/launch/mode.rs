@@ -1,39 +1,37 @@
-//! What a tool is made of: its modes, and the command line of each.
+//! A tool, its modes, and the command line of each.
 
-use std::collections::BTreeMap;
-
-use clap::{ArgMatches, Args, Command};
+use clap::{Args, Command};
 use ungraceful_faults::mode::{AttemptsOf, Mode as FaultMode};
 use ungraceful_flags::{Mistake, Wanted, with_environment};
 use ungraceful_load::settings::LoadSettings;
 use ungraceful_record::check::Check;
 use ungraceful_record::rate_search::Promise;
-use ungraceful_record::run::Setting;
+
 use ungraceful_record::threshold::Threshold;
 use ungraceful_rig::run::plan::Arrival;
 
 use crate::cli::common::{EveryRunArgs, OutputArgs, RunArgs};
-use crate::cli::parse::times_and_exit_codes_text;
+use crate::cli::parse::{Parsed, times_and_exit_codes_text};
 use crate::cli::target::TargetArgs;
 
-/// A binary: the question it answers, and the modes in which it does.
+/// A binary: the question it answers, and its modes.
 #[derive(Clone, Copy)]
 pub struct Tool {
     /// The binary's name.
     pub name: &'static str,
     /// The question it answers.
     pub question: &'static str,
-    /// Its modes, the default one first. A binary with one mode alone need not name it on its command line.
+    /// Its modes, the default one first. The command line of a binary with a single mode need not name it.
     pub modes: Modes,
 }
 
 /// The modes of a tool.
 #[derive(Clone, Copy)]
 pub enum Modes {
-    /// Of attempts, each in its fault's own file.
+    /// Modes that make attempts; each is defined in its fault's file.
     Faults(&'static [&'static dyn FaultMode]),
-    /// Of load.
-    Loads(&'static [&'static dyn LoadMode]),
+    /// Modes that make load.
+    Loads(&'static [LoadMode]),
 }
 
 /// One mode of a tool.
@@ -42,44 +40,35 @@ pub enum Mode {
     /// It attempts a fault.
     Fault(&'static dyn FaultMode),
     /// It makes load.
-    Load(&'static dyn LoadMode),
+    Load(&'static LoadMode),
 }
 
-/// A mode that makes load in place of attempts. A load never reports a violation: what a broker drops is its operator's choice,
-/// and what is too much the user's threshold.
-pub trait LoadMode: Sync {
+/// A mode that makes load in place of attempts. A load never reports a violation: the operator chooses what a broker drops, and the
+/// user sets the thresholds.
+pub struct LoadMode {
     /// The mode's name.
-    fn name(&self) -> &'static str;
-    /// What it finds out, in one line.
-    fn about(&self) -> &'static str;
-    /// What it does, for its help text.
-    fn long_about(&self) -> &'static str;
+    pub name: &'static str,
+    /// Its purpose, in one line.
+    pub about: &'static str,
+    /// Its description, for its help text.
+    pub long_about: &'static str,
     /// Adds the flags that only this mode has.
-    fn add_flags(&self, command: Command) -> Command;
-    /// Defaults that it has for flags of every run, by long flag.
-    fn defaults(&self) -> &'static [(&'static str, &'static str)] {
-        &[]
-    }
-    /// Reads the mode's flags; mistakes are added to the list. `given` tells what was given, and where.
-    fn load_plan(
-        &self,
-        matches: &ArgMatches,
-        given: &BTreeMap<String, Setting>,
-        arrival: Arrival,
-        mistakes: &mut Vec<Mistake>,
-    ) -> LoadPlan;
+    pub add_flags: fn(Command) -> Command,
+    /// Its defaults for flags of every run, by long flag.
+    pub defaults: &'static [(&'static str, &'static str)],
+    /// Reads the mode's flags. Mistakes are added to the list.
+    pub plan: fn(&Parsed, Arrival, &mut Vec<Mistake>) -> LoadPlan,
 }
 
-/// What a mode of load is going to do.
+/// The plan of a mode of load.
 pub struct LoadPlan {
-    /// Versions to speak: the newest of them that the broker speaks.
+    /// Candidate versions: the newest that the broker supports is used.
     pub wanted: Wanted,
     /// The load.
     pub load: LoadSettings,
     /// The user's thresholds.
     pub thresholds: Vec<Threshold>,
-    /// What the broker is to keep while the highest rate at which it does is searched for; absent for one run at the
-    /// given rate.
+    /// The promise of a rate search; absent for a single run at the given rate.
     pub promise: Option<Promise>,
 }
 
@@ -89,23 +78,23 @@ impl Mode {
     pub fn name(self) -> &'static str {
         match self {
             Self::Fault(mode) => mode.name(),
-            Self::Load(mode) => mode.name(),
+            Self::Load(mode) => mode.name,
         }
     }
 
-    /// What it finds out, in one line.
+    /// Its purpose, in one line.
     #[must_use]
     pub fn about(self) -> &'static str {
         match self {
             Self::Fault(mode) => mode.about(),
-            Self::Load(mode) => mode.about(),
+            Self::Load(mode) => mode.about,
         }
     }
 
     fn long_about(self) -> &'static str {
         match self {
             Self::Fault(mode) => mode.long_about(),
-            Self::Load(mode) => mode.long_about(),
+            Self::Load(mode) => mode.long_about,
         }
     }
 
@@ -118,7 +107,7 @@ impl Mode {
         }
     }
 
-    /// What its records are judged by, beside the checks of every run.
+    /// Its checks, beside those of every run.
     #[must_use]
     pub fn checks(self) -> Vec<Check> {
         self.fault().map_or_else(|| ungraceful_load::checks::CHECKS.to_vec(), FaultMode::checks)
@@ -132,15 +121,15 @@ impl Mode {
                 hidden(with_defaults(command, mode.defaults()), mode.attempts())
             }
             Self::Load(mode) => {
-                let command = EveryRunArgs::augment_args(mode.add_flags(command));
-                // No bystanders, unless they are asked for: a load is measured by itself.
-                with_defaults(with_defaults(command, &[("bystanders", "0")]), mode.defaults())
+                let command = EveryRunArgs::augment_args((mode.add_flags)(command));
+                // No bystanders by default: a load is measured by itself.
+                with_defaults(with_defaults(command, &[("bystanders", "0")]), mode.defaults)
             }
         }
     }
 }
 
-/// Hides flags that have no effect from the help text. They are still read, and refused with a reason.
+/// Hides flags without effect from the help text. They are still parsed, and rejected with a reason.
 fn hidden(command: Command, attempts: AttemptsOf) -> Command {
     let without = attempts.without();
     command.mut_args(|arg| {
@@ -156,18 +145,18 @@ impl Tool {
             Modes::Faults(faults) => (faults, &[]),
             Modes::Loads(loads) => (&[], loads),
         };
-        faults.iter().map(|mode| Mode::Fault(*mode)).chain(loads.iter().map(|mode| Mode::Load(*mode)))
+        faults.iter().map(|mode| Mode::Fault(*mode)).chain(loads.iter().map(Mode::Load))
     }
 
-    /// The mode without a name on the command line.
+    /// The mode when the command line names none.
     #[must_use]
     pub fn default_mode(&self) -> Mode {
         self.modes().next().expect("every tool has a mode")
     }
 
-    /// Whether its modes are named on the command line: it has several.
+    /// Whether it has several modes, which the command line names.
     #[must_use]
-    pub fn names_modes(&self) -> bool {
+    pub fn has_several_modes(&self) -> bool {
         self.modes().count() > 1
     }
 
@@ -177,10 +166,10 @@ impl Tool {
         self.mode_command_with(mode, &[])
     }
 
-    /// As [`Tool::mode_command`], with defaults that go before those of the mode, by long flag.
+    /// As [`Tool::mode_command`], with defaults that override those of the mode, by long flag.
     #[must_use]
     pub fn mode_command_with(&self, mode: Mode, defaults: &[(&'static str, &'static str)]) -> Command {
-        let name = match self.names_modes() {
+        let name = match self.has_several_modes() {
             true => format!("{} {}", self.name, mode.name()),
             false => self.name.to_owned(),
         };
@@ -193,7 +182,7 @@ impl Tool {
     pub fn command(&self) -> Command {
         let default = self.default_mode();
         let command = Self::with_flags(Command::new(self.name), default).about(self.question);
-        if !self.names_modes() {
+        if !self.has_several_modes() {
             return command.long_about(default.long_about());
         }
         let long_about =
@@ -212,7 +201,7 @@ impl Tool {
         with_environment(OutputArgs::augment_args(command)).after_long_help(times_and_exit_codes_text())
     }
 
-    /// Whether the mode's cases are chosen by `--variant`.
+    /// Whether the mode has `--variant`.
     #[must_use]
     pub fn chooses_variants(&self, mode: Mode) -> bool {
         self.mode_command(mode).get_arguments().any(|arg| arg.get_long() == Some("variant"))
@@ -225,13 +214,13 @@ impl Tool {
     }
 }
 
-/// What every command line of ours has.
+/// Adds the flags of every command line.
 pub(crate) fn with_help(command: Command) -> Command {
     command
         .version(env!("CARGO_PKG_VERSION"))
-        // A flag given twice counts as given last, so that a call can be repeated with one thing changed.
+        // The last of several values counts, so that a call can be repeated with one change appended.
         .args_override_self(true)
-        // -h is --host, as in the tools that users know.
+        // -h is --host, as in other MQTT tools.
         .disable_help_flag(true)
         .arg(clap::arg!(--help "Print help").action(clap::ArgAction::Help))
         .disable_version_flag(true)
@@ -249,7 +238,7 @@ mod tests {
     use crate::tools;
 
     #[test]
-    fn a_mode_chooses_variants_when_it_has_the_flag_for_it() {
+    fn a_mode_chooses_variants_if_it_has_the_flag() {
         let chooses = |tool: &super::Tool, mode| tool.chooses_variants(tool.mode(mode).unwrap());
         for (mode, expected) in [("storm", true), ("duel", true), ("race", false), ("flap", false)] {
             assert_eq!(chooses(&tools::TAKEOVER, mode), expected, "{mode}");
@@ -259,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn idle_connections_have_no_warm_up_and_no_load_has_bystanders() {
+    fn idle_connections_have_no_warm_up_and_loads_no_bystanders() {
         let default = |mode, flag: &str| {
             let command = tools::BENCH.mode_command(tools::BENCH.mode(mode).unwrap());
             let arg = command.get_arguments().find(|arg| arg.get_long() == Some(flag)).unwrap();
@@ -273,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flag_that_a_mode_refuses_is_not_in_its_help() {
+    fn a_flag_that_a_mode_rejects_is_not_in_its_help() {
         let help = |mode| {
             let mode = tools::TAKEOVER.mode(mode).unwrap();
             tools::TAKEOVER.mode_command(mode).render_long_help().to_string()

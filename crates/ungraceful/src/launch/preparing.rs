@@ -1,4 +1,4 @@
-//! From the command line to a run that can be made: everything is read and checked, and all mistakes are told together.
+//! Prepares a run: reads and checks the command line and reports all mistakes together.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::FromArgMatches;
 use clap::parser::ValueSource;
 use ungraceful_faults::mode::{AttemptsOf, Call as FaultCall, ConnectionsOf, FaultPlan, Mode as FaultMode};
 use ungraceful_flags::{Mistake, TIME_MAX};
@@ -27,36 +26,27 @@ use crate::cli::common::{
 use crate::cli::parse::{Parsed, without_secrets};
 use crate::cli::target::TargetArgs;
 
-/// Reads and checks everything; all mistakes are told together.
+/// Reads and checks a run of attempts; all mistakes are reported together.
 pub(crate) fn prepare(
     call: &Call<'_>,
     mode: &dyn FaultMode,
     parsed: &Parsed,
 ) -> Result<(Common, Attempts, OutputArgs), RunError> {
-    let read = "the flags are those of the tool's command";
-    let target = TargetArgs::from_arg_matches(&parsed.matches).expect(read);
-    let run = RunArgs::from_arg_matches(&parsed.matches).expect(read);
-    let output = OutputArgs::from_arg_matches(&parsed.matches).expect(read);
+    let (target, run, output) =
+        (parsed.read::<TargetArgs>(), parsed.read::<RunArgs>(), parsed.read::<OutputArgs>());
     let mut mistakes = parsed.mistakes.clone();
     let mut target_settings = target.settings(mode.wanted(&parsed.matches), &mut mistakes);
     if mode.administers() {
         target_settings.broker = target_settings.broker.administered();
-        mistakes.extend(users_of_its_own(&target_settings));
+        mistakes.extend(rejected_username(&target_settings));
     }
     let watch = target.watch(&mut mistakes);
     let settings = run.settings(&mut mistakes);
     let of_run = FaultCall { reaction_timeout: settings.reaction_timeout, broker: &target_settings.broker };
     let plan = mode.plan(&parsed.matches, &of_run, &mut mistakes);
     check_plan(&settings, mode, &plan, &mut mistakes);
-    mistakes.extend(without_effect(&parsed.settings, mode.attempts()));
-    check_target(&target_settings.broker, target_settings.owned_host.as_deref(), &mut mistakes)?;
-    let folder = output.output.clone();
-    if let Some(folder) = folder.as_ref().filter(|_| !output.print_plan) {
-        check_folder(folder, &mut mistakes);
-    }
-    if !mistakes.is_empty() {
-        return Err(RunError::Usage(mistakes));
-    }
+    mistakes.extend(flags_without_effect(&parsed.settings, mode.attempts()));
+    check(&target_settings, &output, mistakes)?;
     let schedule = ScheduleSettings {
         attempts_per_case: attempts_per_case(&settings, mode.attempts(), cases(&plan)),
         spread: match mode.attempts() {
@@ -88,7 +78,7 @@ pub(crate) fn prepare(
         bound,
         client_id_prefix: run.every.client_id_prefix.clone(),
         seed: settings.every.seed,
-        output: folder.unwrap_or_else(|| default_folder(call, settings.every.seed)),
+        output: output.output.clone().unwrap_or_else(|| default_folder(call, settings.every.seed)),
         slip_limit: settings.every.slip_limit,
         watch,
         checks: [mode.checks(), ungraceful_record::checks::CHECKS.to_vec()].concat(),
@@ -97,9 +87,9 @@ pub(crate) fn prepare(
     Ok((common, attempts, output))
 }
 
-/// Connections that the attempts have at the same time, at the most.
+/// Maximum number of connections of attempts at the same time.
 fn connections(of: ConnectionsOf, settings: &RunSettings) -> u64 {
-    /// How long an attempt goes on after the time the broker has to react, at the most.
+    /// How long an attempt may continue after the reaction timeout.
     const BESIDES_S: f64 = 2.0;
     let clients = u64::from(settings.clients.get());
     match of {
@@ -110,7 +100,7 @@ fn connections(of: ConnectionsOf, settings: &RunSettings) -> u64 {
             #[expect(
                 clippy::cast_possible_truncation,
                 clippy::cast_sign_loss,
-                reason = "rates and times are positive, and what is too large is cut at once"
+                reason = "rates and times are positive, and large values are bounded by the clients"
             )]
             let under_way = under_way as u64;
             clients + under_way.min(clients)
@@ -128,28 +118,22 @@ fn tool_record(call: &Call<'_>) -> ToolRecord {
     }
 }
 
-/// A load that can be made.
+/// A load that is ready to run.
 pub(crate) struct ReadyLoad {
     pub(crate) experiment: Experiment,
     pub(crate) engine: Engine,
     pub(crate) output: OutputArgs,
-    /// What the highest rate is searched for by; absent when the rate is given.
+    /// The promise of a rate search; absent when the rate is given.
     pub(crate) promise: Option<Promise>,
 }
 
-/// Reads and checks everything of a load; all mistakes are told together.
-pub(crate) fn prepare_load(
-    call: &Call<'_>,
-    mode: &dyn LoadMode,
-    parsed: &Parsed,
-) -> Result<ReadyLoad, RunError> {
-    let read = "the flags are those of the tool's command";
-    let target = TargetArgs::from_arg_matches(&parsed.matches).expect(read);
-    let run = EveryRunArgs::from_arg_matches(&parsed.matches).expect(read);
-    let output = OutputArgs::from_arg_matches(&parsed.matches).expect(read);
+/// Reads and checks a load; all mistakes are reported together.
+pub(crate) fn prepare_load(call: &Call<'_>, mode: &LoadMode, parsed: &Parsed) -> Result<ReadyLoad, RunError> {
+    let (target, run, output) =
+        (parsed.read::<TargetArgs>(), parsed.read::<EveryRunArgs>(), parsed.read::<OutputArgs>());
     let mut mistakes = parsed.mistakes.clone();
     let settings = run.settings(&mut mistakes);
-    let plan = mode.load_plan(&parsed.matches, &parsed.settings, settings.arrival, &mut mistakes);
+    let plan = (mode.plan)(parsed, settings.arrival, &mut mistakes);
     let target_settings = target.settings(plan.wanted, &mut mistakes);
     if target_settings.tls.is_some() {
         let what =
@@ -157,14 +141,7 @@ pub(crate) fn prepare_load(
         mistakes.push(Mistake::new("--tls", what));
     }
     let watch = target.watch(&mut mistakes);
-    check_target(&target_settings.broker, target_settings.owned_host.as_deref(), &mut mistakes)?;
-    let folder = output.output.clone();
-    if let Some(folder) = folder.as_ref().filter(|_| !output.print_plan) {
-        check_folder(folder, &mut mistakes);
-    }
-    if !mistakes.is_empty() {
-        return Err(RunError::Usage(mistakes));
-    }
+    check(&target_settings, &output, mistakes)?;
     let load = plan.load;
     let clients = NonZeroU32::new(load.clients()).unwrap_or(NonZeroU32::MIN);
     let threads = settings.threads.unwrap_or_else(|| threads_for(clients));
@@ -182,7 +159,7 @@ pub(crate) fn prepare_load(
         bound,
         client_id_prefix: run.client_id_prefix.clone(),
         seed: settings.seed,
-        output: folder.unwrap_or_else(|| default_folder(call, settings.seed)),
+        output: output.output.clone().unwrap_or_else(|| default_folder(call, settings.seed)),
         slip_limit: settings.slip_limit,
         watch,
         checks: [call.mode.checks(), ungraceful_record::checks::WITHOUT_ATTEMPTS.to_vec()].concat(),
@@ -192,14 +169,13 @@ pub(crate) fn prepare_load(
     Ok(ReadyLoad { experiment, engine, output, promise: plan.promise })
 }
 
-/// Threads for so many clients: one is enough for hundreds, and leaves the other cores free.
+/// Threads for this many clients: one is enough for hundreds, and leaves the other cores free.
 fn threads_for(clients: NonZeroU32) -> NonZeroU32 {
     const CLIENTS_EACH: u32 = 500;
     NonZeroU32::new(clients.get().div_ceil(CLIENTS_EACH)).unwrap_or(NonZeroU32::MIN).min(cores())
 }
 
-/// The settings for the record: those that count. Of a URL it is told at the most that it was given, because it may hold a
-/// password; the User Name in it is told.
+/// The effective settings, for the record. Of a URL with credentials, which may contain a password, only the User Name is recorded.
 fn recorded_settings(
     parsed: &Parsed,
     credentials: &Credentials,
@@ -218,8 +194,8 @@ fn recorded_settings(
     settings
 }
 
-/// What was given and would not count where the clients are the attempts. An environment may be meant for other calls.
-fn without_effect(
+/// Flags that were given but have no effect where the clients are the attempts. Environment variables may be meant for other calls.
+fn flags_without_effect(
     settings: &BTreeMap<String, Setting>,
     attempts: AttemptsOf,
 ) -> impl Iterator<Item = Mistake> {
@@ -228,13 +204,13 @@ fn without_effect(
         matches!(source, Some(SettingSource::Flag | SettingSource::File))
     });
     let what = match attempts {
-        AttemptsOf::EachWave => "all clients of a case act at one instant; leave it out and give --count",
-        AttemptsOf::Flags | AttemptsOf::Clients => "each client acts once; leave it out and give --count",
+        AttemptsOf::EachWave => "all clients of a case act at one instant; give --count instead",
+        AttemptsOf::Flags | AttemptsOf::Clients => "each client acts once; give --count instead",
     };
     given.map(move |name| Mistake::new(format!("--{name}"), what))
 }
 
-/// How long the attempts can take at the most, when the broker speaks every version that is asked for.
+/// How long the attempts can take at most, if the broker supports every selected version.
 fn bound_of_attempts(
     settings: &RunSettings,
     plan: &FaultPlan,
@@ -259,7 +235,7 @@ fn waits_of<'a>(settings: &EveryRunSettings, target: &'a TargetSettings) -> Wait
     Waits { target, phases: settings.phases, bystander_pairs: settings.bystanders.pairs }
 }
 
-/// Cases when the broker speaks every version that is asked for.
+/// Cases, if the broker supports every selected version.
 fn cases(plan: &FaultPlan) -> u64 {
     (plan.make)(&plan.wanted.versions).len() as u64
 }
@@ -276,7 +252,7 @@ fn attempts_per_case(settings: &RunSettings, of: AttemptsOf, cases: u64) -> u64 
 fn check_plan(settings: &RunSettings, mode: &dyn FaultMode, plan: &FaultPlan, mistakes: &mut Vec<Mistake>) {
     let cases = cases(plan);
     if cases == 0 {
-        // Why there is none has been told.
+        // The reason has been reported.
         return;
     }
     let clients = u64::from(settings.clients.get());
@@ -288,7 +264,7 @@ fn check_plan(settings: &RunSettings, mode: &dyn FaultMode, plan: &FaultPlan, mi
     }
     let all = attempts_per_case(settings, mode.attempts(), cases).saturating_mul(cases);
     if all > ATTEMPTS_MAX {
-        let what = format!("{all} attempts in all are more than the {ATTEMPTS_MAX} that a run may have");
+        let what = format!("{all} attempts in total exceed the maximum of {ATTEMPTS_MAX} for a run");
         mistakes.push(Mistake::new("--attempts", what));
     }
     if mode.attempts() == AttemptsOf::EachWave {
@@ -298,21 +274,35 @@ fn check_plan(settings: &RunSettings, mode: &dyn FaultMode, plan: &FaultPlan, mi
     #[expect(clippy::cast_precision_loss, reason = "attempts are bounded by ATTEMPTS_MAX just above")]
     let seconds = all as f64 / settings.per_second;
     if seconds > TIME_MAX.as_secs_f64() {
-        let what =
-            format!("{all} attempts at {} per second last longer than the 24h of a run", settings.per_second);
+        let what = format!(
+            "{all} attempts at {} per second exceed the maximum of 24h for a run",
+            settings.per_second
+        );
         mistakes.push(Mistake::new("--connrate", what));
     }
 }
 
-/// An administered broker of ours knows no user but those that it is told of in the run.
-fn users_of_its_own(target: &TargetSettings) -> Option<Mistake> {
+/// A Mosquitto that this tool starts and administers has only the users of the run.
+fn rejected_username(target: &TargetSettings) -> Option<Mistake> {
     let is_ours = target.broker == BrokerChoice::SpawnAdministeredMosquitto;
     (is_ours && target.credentials.user_name.is_some()).then(|| {
-        Mistake::new("--username", "the Mosquitto that this mode starts has users of its own; leave it out")
+        Mistake::new(
+            "--username",
+            "the Mosquitto that this mode starts has its own users; leave the flag out",
+        )
     })
 }
 
-/// Resolves the host, so that a refused one is told with everything else.
+/// Checks the target and the folder, and reports their mistakes with all others.
+fn check(target: &TargetSettings, output: &OutputArgs, mut mistakes: Vec<Mistake>) -> Result<(), RunError> {
+    check_target(&target.broker, target.owned_host.as_deref(), &mut mistakes)?;
+    if let Some(folder) = output.output.as_ref().filter(|_| !output.print_plan) {
+        check_folder(folder, &mut mistakes);
+    }
+    if mistakes.is_empty() { Ok(()) } else { Err(RunError::Usage(mistakes)) }
+}
+
+/// Resolves the host, so that a rejected one is reported with the other mistakes.
 fn check_target(
     broker: &BrokerChoice,
     owned: Option<&str>,
@@ -328,18 +318,18 @@ fn check_target(
             mistakes.extend(refusal);
             Ok(())
         }
-        // What is wrong with the call is told first: it can be mended without the network.
+        // Mistakes of the call are reported first: fixing them needs no network.
         Err(_) if !mistakes.is_empty() => Ok(()),
         Err(error) => Err(error),
     }
 }
 
-/// A folder that can't be written is told with everything else, before the run makes it.
+/// Reports a folder that can't be written, before the run creates it.
 fn check_folder(folder: &PathBuf, mistakes: &mut Vec<Mistake>) {
     let mut mistake = |what: String| mistakes.push(Mistake::new("--output", what));
     if folder.join(ungraceful_rig::measure::recorder::RUN_JSON).exists() {
         mistake(format!(
-            "{} holds a record already, and none is overwritten; choose another",
+            "{} already contains a record, and records are not overwritten; choose another folder",
             folder.display()
         ));
         return;
@@ -373,7 +363,7 @@ mod tests {
     use ungraceful_rig::broker::target::{Credentials, Secret};
 
     use super::super::Tool;
-    use super::{AttemptsOf, recorded_settings, without_effect};
+    use super::{AttemptsOf, flags_without_effect, recorded_settings};
     use crate::cli::parse::{Parsed, parse};
     use crate::tools;
 
@@ -399,21 +389,27 @@ mod tests {
     }
 
     #[test]
-    fn where_clients_are_the_attempts_a_number_of_attempts_is_a_mistake_and_no_setting() {
+    fn a_number_of_attempts_is_a_mistake_where_each_client_is_one() {
         let parsed = |flags: &[&str]| parsed(&tools::TAKEOVER, "storm", flags);
-        let told = |flags: &[&str]| {
+        let rejected = |flags: &[&str]| {
             let settings = parsed(flags).settings;
-            without_effect(&settings, AttemptsOf::Clients).map(|mistake| mistake.flag).collect::<Vec<_>>()
+            flags_without_effect(&settings, AttemptsOf::Clients)
+                .map(|mistake| mistake.flag)
+                .collect::<Vec<_>>()
         };
-        assert_eq!(told(&["--count", "50"]), Vec::<String>::new());
-        assert_eq!(told(&["--attempts", "50", "-z", "5s"]), ["--attempts", "--duration"]);
-        let nobody = Credentials { user_name: None, password: None };
-        let settings = recorded_settings(&parsed(&[]), &nobody, AttemptsOf::Clients);
+        assert_eq!(rejected(&["--count", "50"]), Vec::<String>::new());
+        assert_eq!(rejected(&["--attempts", "50", "-z", "5s"]), ["--attempts", "--duration"]);
+        let none = Credentials { user_name: None, password: None };
+        let settings = recorded_settings(&parsed(&[]), &none, AttemptsOf::Clients);
         assert!(settings.contains_key("count") && !settings.contains_key("attempts"), "{settings:?}");
         let given = parsed(&["--connrate", "7", "--attempts", "5"]).settings;
         let flags =
-            |attempts| without_effect(&given, attempts).map(|mistake| mistake.flag).collect::<Vec<_>>();
-        assert_eq!(flags(AttemptsOf::EachWave), ["--attempts", "--connrate"], "nor does a rate, in waves");
+            |attempts| flags_without_effect(&given, attempts).map(|mistake| mistake.flag).collect::<Vec<_>>();
+        assert_eq!(
+            flags(AttemptsOf::EachWave),
+            ["--attempts", "--connrate"],
+            "in waves, a rate has no effect either"
+        );
         assert_eq!(flags(AttemptsOf::Flags), Vec::<String>::new());
     }
 }

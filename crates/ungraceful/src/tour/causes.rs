@@ -11,64 +11,64 @@ use crate::tools;
 /// One cause of ungraceful disconnects, and the run that shows it.
 #[derive(Clone, Copy)]
 pub(super) struct Cause {
-    /// As `--only` takes it, and as its record is named.
+    /// Its name in `--only` and in the folder of its record.
     pub(super) name: &'static str,
-    /// As the table has it.
+    /// Its title in the table.
     pub(super) title: &'static str,
-    /// What each client does.
+    /// What happens to each client.
     pub(super) done: &'static str,
-    /// The facts that tell of Will and session.
+    /// The facts about Will and session.
     pub(super) facts: &'static [&'static str],
-    /// The tool that provokes it.
+    /// The tool that reproduces it.
     pub(super) tool: &'static Tool,
-    /// The mode of the tool; the tool's only one where it has one alone.
+    /// The mode of the tool.
     pub(super) mode: &'static str,
-    /// Defaults of the run in place of the tool's own, by long flag.
+    /// Defaults that override those of the mode, by long flag.
     pub(super) defaults: &'static [(&'static str, &'static str)],
-    /// What it takes to be shown on a target.
+    /// What it needs of the target.
     pub(super) needs: Needs,
 }
 
 /// What a cause needs of its target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Needs {
-    /// Nothing but a broker.
-    ABroker,
-    /// Somebody who can remove a client: the administration of a broker that we start, or a command of the user's.
-    AnAdministrator,
+    /// Only a broker.
+    Broker,
+    /// A way to remove a client: the administration of a broker that the tour starts, or the user's command.
+    Administrator,
 }
 
 /// Whether a target can show a cause.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Reach {
-    /// It can, with these flags.
+pub(super) enum Showable {
+    /// Yes, with these flags.
     With(Vec<String>),
-    /// It can't.
-    None {
-        /// Why.
+    /// No.
+    No {
+        /// The reason.
         why: String,
-        /// What would let it.
+        /// What would change that.
         cure: String,
     },
 }
 
 impl Needs {
-    /// What a target offers. What is wrong with the flags is told by whoever reads them.
-    pub(super) fn of(self, target: &TargetArgs, kick_cmd: Option<&str>) -> Reach {
+    /// Whether the target can show the cause.
+    pub(super) fn of(self, target: &TargetArgs, kick_cmd: Option<&str>) -> Showable {
         match (self, target.chosen(), kick_cmd) {
-            (Self::ABroker, _, _) => Reach::With(Vec::new()),
-            (Self::AnAdministrator, _, Some(command)) => Reach::With(vec![format!("--kick-cmd={command}")]),
+            (Self::Broker, _, _) => Showable::With(Vec::new()),
+            (Self::Administrator, _, Some(command)) => Showable::With(vec![format!("--kick-cmd={command}")]),
             (
-                Self::AnAdministrator,
+                Self::Administrator,
                 BrokerChoice::SpawnMosquitto | BrokerChoice::SpawnAdministeredMosquitto,
                 None,
-            ) => Reach::With(vec!["--variant=disable".to_owned()]),
-            (Self::AnAdministrator, BrokerChoice::Embedded, None) => Reach::None {
+            ) => Showable::With(vec!["--variant=disable".to_owned()]),
+            (Self::Administrator, BrokerChoice::Embedded, None) => Showable::No {
                 why: "the embedded broker has no administrator who could remove a client".to_owned(),
                 cure: "--spawn mosquitto, or a broker of yours with --host and --kick-cmd".to_owned(),
             },
-            (Self::AnAdministrator, BrokerChoice::Host { .. }, None) => Reach::None {
-                why: "nobody told how to remove a client from this broker".to_owned(),
+            (Self::Administrator, BrokerChoice::Host { .. }, None) => Showable::No {
+                why: "there is no command to remove a client from this broker".to_owned(),
                 cure: "--kick-cmd 'COMMAND {client_id}', such as the command-line tool of the broker"
                     .to_owned(),
             },
@@ -77,13 +77,13 @@ impl Needs {
 }
 
 impl Cause {
-    /// The mode that provokes it.
+    /// The mode that reproduces it.
     pub(super) fn mode(&self) -> Mode {
         self.tool.mode(self.mode).expect("a test looks every mode up")
     }
 }
 
-/// Defaults that all runs of the tour share: short phases, with bystander messages enough for a p99.
+/// Defaults of all runs of the tour: short phases, with enough bystander messages for a p99.
 macro_rules! brief {
     ($($own:expr),* $(,)?) => {
         &[
@@ -98,7 +98,7 @@ macro_rules! brief {
     };
 }
 
-/// All of them.
+/// All causes.
 pub(super) const CAUSES: &[Cause] = &[
     Cause {
         name: "knock",
@@ -108,7 +108,7 @@ pub(super) const CAUSES: &[Cause] = &[
         tool: &tools::VANISH,
         mode: "knock",
         defaults: brief![("variant", "closes"), ("attempts", "20"), ("connrate", "40")],
-        needs: Needs::ABroker,
+        needs: Needs::Broker,
     },
     Cause {
         name: "drop",
@@ -118,7 +118,7 @@ pub(super) const CAUSES: &[Cause] = &[
         tool: &tools::VANISH,
         mode: "drop",
         defaults: brief![("variant", "fin,rst"), ("attempts", "15"), ("connrate", "60")],
-        needs: Needs::ABroker,
+        needs: Needs::Broker,
     },
     Cause {
         name: "silence",
@@ -127,14 +127,14 @@ pub(super) const CAUSES: &[Cause] = &[
         facts: &[],
         tool: &tools::VANISH,
         mode: "silence",
-        // No broker is said to be never late before that time; the run ends as soon as all are cut.
+        // A broker that has not closed earlier than this is not called late; the run ends as soon as all clients are cut.
         defaults: brief![
             ("variant", "idle-1s"),
             ("attempts", "10"),
             ("connrate", "40"),
             ("reaction-timeout", "30s")
         ],
-        needs: Needs::ABroker,
+        needs: Needs::Broker,
     },
     Cause {
         name: "takeover",
@@ -144,7 +144,7 @@ pub(super) const CAUSES: &[Cause] = &[
         tool: &tools::TAKEOVER,
         mode: "storm",
         defaults: brief![("variant", "resume,clean"), ("count", "80"), ("connrate", "60")],
-        needs: Needs::ABroker,
+        needs: Needs::Broker,
     },
     Cause {
         name: "flood",
@@ -154,7 +154,7 @@ pub(super) const CAUSES: &[Cause] = &[
         tool: &tools::FLOOD,
         mode: "receive-maximum",
         defaults: brief![("variant", "qos2"), ("attempts", "3"), ("connrate", "20")],
-        needs: Needs::ABroker,
+        needs: Needs::Broker,
     },
     Cause {
         name: "double-connect",
@@ -164,7 +164,7 @@ pub(super) const CAUSES: &[Cause] = &[
         tool: &tools::DOUBLE_CONNECT,
         mode: "double-connect",
         defaults: brief![("variant", "identical,with-will"), ("attempts", "20"), ("connrate", "80")],
-        needs: Needs::ABroker,
+        needs: Needs::Broker,
     },
     Cause {
         name: "kick",
@@ -174,7 +174,7 @@ pub(super) const CAUSES: &[Cause] = &[
         tool: &tools::EXPIRE,
         mode: "kick",
         defaults: brief![("attempts", "10"), ("connrate", "20")],
-        needs: Needs::AnAdministrator,
+        needs: Needs::Administrator,
     },
 ];
 
@@ -205,7 +205,7 @@ mod tests {
     use super::CAUSES;
 
     #[test]
-    fn every_cause_has_its_mode_and_its_defaults_are_flags_of_it() {
+    fn every_cause_has_a_mode_with_flags_for_its_defaults() {
         for cause in CAUSES {
             let command = cause.tool.mode_command_with(cause.mode(), cause.defaults);
             for (long, _) in cause.defaults {

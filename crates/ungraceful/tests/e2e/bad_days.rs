@@ -1,4 +1,4 @@
-//! The broker dies, the disk is full, the user has seen enough: what was recorded is kept and says what it is.
+//! The broker dies, the disk is full, the user interrupts: what was recorded is kept and marked as incomplete.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -10,7 +10,7 @@ use ungraceful_mqtt::{
     Framed, Packet, PacketIdentifier, ProtocolVersion, QoS, Subscribe, Subscription, frame,
 };
 use ungraceful_record::reaction::Outcome;
-use ungraceful_record::run::Completeness;
+use ungraceful_record::run::{Completeness, FORMAT_VERSION};
 use ungraceful_record::testing::{every, until};
 use ungraceful_record::verdict::Conclusion;
 use ungraceful_scripted_broker::{Greeting, Script, ScriptedBroker, Wills};
@@ -23,9 +23,9 @@ fn under_way(broker: &ScriptedBroker, flags: &str) -> Running {
 }
 
 #[test]
-fn a_broker_that_dies_in_mid_run_is_broker_down_and_never_taken_for_a_reaction() {
+fn a_broker_that_dies_during_the_run_is_down_and_not_a_reaction() {
     let broker = ScriptedBroker::start(Script::default());
-    // Delayed by far more than the broker will live: connections that are up and idle when it dies.
+    // A delay longer than the broker lives: connections that are idle when it dies.
     let running = under_way(&broker, "--variant identical,delayed --delay 1h --duration 1m -R 20");
     broker.stop_abruptly();
     let call = running.end().expect_exit(3);
@@ -33,14 +33,14 @@ fn a_broker_that_dies_in_mid_run_is_broker_down_and_never_taken_for_a_reaction()
     assert_eq!(record.completeness, Completeness::BrokerDown);
     assert!(record.incomplete_because.unwrap().contains("broker went down"));
     call.assert_prints(&["BROKER DOWN"]);
-    // What was seen before is kept and judged as what it was.
+    // Earlier results are kept and judged.
     assert!(attempts.iter().any(|attempt| attempt.outcome == Outcome::Closed));
     assert!(attempts.iter().any(|attempt| attempt.outcome == Outcome::BrokerDown));
     assert!(every(&record.verdicts, |verdict| verdict.conclusion != Conclusion::Violated));
 }
 
 #[test]
-fn a_broker_that_crashes_on_the_fault_itself_is_broker_down_and_not_a_close() {
+fn a_broker_that_crashes_on_the_fault_is_down_and_no_close() {
     let script = Script { second_connect: "crash-broker".parse().unwrap(), ..Script::default() };
     let call = double_connect_at(script, "--variant identical --attempts 5").expect_exit(3);
     let record = call.record();
@@ -53,7 +53,7 @@ fn a_broker_that_crashes_on_the_fault_itself_is_broker_down_and_not_a_close() {
 }
 
 #[test]
-fn the_embedded_broker_killed_in_mid_run_is_told_with_how_it_ended() {
+fn a_killed_embedded_broker_is_reported_with_its_signal() {
     let running = Running::double_connect("--duration 1m");
     kill_process(running.broker(), Signal::KILL).unwrap();
     let call = running.end().expect_exit(3);
@@ -62,7 +62,7 @@ fn the_embedded_broker_killed_in_mid_run_is_told_with_how_it_ended() {
 }
 
 #[test]
-fn a_broker_that_dies_after_the_last_attempt_is_down_all_the_same() {
+fn a_broker_that_dies_after_the_last_attempt_is_down() {
     let broker = ScriptedBroker::start(Script::default());
     let running = under_way(&broker, "--variant identical --attempts 10 -R 10 --recovery 5s");
     // All twenty second CONNECTs have been sent; what is left is the recovery.
@@ -74,7 +74,7 @@ fn a_broker_that_dies_after_the_last_attempt_is_down_all_the_same() {
 }
 
 #[test]
-fn an_interrupt_while_wills_are_awaited_accuses_nobody() {
+fn an_interrupt_while_waiting_for_wills_is_no_violation() {
     let broker = ScriptedBroker::start(Script { wills: Wills::Never, ..Script::default() });
     let running = under_way(&broker, "--variant with-will --duration 10m -R 20 --will-wait 10m");
     assert!(broker.wait_until(Duration::from_secs(60), |log| log.second_connects() > 5));
@@ -86,7 +86,7 @@ fn an_interrupt_while_wills_are_awaited_accuses_nobody() {
 }
 
 #[test]
-fn an_interrupt_before_the_run_began_says_so_in_one_line() {
+fn an_early_interrupt_is_reported_in_one_line() {
     let broker = ScriptedBroker::start(Script { greeting: Greeting::Silent, ..Script::default() });
     let folder = tempfile::tempdir().unwrap();
     let target = at(broker.address());
@@ -100,14 +100,13 @@ fn an_interrupt_before_the_run_began_says_so_in_one_line() {
     kill_process(Pid::from_child(&child), Signal::INT).unwrap();
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130), "{output:?}");
-    assert!(
-        output.stdout.is_empty() && String::from_utf8_lossy(&output.stderr).contains("interrupted before")
-    );
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.stdout.is_empty() && stderr.contains("interrupted before"), "{stderr}");
     assert!(!folder.path().join("record").exists(), "an empty record would only be in the way");
 }
 
 #[test]
-fn a_result_that_cannot_be_written_is_told_and_is_no_success() {
+fn an_unwritable_result_is_an_error() {
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
     let output = binary("ungraceful-double-connect").arg("--print-plan").stdout(full).output().unwrap();
     assert_eq!(output.status.code(), Some(4), "{output:?}");
@@ -115,7 +114,7 @@ fn a_result_that_cannot_be_written_is_told_and_is_no_success() {
 }
 
 #[test]
-fn an_interrupt_ends_the_run_at_once_with_the_partial_record_and_130() {
+fn an_interrupt_ends_the_run_with_a_partial_record_and_130() {
     let broker = ScriptedBroker::start(Script::default());
     let running = under_way(&broker, "--duration 10m -R 20");
     running.interrupt();
@@ -128,7 +127,7 @@ fn an_interrupt_ends_the_run_at_once_with_the_partial_record_and_130() {
 }
 
 #[test]
-fn a_disk_that_is_full_is_told_loudly_and_the_run_ends_in_order() {
+fn a_full_disk_is_reported_and_the_run_ends_in_order() {
     let parent = tempfile::tempdir().unwrap();
     let folder = parent.path().join("record");
     let broker = ScriptedBroker::start(Script::default());
@@ -136,8 +135,8 @@ fn a_disk_that_is_full_is_told_loudly_and_the_run_ends_in_order() {
         "ungraceful-double-connect {} --warmup 100ms --baseline 1s --duration 5m --no-progress --output",
         at(broker.address())
     ));
-    // A limit on the size of files is a full disk that needs no root. The shell's unit is 512 or 1,024 bytes.
-    // It also ends a process with SIGXFSZ that does not say otherwise.
+    // A limit on file sizes acts as a full disk without root. The shell's unit is 512 or 1,024 bytes.
+    // By default it also ends the process with SIGXFSZ.
     let script = "ulimit -f 16; exec \"$0\" \"$@\"";
     let mut child = Command::new("sh")
         .args(["-c", script])
@@ -155,11 +154,7 @@ fn a_disk_that_is_full_is_told_loudly_and_the_run_ends_in_order() {
     assert_eq!(child.wait().unwrap().code(), Some(4), "{said}");
     assert!(said.contains("cannot write") && said.contains("File too large"), "{said}");
     assert!(shown.join("\n").contains("cannot write"), "the result says it too");
-    assert_eq!(
-        record_in(&folder).format_version,
-        ungraceful_record::run::FORMAT_VERSION,
-        "what is there can still be read"
-    );
+    assert_eq!(record_in(&folder).format_version, FORMAT_VERSION, "the partial record is readable");
 }
 
 /// The topics on which something is retained, by a client that subscribes to everything.
@@ -170,7 +165,7 @@ fn retained_at(address: SocketAddr) -> Vec<String> {
     Subscribe::new(PacketIdentifier::MIN, &[Subscription::new("#", QoS::AtMostOnce)])
         .encode(ProtocolVersion::V3_1_1, &mut said)
         .unwrap();
-    // What is retained is sent when a client subscribes, and answers to what comes behind that come later.
+    // Retained messages are sent on SUBSCRIBE, before the answer to this PINGREQ.
     said.extend([0xC0, 0]);
     stream.write_all(&said).unwrap();
     let (mut came, mut buffer, mut topics) = (Vec::new(), [0; 4_096], Vec::new());
@@ -191,9 +186,9 @@ fn retained_at(address: SocketAddr) -> Vec<String> {
 }
 
 #[test]
-fn what_a_load_has_retained_is_removed_at_its_end_and_after_an_interrupt() {
+fn retained_messages_are_removed_at_the_end_and_after_an_interrupt() {
     let broker = ScriptedBroker::start(Script::default());
-    // Somebody else's message stays.
+    // Another client's message stays.
     let mut other = TcpStream::connect(broker.address()).unwrap();
     other.write_all(&[0x10, 13, 0, 4, b'M', b'Q', b'T', b'T', 4, 2, 0, 0, 0, 1, b'y']).unwrap();
     other.write_all(&[0x31, 5, 0, 1, b'o', b'h', b'i']).unwrap();
@@ -230,7 +225,7 @@ fn wills_that_were_retained_are_removed_after_an_interrupt() {
 }
 
 #[test]
-fn a_run_that_is_killed_leaves_neither_its_broker_nor_that_brokers_folder() {
+fn a_killed_run_leaves_no_broker_and_no_folder() {
     let temporary = tempfile::tempdir().unwrap();
     let left = || std::fs::read_dir(temporary.path()).unwrap().count();
     let flags = "--spawn mosquitto --duration 10m -R 20";
@@ -241,7 +236,7 @@ fn a_run_that_is_killed_leaves_neither_its_broker_nor_that_brokers_folder() {
     let broker = running.broker();
     running.child.kill().unwrap();
     running.child.wait().unwrap();
-    // Both go by themselves, when the kernel has told them.
+    // Both end by themselves, when the kernel notifies them.
     until("the folder and the process of the broker are gone", || {
         left() == 0 && rustix::process::test_kill_process(broker).is_err()
     });

@@ -1,5 +1,4 @@
-//! Mistakes of the person at the keyboard, and ports behind which there is no broker for us: one clear sentence,
-//! the right exit code, and never a hang or a verdict.
+//! Invalid usage, and ports without a usable broker: one clear sentence, the right exit code, and never a hang or a verdict.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -9,42 +8,29 @@ use ungraceful_scripted_broker::{Greeting, Script, ScriptedBroker};
 
 use crate::support::{Call, at, bench, binary, call, call_at, double_connect, double_connect_at};
 
-fn assert_refused(call: &Call, exit: i32, words: &[&str]) {
+fn assert_rejected(call: &Call, exit: i32, words: &[&str]) {
     assert_eq!(call.exit(), exit, "{call}");
-    for word in words {
-        assert!(call.stderr().contains(word), "{word:?} is missing\n{call}");
-    }
+    call.assert_reports(words);
     assert!(call.stdout().is_empty(), "no result\n{call}");
     assert!(!call.folder.join("run.json").exists(), "no record");
 }
 
 #[test]
-fn all_mistakes_of_a_call_are_told_together_and_nothing_is_sent() {
+fn all_mistakes_are_reported_together_and_nothing_is_sent() {
     let broker = ScriptedBroker::start(Script::default());
     let call = double_connect_at(
         broker.address(),
         "--count 0 -R -5 --baseline soon --attempts none --variant sideways -V 6 --format poem \
                 --bystander-qos 3 --seed x --client-id-prefix far/too/long",
     );
-    let flags = [
-        "--count",
-        "--connrate",
-        "--baseline",
-        "--attempts",
-        "--variant",
-        "--protocol-version",
-        "--format",
-        "--bystander-qos",
-        "--seed",
-        "--client-id-prefix",
-        "nothing was sent",
-    ];
-    assert_refused(&call, 2, &flags);
+    let flags = "--count --connrate --baseline --attempts --variant --protocol-version --format --bystander-qos --seed";
+    assert_rejected(&call, 2, &flags.split(' ').collect::<Vec<_>>());
+    assert_rejected(&call, 2, &["--client-id-prefix", "nothing was sent"]);
     assert_eq!(broker.log().connections(), 0);
 }
 
 #[test]
-fn a_folder_that_cannot_be_written_is_told_before_the_first_packet() {
+fn an_unwritable_folder_is_reported_before_the_first_packet() {
     let broker = ScriptedBroker::start(Script::default());
     let file = tempfile::NamedTempFile::new().unwrap();
     let call = format!("ungraceful-double-connect {} --output", at(broker.address()));
@@ -54,27 +40,27 @@ fn a_folder_that_cannot_be_written_is_told_before_the_first_packet() {
 }
 
 #[test]
-fn a_host_that_is_not_private_needs_the_owners_word_and_a_public_test_broker_is_always_refused() {
-    // Through --print-plan: no test aims a run at somebody else's host.
+fn a_public_host_needs_confirmation_and_test_brokers_are_rejected() {
+    // With --print-plan, so that no test contacts a public host.
     let plan = |arguments: &str| double_connect(&format!("--print-plan {arguments}"));
     let call = plan("--host 192.0.2.1 --count 0");
-    assert_refused(&call, 2, &["--i-own-this-broker 192.0.2.1", "--count"]);
+    assert_rejected(&call, 2, &["--i-own-this-broker 192.0.2.1", "--count"]);
     assert_eq!(plan("--host 192.0.2.1 --i-own-this-broker 192.0.2.1").exit(), 0);
-    assert_refused(&plan("--host 192.0.2.1 --i-own-this-broker 192.0.2.2"), 2, &["repeat the host exactly"]);
+    assert_rejected(&plan("--host 192.0.2.1 --i-own-this-broker 192.0.2.2"), 2, &["repeat the host exactly"]);
     let word = "--host test.mosquitto.org --i-own-this-broker test.mosquitto.org";
-    assert_refused(&plan(word), 2, &["public test broker"]);
+    assert_rejected(&plan(word), 2, &["public test broker"]);
 }
 
 #[test]
-fn two_brokers_a_port_without_a_host_and_urls_we_do_not_speak_are_usage_errors() {
-    assert_refused(&double_connect("--host 127.0.0.1 --spawn mosquitto"), 2, &["--host and --spawn"]);
-    assert_refused(&double_connect("--port 1883"), 2, &["--port", "--host"]);
-    assert_refused(&double_connect("--url mqtts://127.0.0.1"), 2, &["--url", "not spoken yet"]);
-    assert_refused(&double_connect("--spawn hivemq"), 2, &["--spawn", "mosquitto"]);
+fn conflicting_or_unsupported_brokers_are_usage_errors() {
+    assert_rejected(&double_connect("--host 127.0.0.1 --spawn mosquitto"), 2, &["--host and --spawn"]);
+    assert_rejected(&double_connect("--port 1883"), 2, &["--port", "--host"]);
+    assert_rejected(&double_connect("--url mqtts://127.0.0.1"), 2, &["--url", "not supported yet"]);
+    assert_rejected(&double_connect("--spawn hivemq"), 2, &["--spawn", "mosquitto"]);
 }
 
 #[test]
-fn a_process_or_a_log_that_cannot_be_watched_is_told_before_the_first_packet() {
+fn an_unwatchable_process_or_log_is_reported_before_sending() {
     let broker = ScriptedBroker::start(Script::default());
     let mut gone = std::process::Command::new("true").spawn().unwrap();
     let pid = gone.id().to_string();
@@ -82,43 +68,41 @@ fn a_process_or_a_log_that_cannot_be_watched_is_told_before_the_first_packet() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path().to_str().unwrap();
     let watch = |log: &str| {
-        double_connect_at(
-            broker.address(),
-            &format!("--broker-pid {pid} --broker-log {log} --broker-log-max -1"),
-        )
+        let flags = format!("--broker-pid {pid} --broker-log {log} --broker-log-max -1");
+        double_connect_at(broker.address(), &flags)
     };
     let flags = ["--broker-pid: there is no process", "--broker-log-max", "leave the flag out"];
-    assert_refused(&watch("/no/such/file.log"), 2, &flags);
-    assert_refused(&watch("/no/such/file.log"), 2, &["--broker-log: cannot follow /no/such/file.log"]);
-    assert_refused(&watch(folder), 2, &["--broker-log: cannot follow", "it is no regular file"]);
+    assert_rejected(&watch("/no/such/file.log"), 2, &flags);
+    assert_rejected(&watch("/no/such/file.log"), 2, &["--broker-log: cannot follow /no/such/file.log"]);
+    assert_rejected(&watch(folder), 2, &["--broker-log: cannot follow", "it is not a regular file"]);
     assert_eq!(broker.log().connections(), 0);
 }
 
 #[test]
 fn more_clients_than_descriptors_are_refused_with_the_cure() {
     let storm = call("ungraceful-takeover", "storm", "--count 1000000");
-    assert_refused(&storm, 2, &["file descriptors", "lower --count"]);
-    // No more clients than attempts: these few have room.
+    assert_rejected(&storm, 2, &["file descriptors", "lower --count"]);
+    // There are no more clients than attempts, so these fit.
     let few = double_connect("--count 1000000 --attempts 1 --variant identical --host 127.0.0.1 -p 1");
-    assert_refused(&few, 4, &["127.0.0.1"]);
+    assert_rejected(&few, 4, &["127.0.0.1"]);
 }
 
 #[test]
-fn a_storm_of_fewer_clients_than_cases_or_with_a_number_of_attempts_is_refused() {
+fn a_storm_needs_a_client_per_case_and_takes_no_attempts() {
     let storm = |flags: &str| call("ungraceful-takeover", "storm", &format!("--print-plan {flags}"));
-    assert_refused(&storm("--count 12"), 2, &["--count: 12 is too few", "give at least 13"]);
+    assert_rejected(&storm("--count 12"), 2, &["--count: 12 is too few", "give at least 13"]);
     assert_eq!(storm("--count 13").exit(), 0);
     assert_eq!(storm("--count 1 --variant clean -V 5").exit(), 0);
-    let cure = "each client acts once; leave it out and give --count";
-    let told = [&format!("--attempts: {cure}")[..], &format!("--duration: {cure}")];
-    assert_refused(&storm("--attempts 100 --duration 5s"), 2, &told);
+    let cure = "each client acts once; give --count instead";
+    let expected = [&format!("--attempts: {cure}")[..], &format!("--duration: {cure}")];
+    assert_rejected(&storm("--attempts 100 --duration 5s"), 2, &expected);
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), "attempts = 100\n").unwrap();
-    assert_refused(&storm(&format!("--config {}", file.path().display())), 2, &told[..1]);
+    assert_rejected(&storm(&format!("--config {}", file.path().display())), 2, &expected[..1]);
 }
 
 #[test]
-fn an_unknown_mode_and_a_flag_before_the_mode_are_refused_with_the_modes_there_are() {
+fn an_unknown_or_misplaced_mode_lists_the_modes() {
     for arguments in ["nope", "--attempts 3 quota-leak"] {
         let call = Call::without_record(binary(&format!("ungraceful-flood {arguments}")).output().unwrap());
         call.assert_mistake(&["quota-leak, ", "the mode comes first"]);
@@ -126,15 +110,15 @@ fn an_unknown_mode_and_a_flag_before_the_mode_are_refused_with_the_modes_there_a
 }
 
 #[test]
-fn an_unknown_host_and_a_refused_port_are_told_by_name() {
+fn an_unknown_host_and_a_refused_port_are_reported_by_name() {
     let call = double_connect("--host no-such-host.invalid");
-    assert_refused(&call, 4, &["no-such-host.invalid", "resolve"]);
-    // A port that was just free, and that nobody has been given since.
+    assert_rejected(&call, 4, &["no-such-host.invalid", "resolve"]);
+    // A port that was free a moment ago.
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    assert_refused(&double_connect_at(closed, ""), 4, &["refused", &closed.port().to_string()]);
+    assert_rejected(&double_connect_at(closed, ""), 4, &["refused", &closed.port().to_string()]);
 }
 
-/// A listener that treats each connection in its own way.
+/// A listener that handles each connection with this function.
 fn listener(treat: impl Fn(std::net::TcpStream) + Send + Clone + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -148,13 +132,13 @@ fn listener(treat: impl Fn(std::net::TcpStream) + Send + Clone + 'static) -> Soc
 }
 
 #[test]
-fn a_port_that_speaks_http_is_named_as_that_whether_it_answers_a_connect_or_waits_for_a_line() {
+fn a_port_that_speaks_http_is_recognised() {
     let answers_anything = listener(|mut stream| {
         let mut bytes = [0; 64];
         let _ = stream.read(&mut bytes);
         let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
     });
-    assert_refused(&double_connect_at(answers_anything, "--connect-timeout 2s"), 4, &["HTTP"]);
+    assert_rejected(&double_connect_at(answers_anything, "--connect-timeout 2s"), 4, &["HTTP"]);
     let waits_for_a_line = listener(|mut stream| {
         let mut seen = Vec::new();
         let mut byte = [0];
@@ -167,24 +151,24 @@ fn a_port_that_speaks_http_is_named_as_that_whether_it_answers_a_connect_or_wait
         }
     });
     let call = double_connect_at(waits_for_a_line, "--connect-timeout 1s");
-    assert_refused(&call, 4, &["speaks HTTP and not MQTT", "404"]);
+    assert_rejected(&call, 4, &["speaks HTTP and not MQTT", "404"]);
 }
 
 #[test]
-fn a_broker_that_accepts_and_says_nothing_is_told_within_the_connect_timeout() {
+fn a_broker_that_answers_nothing_is_reported_after_the_timeout() {
     let script = Script { greeting: Greeting::Silent, ..Script::default() };
     let call = double_connect_at(script, "--connect-timeout 500ms");
-    assert_refused(&call, 4, &["answers nothing to a CONNECT"]);
+    assert_rejected(&call, 4, &["does not answer a CONNECT"]);
 }
 
 #[test]
-fn a_broker_that_closes_every_connect_is_told() {
+fn a_broker_that_closes_every_connect_is_reported() {
     let script = Script { greeting: Greeting::Fin, ..Script::default() };
-    assert_refused(&double_connect_at(script, ""), 4, &["before any CONNACK", "MQTT 3.1.1", "MQTT 5.0"]);
+    assert_rejected(&double_connect_at(script, ""), 4, &["before any CONNACK", "MQTT 3.1.1", "MQTT 5.0"]);
 }
 
 #[test]
-fn a_wrong_password_is_told_with_the_code_of_each_version_and_never_shown() {
+fn a_wrong_password_is_reported_with_its_code_and_never_shown() {
     for (greeting, version, code) in [
         ("refuse-0x86-0x04", "5", "0x86 Bad User Name or Password"),
         ("refuse-0x87-0x05", "5", "0x87 Not authorized"),
@@ -193,35 +177,32 @@ fn a_wrong_password_is_told_with_the_code_of_each_version_and_never_shown() {
     ] {
         let script = Script { greeting: greeting.parse().unwrap(), ..Script::default() };
         let call = double_connect_at(script, &format!("-u me -P hunter2 -V {version}"));
-        assert_refused(&call, 4, &[code, "--username"]);
+        assert_rejected(&call, 4, &[code, "--username"]);
         assert!(!call.to_string().contains("hunter2"), "{call}");
     }
 }
 
 #[test]
-fn a_version_that_the_broker_does_not_speak_is_left_out_unless_it_was_asked_for() {
-    let broker =
-        ScriptedBroker::start(Script { greeting: "only-3.1.1".parse().unwrap(), ..Script::default() });
-    let call = double_connect_at(broker.address(), "--attempts 1 --variant identical").expect_exit(0);
+fn an_unsupported_version_is_skipped_unless_requested() {
+    let script = Script { greeting: "only-3.1.1".parse().unwrap(), ..Script::default() };
+    let call = double_connect_at(script, "--attempts 1 --variant identical").expect_exit(0);
     let record = call.record();
     assert!(every(&record.cases, |case| case.case.version == "3.1.1"));
     assert!(record.broker.versions.iter().any(|version| version.version == "5.0" && !version.spoken));
-    let call = double_connect_at(broker.address(), "-V 5");
-    assert_refused(&call, 4, &["does not speak", "5.0"]);
+    assert_rejected(&double_connect_at(script, "-V 5"), 4, &["does not speak", "5.0"]);
 }
 
 #[test]
 fn a_broker_that_answers_no_5_0_connect_is_run_against_in_3_1_1() {
-    let broker =
-        ScriptedBroker::start(Script { greeting: "silent-to-5.0".parse().unwrap(), ..Script::default() });
+    let script = Script { greeting: "silent-to-5.0".parse().unwrap(), ..Script::default() };
     let short = "--connect-timeout 1s --attempts 1 --variant identical";
-    let call = double_connect_at(broker.address(), short).expect_exit(0);
+    let call = double_connect_at(script, short).expect_exit(0);
     let record = call.record();
     assert!(every(&record.cases, |case| case.case.version == "3.1.1"));
     let v5 = record.broker.versions.iter().find(|version| version.version == "5.0").unwrap();
-    assert!(!v5.spoken && v5.why_not.as_ref().unwrap().contains("answers no CONNECT of this version"));
-    let call = double_connect_at(broker.address(), "--connect-timeout 1s -V 5");
-    assert_refused(&call, 4, &["answers nothing to a CONNECT"]);
+    assert!(!v5.spoken && v5.why_not.as_ref().unwrap().contains("does not answer a CONNECT of this version"));
+    let call = double_connect_at(script, "--connect-timeout 1s -V 5");
+    assert_rejected(&call, 4, &["does not answer a CONNECT"]);
 }
 
 #[test]
@@ -240,14 +221,11 @@ fn secrets_are_in_no_file_of_the_record() {
 }
 
 #[test]
-fn flags_come_from_the_command_line_before_the_environment_before_a_file_before_the_default() {
+fn flags_override_the_environment_the_file_and_the_default() {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("run.toml");
-    std::fs::write(
-        &config,
-        "attempts = 7\ncount = 8\nconnrate = 9\nvariant = [\"identical\", \"delayed\"]\n",
-    )
-    .unwrap();
+    let text = "attempts = 7\ncount = 8\nconnrate = 9\nvariant = [\"identical\", \"delayed\"]\n";
+    std::fs::write(&config, text).unwrap();
     let output = binary("ungraceful-double-connect --print-plan --format json --count 3 --config")
         .arg(&config)
         .env("UNGRACEFUL_COUNT", "4")
@@ -264,26 +242,26 @@ fn flags_come_from_the_command_line_before_the_environment_before_a_file_before_
 }
 
 #[test]
-fn a_value_of_a_file_that_its_flag_does_not_take_is_refused_and_no_other_mistake_is_told() {
+fn an_invalid_value_in_a_file_is_the_only_mistake_reported() {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("run.toml");
-    for (line, told) in [
-        ("cuont = 8", "\"cuont\" is no flag"),
-        ("count = [100, 2]", "count must be one text or number; it takes no list"),
-        ("variant = []", "variant must be text, a number, or a list of them that is not empty"),
+    for (line, expected) in [
+        ("cuont = 8", "unknown flag \"cuont\""),
+        ("count = [100, 2]", "count must be a single text or number, not a list"),
+        ("variant = []", "variant must be text, a number, or a non-empty list of them"),
         ("quiet = \"no\"", "quiet must be true or false, without quotes"),
         ("count = 5.5", "--count: \"5.5\""),
     ] {
         std::fs::write(&config, format!("{line}\n")).unwrap();
         let output = binary("ungraceful-takeover --print-plan --config").arg(&config).output().unwrap();
         let call = Call::without_record(output);
-        call.assert_mistake(&[told]);
-        assert_eq!(call.stderr().lines().count(), 2, "one mistake, and that nothing was sent: {call}");
+        call.assert_mistake(&[expected]);
+        assert_eq!(call.stderr().lines().count(), 2, "one mistake, and \"nothing was sent\": {call}");
     }
 }
 
 #[test]
-fn a_file_without_an_end_is_refused_for_every_flag_that_names_a_file() {
+fn an_endless_file_is_rejected_for_every_flag() {
     let broker = ScriptedBroker::start(Script::default());
     let (target, zero) = (at(broker.address()), "/dev/zero");
     for (tool, flag, beside) in [
@@ -301,7 +279,7 @@ fn a_file_without_an_end_is_refused_for_every_flag_that_names_a_file() {
 }
 
 #[test]
-fn a_password_that_stands_where_none_belongs_is_repeated_nowhere() {
+fn a_misplaced_password_is_never_repeated() {
     let url = "mqtt://me:hunter2@127.0.0.1:1";
     let call = |name: &str, arguments: &str, variable: Option<(&str, &str)>| {
         let output = binary(&format!("{name} {arguments}")).envs(variable).output().unwrap();
@@ -313,14 +291,14 @@ fn a_password_that_stands_where_none_belongs_is_repeated_nowhere() {
         ("--host me:hunter2@127.0.0.1", "--pw-file"),
         (&format!("-h {url}"), "--url"),
         ("-hme:hunter2@127.0.0.1", "--pw-file"),
-        (url, "a broker is named by a flag: --url"),
+        (url, "give the broker with a flag: --url"),
         (&format!("--port {url}"), "--port"),
         ("--attempts 'me:hunter2 \"x\"@h'", "--attempts"),
         ("--url mqtt://me:hunter2@127.0.0.1:99999", "--url"),
         (&format!("--variant {url}"), "--variant"),
     ] {
         for name in ["ungraceful-double-connect", "ungraceful"] {
-            // The front has no flags of an attempt.
+            // The front does not have the flags of attempts.
             let is_of_attempts = ["--attempts", "--variant"].iter().any(|flag| arguments.starts_with(flag));
             let is_known = name != "ungraceful" || !is_of_attempts;
             let (exit, said) = call(name, arguments, None);
@@ -364,19 +342,19 @@ fn a_help_text_shows_no_value_of_a_variable() {
 }
 
 #[test]
-fn an_ipv6_address_may_stand_in_brackets_and_a_port_or_a_url_in_host_is_refused_with_the_flag_for_it() {
+fn an_ipv6_address_may_have_brackets_and_host_takes_no_port_or_url() {
     double_connect("--print-plan --host [::1]").expect_exit(0);
     for (host, hint) in [
         ("localhost:1883", "--host localhost --port 1883"),
         ("[::1]:1883", "--host ::1 --port 1883"),
         ("mqtt://127.0.0.1:1883", "--url mqtt://127.0.0.1:1883"),
     ] {
-        assert_refused(&double_connect(&format!("--host {host}")), 2, &["--host", hint]);
+        assert_rejected(&double_connect(&format!("--host {host}")), 2, &["--host", hint]);
     }
 }
 
 #[test]
-fn what_mqtt_counts_in_seconds_may_be_a_plain_number_or_a_time_with_its_unit() {
+fn seconds_may_be_a_plain_number_or_a_time_with_its_unit() {
     for (tool, mode, flags) in [
         ("ungraceful-vanish", "silence", "-k"),
         ("ungraceful-vanish", "edge", "-k"),
@@ -393,7 +371,7 @@ fn what_mqtt_counts_in_seconds_may_be_a_plain_number_or_a_time_with_its_unit() {
             }
             for value in ["1500ms", "soon", "0"] {
                 let refused = call(tool, mode, &format!("--print-plan {flag} {value}"));
-                assert_refused(&refused, 2, &["nothing was sent"]);
+                assert_rejected(&refused, 2, &["nothing was sent"]);
             }
         }
     }
@@ -403,9 +381,9 @@ fn what_mqtt_counts_in_seconds_may_be_a_plain_number_or_a_time_with_its_unit() {
             assert_eq!(planned.exit(), exit, "{flag} {value}: {planned}");
         }
     }
-    assert_refused(&bench("pub", "-k 65536"), 2, &["--keepalive", "0 to 65535 seconds"]);
+    assert_rejected(&bench("pub", "-k 65536"), 2, &["--keepalive", "0 to 65535 seconds"]);
     // Every other time has a unit.
-    assert_refused(&double_connect("--baseline 60"), 2, &["--baseline", "unit"]);
+    assert_rejected(&double_connect("--baseline 60"), 2, &["--baseline", "unit"]);
 }
 
 #[test]
@@ -413,11 +391,8 @@ fn all_is_a_variant_wherever_there_are_variants() {
     let modes = ungraceful::tools::ALL.iter().flat_map(|tool| tool.modes().map(move |mode| (tool, mode)));
     let mut tried = 0;
     for (tool, mode) in modes.filter(|(tool, mode)| tool.chooses_variants(*mode)) {
-        let named = if tool.names_modes() { mode.name() } else { "" };
-        let needed = match mode.name() {
-            "token" => "--token-cmd print-token",
-            _ => "",
-        };
+        let named = if tool.has_several_modes() { mode.name() } else { "" };
+        let needed = if mode.name() == "token" { "--token-cmd print-token" } else { "" };
         let plan = |variant: &str| {
             let target = "--print-plan --seed 1 --host 127.0.0.1";
             call(tool.name, named, &format!("{target} {needed} {variant}"))
@@ -432,7 +407,7 @@ fn all_is_a_variant_wherever_there_are_variants() {
 }
 
 #[test]
-fn a_mistyped_variable_is_warned_of_by_every_tool_and_one_of_another_tool_is_not() {
+fn every_tool_warns_of_a_mistyped_variable() {
     for (name, arguments) in [
         ("ungraceful-double-connect", "--print-plan"),
         ("ungraceful-bench", "pub --print-plan"),
@@ -445,26 +420,20 @@ fn a_mistyped_variable_is_warned_of_by_every_tool_and_one_of_another_tool_is_not
             .envs([("UNGRACEFUL_HOTS", "hunter2"), ("UNGRACEFUL_TOKEN_IN", "password")])
             .output()
             .unwrap();
-        let told = String::from_utf8(output.stderr.clone()).unwrap();
+        let stderr = String::from_utf8(output.stderr.clone()).unwrap();
         assert!(output.status.success(), "{output:?}");
-        let warnings: Vec<&str> = told.lines().filter(|line| line.contains("warning")).collect();
-        assert_eq!(warnings.len(), 1, "{name} {arguments:?}: {told}");
-        assert!(
-            warnings[0].contains("UNGRACEFUL_HOTS") && warnings[0].contains("did you mean UNGRACEFUL_HOST?")
-        );
-        assert!(!told.contains("hunter2"), "{told}");
+        let warnings: Vec<&str> = stderr.lines().filter(|line| line.contains("warning")).collect();
+        assert_eq!(warnings.len(), 1, "{name} {arguments:?}: {stderr}");
+        let expected = ["UNGRACEFUL_HOTS", "did you mean UNGRACEFUL_HOST?"];
+        assert!(every(&expected, |part| warnings[0].contains(part)), "{warnings:?}");
+        assert!(!stderr.contains("hunter2"), "{stderr}");
     }
 }
 
 #[test]
 fn a_command_of_the_users_is_in_no_file_of_the_record() {
-    let restart = "false hunter2";
-    let call = call_at(
-        Script::default(),
-        "ungraceful-vanish",
-        "herd",
-        &format!("-c 2 --backoff fixed:100ms --restart-cmd '{restart}'"),
-    )
-    .expect_exit(3);
-    call.assert_keeps_secret("hunter2");
+    let flags = "-c 2 --backoff fixed:100ms --restart-cmd 'false hunter2'";
+    call_at(Script::default(), "ungraceful-vanish", "herd", flags)
+        .expect_exit(3)
+        .assert_keeps_secret("hunter2");
 }

@@ -1,5 +1,4 @@
-//! `ungraceful-bench`: what closes a closed loop, how long a load waits for what is still coming, and acknowledgements and
-//! bystanders whose times are another thing than they seem.
+//! `ungraceful-bench`: closed loops, how long a load waits for late deliveries, and times that other effects distort.
 
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -11,7 +10,7 @@ use ungraceful_scripted_broker::{Pubacks, Script};
 use crate::support::{Call, bench_at};
 use crate::vanish_herd::free_port;
 
-/// As fast as it goes, from one publisher to several subscribers, against a broker that does this with its deliveries.
+/// A closed loop from one publisher to several subscribers, against a broker with this policy for deliveries.
 fn as_fast_as_it_goes(deliveries: &str, flags: &str) -> Call {
     let deliveries = deliveries.parse().unwrap();
     let script = Script { deliveries, ..Script::default() };
@@ -20,12 +19,12 @@ fn as_fast_as_it_goes(deliveries: &str, flags: &str) -> Call {
 }
 
 #[test]
-fn at_every_qos_a_closed_loop_is_closed_by_what_comes_to_the_subscribers() {
+fn at_every_qos_a_closed_loop_waits_for_the_subscribers() {
     for qos in ["0", "1", "2"] {
         let call = as_fast_as_it_goes("delay-200ms", &format!("-q {qos}")).expect_exit(0);
         let load = call.load();
         let all = load.all();
-        // In two seconds there are ten delays, and no more than twenty messages are ever under way.
+        // There are ten delays in two seconds, and at most twenty messages in flight.
         assert!((20..=220).contains(&all.sent), "{all:?}");
         assert_eq!((all.delivered, all.lost, all.still_coming), (5 * all.sent, 0, 0), "{all:?}");
         assert_eq!(load.end_to_end_window, Some(20));
@@ -34,18 +33,18 @@ fn at_every_qos_a_closed_loop_is_closed_by_what_comes_to_the_subscribers() {
 }
 
 #[test]
-fn a_closed_loop_goes_on_where_messages_are_lost_and_never_runs_ahead_of_a_broker_that_delivers_nothing() {
+fn a_closed_loop_continues_after_losses_but_never_runs_ahead() {
     let some = as_fast_as_it_goes("lose-every-10", "-q 0 --threads 2");
     let all = some.load().all();
     assert!(all.sent >= 200 && all.delivered + all.lost == 5 * all.sent, "{some}");
     assert!(all.lost.abs_diff(5 * all.sent / 10) <= 5, "{all:?}");
     let nothing = as_fast_as_it_goes("lose-every-1", "-q 0").expect_exit(3);
-    // Each second, what has not come is given up and as many may follow.
+    // Each second, missing messages are given up and as many may follow.
     assert!((20..=60).contains(&nothing.load().all().sent), "{nothing}");
 }
 
 #[test]
-fn what_nothing_but_tcp_closes_is_told() {
+fn a_loop_that_only_tcp_closes_is_reported() {
     let call = bench_at(Script::default(), "pub", "-c 1 -q 0 --rate max -z 1s");
     assert_eq!((call.exit(), call.load().end_to_end_window), (0, None), "{call}");
     call.assert_prints(&["Nothing but TCP closes the loop at QoS 0"]);
@@ -53,21 +52,21 @@ fn what_nothing_but_tcp_closes_is_told() {
 
 #[test]
 fn a_load_waits_for_as_long_as_deliveries_come() {
-    // All of it comes twelve seconds late: from nine to twelve seconds after the end.
+    // Every message comes twelve seconds late: nine to twelve seconds after the end.
     let script = Script { deliveries: "delay-12s".parse().unwrap(), ..Script::default() };
     let call = bench_at(script, "pubsub", "--publishers 1 --subscribers 1 --rate 50 -z 3s -q 0");
     let all = call.load().all();
     assert_eq!((call.exit(), all.delivered, all.lost, all.still_coming), (0, 150, 0, 0), "{call}");
 }
 
-/// Publishers by a schedule, against a broker that acknowledges so.
+/// Publishers on a schedule, against a broker with this policy for acknowledgements.
 fn acknowledged(pubacks: Pubacks, flags: &str) -> Call {
     let script = Script { pubacks, ..Script::default() };
     bench_at(script, "pub", &format!("-q 1 -z 3s {flags}"))
 }
 
 #[test]
-fn acknowledgements_that_come_with_the_next_message_are_named_at_any_period_with_the_cure() {
+fn acknowledgements_held_for_the_next_message_are_reported() {
     // Each publisher's gaps are 5 ms long; 5 ms on average; and 20 ms on average.
     for flags in
         ["-c 8 --rate 1600", "-c 1 --rate 200 --arrival poisson", "-c 4 --rate 200 --arrival poisson"]
@@ -80,7 +79,7 @@ fn acknowledgements_that_come_with_the_next_message_are_named_at_any_period_with
 }
 
 #[test]
-fn acknowledgements_that_are_quick_or_take_as_long_as_the_period_by_themselves_are_not_named() {
+fn quick_or_slow_acknowledgements_are_not_reported_as_held() {
     let late = Duration::from_millis(12);
     for pubacks in [Pubacks::AtOnce, Pubacks::Late(late), Pubacks::Late(2 * late)] {
         let call = acknowledged(pubacks, "-c 1 --rate 100");
@@ -88,7 +87,7 @@ fn acknowledgements_that_are_quick_or_take_as_long_as_the_period_by_themselves_a
     }
 }
 
-/// An installed Mosquitto with these lines in its configuration besides its listener; it ends with this.
+/// A running Mosquitto with these additional lines in its configuration.
 struct Mosquitto {
     process: std::process::Child,
     address: std::net::SocketAddr,
@@ -121,7 +120,7 @@ impl Drop for Mosquitto {
 }
 
 #[test]
-fn a_real_mosquitto_that_leaves_nagles_algorithm_on_is_named_and_one_that_does_not_is_not() {
+fn only_a_mosquitto_with_nagles_algorithm_is_reported() {
     let run = |lines: &str| {
         let broker = Mosquitto::with(lines);
         let call = bench_at(broker.address, "pub", "-c 2 -q 1 --rate 200 --arrival poisson -z 5s");
@@ -136,7 +135,7 @@ fn a_real_mosquitto_that_leaves_nagles_algorithm_on_is_named_and_one_that_does_n
 }
 
 #[test]
-fn the_bystanders_service_time_is_of_the_same_messages_as_their_response_time_and_never_more() {
+fn bystanders_service_time_never_exceeds_their_response_time() {
     let script = Script { pubacks: Pubacks::WithNext, ..Script::default() };
     let call = bench_at(script, "pub", "--bystanders 3 --baseline 2s --recovery 1s -c 1 --rate 20 -z 2s");
     let bystanders = call.record().bystanders.unwrap();

@@ -1,5 +1,4 @@
-//! `ungraceful-bench` where nothing comes of a load, or not what it looks like: it says so first, names the Reason Code and
-//! the cure, and exits 3 or 4.
+//! `ungraceful-bench` without a usable result: it says so first, with the Reason Code and the fix, and exits with 3 or 4.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -13,7 +12,7 @@ use crate::support::{Call, bench, bench_at};
 
 const PAIRS: &str = "--publishers 2 --subscribers 2 --rate 30 --duration 1s";
 
-/// That a call ends inconclusive, and that the first line after the title says why.
+/// The call is inconclusive, and the first line after the title says why.
 fn has_no_result(call: &Call, because: &str) {
     assert_eq!(call.exit(), 3, "{call}");
     let shown = call.stdout();
@@ -21,12 +20,8 @@ fn has_no_result(call: &Call, because: &str) {
     assert!(second.contains("NO RESULT") && second.contains(because), "{because}\n{shown}");
 }
 
-/// Has so many messages retained, on `kept/0` and so on.
-fn retain(address: SocketAddr, messages: u32) {
-    retain_payload(address, messages, b"kept");
-}
-
-fn retain_payload(address: SocketAddr, messages: u32, payload: &[u8]) {
+/// Makes the broker retain this many messages, on `kept/0` and so on.
+fn retain(address: SocketAddr, messages: u32, payload: &[u8]) {
     let mut bytes = Vec::new();
     Connect::new("keeper").encode(ProtocolVersion::V3_1_1, &mut bytes).unwrap();
     for number in 0..messages {
@@ -42,12 +37,12 @@ fn retain_payload(address: SocketAddr, messages: u32, payload: &[u8]) {
 }
 
 #[test]
-fn a_broker_that_delivers_nothing_passes_nothing_whether_it_acknowledges_or_not() {
+fn a_client_is_closed_at_the_end_of_its_token_and_rejected_later() {
     let nothing = "lose-every-1".parse().unwrap();
     for (qos, pubacks, because) in [
-        ("0", Pubacks::AtOnce, "none of 30 deliveries came"),
-        ("1", Pubacks::AtOnce, "none of 30 deliveries came"),
-        ("1", Pubacks::Never, "acknowledged none of 30 messages; none of 30 deliveries came"),
+        ("0", Pubacks::AtOnce, "none of 30 deliveries arrived"),
+        ("1", Pubacks::AtOnce, "none of 30 deliveries arrived"),
+        ("1", Pubacks::Never, "acknowledged none of 30 messages; none of 30 deliveries arrived"),
     ] {
         let script = Script { deliveries: nothing, pubacks, ..Script::default() };
         let call = bench_at(script, "pubsub", &format!("{PAIRS} -q {qos}"));
@@ -58,7 +53,7 @@ fn a_broker_that_delivers_nothing_passes_nothing_whether_it_acknowledges_or_not(
 }
 
 #[test]
-fn messages_that_are_all_refused_are_told_by_their_reason_code_with_the_cure() {
+fn rejected_messages_are_reported_with_their_reason_code() {
     for qos in ["1", "2"] {
         let script = Script { pubacks: Pubacks::Refuse(0x95), ..Script::default() };
         let call = bench_at(script, "pub", &format!("-c 2 -q {qos} --rate 200 -z 1s"));
@@ -71,15 +66,15 @@ fn messages_that_are_all_refused_are_told_by_their_reason_code_with_the_cure() {
 }
 
 #[test]
-fn messages_beyond_the_brokers_maximum_packet_size_are_not_begun_and_the_size_that_fits_is_named() {
+fn messages_beyond_the_maximum_packet_size_name_the_size_that_fits() {
     let script = Script { maximum_packet_size: NonZeroU32::new(1_000), ..Script::default() };
     let broker = ScriptedBroker::start(script);
     let publish =
         |flags: &str| bench_at(broker.address(), "pub", &format!("-c 1 --rate 50 -z 1s -q 1 {flags}"));
     let call = publish("-s 2000").expect_exit(4);
-    let told = call.stderr();
-    assert!(told.contains("takes packets of 1000 bytes at the most"), "{told}");
-    let (_, size) = told.split_once("give --size ").expect("the cure");
+    let stderr = call.stderr();
+    assert!(stderr.contains("takes packets of 1000 bytes at the most"), "{stderr}");
+    let (_, size) = stderr.split_once("give --size ").expect("the fix");
     let (size, _) = size.split_once(' ').expect("and less");
     let fits = publish(&format!("-s {size}"));
     assert_eq!((fits.exit(), fits.load().all().acknowledged), (0, 50), "{fits}");
@@ -90,32 +85,31 @@ fn messages_beyond_the_brokers_maximum_packet_size_are_not_begun_and_the_size_th
 }
 
 #[test]
-fn retained_messages_are_told_apart_from_live_ones_and_are_no_result() {
+fn retained_messages_are_not_counted_as_live() {
     let broker = ScriptedBroker::start(Script::default());
-    retain(broker.address(), 50);
+    retain(broker.address(), 50, b"kept");
     let call = bench_at(broker.address(), "sub", "-c 1 -t 'kept/#' -z 1s");
-    has_no_result(&call, "all that came were retained messages (50)");
+    has_no_result(&call, "only retained messages (50)");
     assert_eq!((call.load().retained, call.load().foreign), (50, 0));
     let verdict = &call.verdicts("receives_live_messages")[0];
     assert_eq!(verdict.conclusion, Conclusion::Inconclusive, "{verdict:?}");
     let nothing = bench_at(broker.address(), "sub", "-c 1 -t 'nobody/#' -z 1s");
-    has_no_result(&nothing, "no message came");
+    has_no_result(&nothing, "no message arrived");
 }
 
 #[test]
-fn a_message_that_is_larger_than_is_taken_in_is_told_with_the_limit_and_the_flag_and_comes_with_it() {
+fn an_oversized_message_names_the_limit_and_the_flag() {
     let broker = ScriptedBroker::start(Script::default());
-    retain_payload(broker.address(), 1, &[b'x'; 300_000]);
+    retain(broker.address(), 1, &[b'x'; 300_000]);
     let listen = |flags: &str| {
         let common = "-c 1 -t 'kept/#' -z 1s";
         bench_at(broker.address(), "sub", &format!("{common} {flags}"))
     };
     let call = listen("-V 3.1.1");
-    let connections = call.load().connections;
-    let reasons: Vec<&String> = connections.refused.keys().chain(connections.lost.keys()).collect();
-    let told = "a packet from the broker above the 262144 bytes that we take in (raise --max-packet-size)";
-    assert!(reasons.iter().any(|reason| reason.starts_with(told)), "{reasons:?}\n{call}");
-    has_no_result(&call, told);
+    let reasons = call.connection_errors();
+    let reason = "a packet from the broker above the 262144 bytes that we accept (raise --max-packet-size)";
+    assert!(reasons.iter().any(|found| found.starts_with(reason)), "{reasons:?}\n{call}");
+    has_no_result(&call, reason);
     // What the broker of 5.0 keeps back is not seen at all.
     has_no_result(&listen("-V 5"), "keeps back what is larger than --max-packet-size");
     for version in ["3.1.1", "5"] {
@@ -127,7 +121,7 @@ fn a_message_that_is_larger_than_is_taken_in_is_told_with_the_limit_and_the_flag
 }
 
 #[test]
-fn what_connecting_costs_the_broker_is_in_what_a_load_costs_it() {
+fn connecting_is_included_in_the_brokers_cost_of_a_load() {
     let call = bench("conn", "--spawn mosquitto -c 200 -R 1000 -z 1s").expect_exit(0);
     let resources = call.record().broker_resources.unwrap();
     let (before, max) = (resources.descriptors.before_fault.unwrap(), resources.descriptors.max.unwrap());

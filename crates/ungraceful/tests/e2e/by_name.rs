@@ -1,4 +1,4 @@
-//! The programs that are named after a tool are thin: every tool is in `ungraceful`, which is that tool under its name.
+//! The programs named after a tool are thin: `ungraceful` contains every tool and acts as the one whose name it is called by.
 
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -9,7 +9,7 @@ use ungraceful_record::exit::Exit;
 
 use crate::support::{binary, program};
 
-/// Every program that is named after a tool.
+/// Every program named after a tool.
 fn tools() -> Vec<&'static str> {
     let names: Vec<_> =
         ungraceful::front::binaries().into_iter().filter(|name| *name != "ungraceful").collect();
@@ -27,11 +27,12 @@ fn folder_with(names: &[&str]) -> TempDir {
     folder
 }
 
-/// What the program in this file says with `path` as its PATH.
-fn said(file: &Path, path: &Path, arguments: &[&str]) -> Output {
+/// The output of this program with `path` as its PATH.
+fn output_of(file: &Path, path: &Path, arguments: &[&str]) -> Output {
     program(file).args(arguments).env("PATH", path).output().unwrap()
 }
 
+/// A PATH without programs.
 fn nowhere() -> &'static Path {
     Path::new("/no/such/folder")
 }
@@ -44,38 +45,27 @@ fn ungraceful_alone_is_every_tool_under_its_name() {
         let linked = folder.path().join(name);
         symlink(&alone, &linked).unwrap();
         for arguments in [&["--help"][..], &["--no-such-flag"]] {
-            let by_name = said(&linked, nowhere(), arguments);
+            let by_name = output_of(&linked, nowhere(), arguments);
             let thin = binary(name).args(arguments).output().unwrap();
             assert!(by_name == thin, "{name} {arguments:?} differs under a link's name");
             let subcommand = [&[name.trim_start_matches("ungraceful-")], arguments].concat();
-            assert!(said(&alone, nowhere(), &subcommand) == thin, "{subcommand:?} differs from {name}");
+            assert!(output_of(&alone, nowhere(), &subcommand) == thin, "{subcommand:?} differs from {name}");
         }
     }
-    // Renamed, with a broker of its own, which is this file once more.
+    // Renamed, with an embedded broker, which is this file again.
     let renamed = folder.path().join("renamed").join("ungraceful-double-connect");
     std::fs::create_dir(renamed.parent().unwrap()).unwrap();
     std::fs::rename(&alone, &renamed).unwrap();
     let record = folder.path().join("record");
-    let quick = [
-        "--attempts",
-        "1",
-        "--variant",
-        "identical",
-        "--warmup",
-        "100ms",
-        "--baseline",
-        "1s",
-        "--slip-limit",
-        "1h",
-        "--output",
-    ];
-    let output = said(&renamed, nowhere(), &[&quick[..], &[record.to_str().unwrap()]].concat());
+    let quick = "--attempts 1 --variant identical --warmup 100ms --baseline 1s --slip-limit 1h --output";
+    let arguments: Vec<&str> = quick.split(' ').chain([record.to_str().unwrap()]).collect();
+    let output = output_of(&renamed, nowhere(), &arguments);
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(text.starts_with("ungraceful-double-connect") && text.contains("embedded broker"), "{output:?}");
 }
 
 #[test]
-fn a_thin_program_finds_ungraceful_beside_its_own_file_or_on_path() {
+fn a_thin_program_finds_ungraceful_beside_it_or_on_path() {
     let thin = "ungraceful-flood";
     let (together, apart, links) =
         (folder_with(&[thin, "ungraceful"]), folder_with(&[thin]), folder_with(&[]));
@@ -88,7 +78,7 @@ fn a_thin_program_finds_ungraceful_beside_its_own_file_or_on_path() {
         (link, nowhere()),
         (apart.path().join(thin), together.path()),
     ] {
-        assert!(said(&file, path, &["--help"]) == expected, "{file:?} with PATH {path:?}");
+        assert!(output_of(&file, path, &["--help"]) == expected, "{file:?} with PATH {path:?}");
     }
 }
 
@@ -96,25 +86,24 @@ fn a_thin_program_finds_ungraceful_beside_its_own_file_or_on_path() {
 fn a_thin_program_without_ungraceful_names_the_cure() {
     let apart = folder_with(&["ungraceful-flood"]);
     let file = apart.path().join("ungraceful-flood");
-    let refused = said(&file, nowhere(), &["--help"]);
-    assert_eq!(refused.status.code(), Some(i32::from(Exit::Environment.code())));
-    let text = String::from_utf8(refused.stderr).unwrap();
+    let refused = |file: &Path| {
+        let output = output_of(file, nowhere(), &["--help"]);
+        assert_eq!(output.status.code(), Some(i32::from(Exit::Environment.code())));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let text = refused(&file);
     let folder = apart.path().to_str().unwrap();
     for part in ["ungraceful-flood: ", folder, "PATH", "-p ungraceful`"] {
         assert!(text.contains(part), "{part} is missing in {text}");
     }
-    // Nor does it start itself for ever.
+    // It does not start itself for ever.
     let copied = folder_with(&["ungraceful-flood"]);
     let thin = copied.path().join("ungraceful-flood");
     std::fs::hard_link(&thin, copied.path().join("ungraceful")).unwrap();
-    let refused = said(&thin, nowhere(), &["--help"]);
-    assert_eq!(refused.status.code(), Some(i32::from(Exit::Environment.code())));
-    let text = String::from_utf8(refused.stderr).unwrap();
-    assert!(text.contains("is a copy of a program that only starts it"), "{text}");
-    // One that is there and can't be started is not passed over.
+    let text = refused(&thin);
+    assert!(text.contains("is only a launcher"), "{text}");
+    // An `ungraceful` that can't be started is an error.
     std::fs::write(apart.path().join("ungraceful"), "").unwrap();
-    let refused = said(&file, nowhere(), &["--help"]);
-    assert_eq!(refused.status.code(), Some(i32::from(Exit::Environment.code())));
-    let text = String::from_utf8(refused.stderr).unwrap();
+    let text = refused(&file);
     assert!(text.contains("cannot start") && text.contains("Permission denied"), "{text}");
 }

@@ -1,5 +1,4 @@
-//! `scripts/check-verdicts`: raw sockets confirm what a broker does that breaks a rule by name, and nothing of one that
-//! conforms.
+//! `scripts/check-verdicts`: raw sockets confirm the violations of a misbehaving broker, and nothing on a conforming one.
 
 use std::num::NonZeroU16;
 use std::path::Path;
@@ -16,9 +15,9 @@ use ungraceful_scripted_broker::{
 
 use crate::idle_proxy::IdleProxy;
 use crate::real_brokers::script;
-use crate::support::{Target, binary, call_at, double_connect_at, skip};
+use crate::support::{Call, Target, binary, call_at, double_connect_at, skip};
 
-/// What raw sockets see at `address` of the verdicts below `folder`; absent where nothing runs Python.
+/// Checks the verdicts below `folder` against `target` by raw sockets; absent without Python.
 fn check_verdicts(target: impl Target, folder: &Path) -> Option<Output> {
     if Command::new("python3").arg("--version").output().is_err() {
         skip("there is no python3");
@@ -29,7 +28,7 @@ fn check_verdicts(target: impl Target, folder: &Path) -> Option<Output> {
     let output = Command::new(script("check-verdicts"))
         .args(["--host", &host, "--port", &port])
         .args(["--times", "1", "--rounds", "1"])
-        // The scripted broker lets anybody administer it, and looks at no signature.
+        // Any client may administer the scripted broker, and it checks no signature.
         .args(["--admin-username", "anybody", "--auth-method", "JWT", "--token-key-file"])
         .arg(script("check-verdicts"))
         .arg(folder)
@@ -44,12 +43,8 @@ fn assert_exit(output: &Output, code: i32, result: &str) {
     assert!(said.starts_with(result), "{said}");
 }
 
-#[test]
-fn raw_sockets_confirm_a_second_connect_that_was_served_and_only_there() {
-    let policy = SecondConnect::Ignore;
-    let broker = ScriptedBroker::start(Script { second_connect: policy, ..Script::default() });
-    let call = double_connect_at(broker.address(), "--attempts 2 --variant identical -V 5");
-    assert_eq!(call.conclusion("closes_on_second_connect", "identical", "5.0"), Violated);
+/// Raw sockets confirm the violated verdict at this broker, and not at a conforming one.
+fn assert_confirmed_only_at(broker: &ScriptedBroker, call: &Call) {
     let Some(seen) = check_verdicts(broker.address(), &call.folder) else { return };
     assert_exit(&seen, 0, "agree");
     let Some(seen) = check_verdicts(Script::default(), &call.folder) else { return };
@@ -57,15 +52,21 @@ fn raw_sockets_confirm_a_second_connect_that_was_served_and_only_there() {
 }
 
 #[test]
-fn raw_sockets_confirm_two_connections_after_a_take_over_and_only_there() {
+fn raw_sockets_confirm_a_tolerated_second_connect() {
+    let policy = SecondConnect::Ignore;
+    let broker = ScriptedBroker::start(Script { second_connect: policy, ..Script::default() });
+    let call = double_connect_at(broker.address(), "--attempts 2 --variant identical -V 5");
+    assert_eq!(call.conclusion("closes_on_second_connect", "identical", "5.0"), Violated);
+    assert_confirmed_only_at(&broker, &call);
+}
+
+#[test]
+fn raw_sockets_confirm_two_connections_after_a_take_over() {
     let broker = ScriptedBroker::start(Script { take_over: TakeOver::KeepBoth, ..Script::default() });
     let flags = "--count 2 --variant clean -V 3.1.1";
     let call = call_at(broker.address(), "ungraceful-takeover", "storm", flags);
     assert_eq!(call.conclusion("closes_the_older_connection", "clean", "3.1.1"), Violated);
-    let Some(seen) = check_verdicts(broker.address(), &call.folder) else { return };
-    assert_exit(&seen, 0, "agree");
-    let Some(seen) = check_verdicts(Script::default(), &call.folder) else { return };
-    assert_exit(&seen, 1, "DISAGREE");
+    assert_confirmed_only_at(&broker, &call);
 }
 
 #[test]
@@ -77,8 +78,8 @@ fn a_record_without_violated_verdicts_needs_no_raw_check() {
     assert_exit(&seen, 0, "0 violated");
 }
 
-/// A policy, and the verdict that is to be confirmed: check, fault, variant, version, statement.
-type Breach = (Script, &'static str);
+/// A policy, and the verdict to confirm: check, fault, variant, version, statement.
+type Violation = (Script, &'static str);
 
 /// The policy of that name.
 fn named<P: FromStr>(name: &str) -> P
@@ -108,18 +109,18 @@ fn keep_alive(name: &str) -> Script {
     Script { keep_alive: named::<KeepAlive>(name), ..Script::default() }
 }
 
-/// With so small a quota that an attempt outlasts it.
+/// With a quota that one attempt exceeds.
 fn quota(name: &str) -> Script {
     let receive_maximum = NonZeroU16::new(20);
     Script { flow: named::<Flow>(name), receive_maximum, ..Script::default() }
 }
 
-/// Breaches of the rules that the verdict names.
-fn breaches() -> Vec<Breach> {
-    [some_breaches(), more_breaches()].concat()
+/// Policies that violate the rule of the verdict.
+fn violations() -> Vec<Violation> {
+    [some_violations(), more_violations()].concat()
 }
 
-fn some_breaches() -> Vec<Breach> {
+fn some_violations() -> Vec<Violation> {
     let ignores = || Script { invalid_filters: InvalidFilters::Ignore, ..Script::default() };
     let second = |name: &str| Script { second_connect: named::<SecondConnect>(name), ..Script::default() };
     vec![
@@ -139,8 +140,8 @@ fn some_breaches() -> Vec<Breach> {
         (sessions("forget"), "resumes_the_session storm resume 3.1.1 3.1.2-4"),
         (sessions("forget"), "resumes_the_session herd none 5.0 3.1.2-5"),
         (sessions("forget"), "keeps_the_session drop fin 3.1.1 3.1.2-4"),
-        (sessions("lie-absent"), "tells_session_present_truly storm resume 5.0 3.2.2-3"),
-        (sessions("lie-absent"), "tells_session_present_truly herd none 3.1.1 3.2.2-2"),
+        (sessions("lie-absent"), "reports_session_present_correctly storm resume 5.0 3.2.2-3"),
+        (sessions("lie-absent"), "reports_session_present_correctly herd none 3.1.1 3.2.2-2"),
         (sessions("resend-with-new-identifiers"), "sends_again_what_was_in_flight storm resume 5.0 4.4.0-1"),
         (sessions("resend-without-dup"), "marks_what_it_sends_again storm resume 3.1.1 3.3.1-1"),
         (sessions("forget-received"), "delivers_the_repeated_message_once storm resume 5.0 4.3.3-10"),
@@ -159,7 +160,7 @@ fn some_breaches() -> Vec<Breach> {
     ]
 }
 
-fn more_breaches() -> Vec<Breach> {
+fn more_violations() -> Vec<Violation> {
     let flow = |name: &str| Script { subscriber_flow: named::<SubscriberFlow>(name), ..Script::default() };
     let wait = |name: &str| Script { connect_wait: named::<ConnectWait>(name), ..Script::default() };
     let removal = |name: &str| Script { removal: named::<Removal>(name), ..Script::default() };
@@ -172,7 +173,7 @@ fn more_breaches() -> Vec<Breach> {
         ),
         (take_over("late-end-publishes-will"), "withholds_the_newcomers_will dead-peer silent 3.1.1 3.1.2-8"),
         (keep_alive("never"), "closes_a_silent_connection silence idle-1s 5.0 3.1.2-22"),
-        // So long that a busy machine does not blur the difference between a share of it and a fixed time.
+        // Long enough that a busy machine does not blur a share of it and a fixed time.
         (keep_alive("fin-at-percent-50"), "waits_for_the_keep_alive silence idle-8s 5.0 §3.1.2.10"),
         (keep_alive("fin-at-percent-50"), "keeps_a_client_that_pings_in_time edge 0.75-of-8s 5.0 §3.1.2.10"),
         (quota("leak"), "serves_a_client_that_keeps_every_rule quota-leak qos1 5.0 §4.9"),
@@ -195,34 +196,34 @@ fn more_breaches() -> Vec<Breach> {
     ]
 }
 
-/// What looks like a breach and is none: something else explains it, or the broker breaks another rule than the one that
-/// the verdict names. With the result.
-fn explained() -> Vec<(Breach, &'static str)> {
+/// Behaviour that only looks like the violation in the verdict: it has another explanation, or the broker violates another rule. With
+/// the result.
+fn explained() -> Vec<(Violation, &'static str)> {
     let queue = |name: &str| Script { offline_queue: named::<OfflineQueue>(name), ..Script::default() };
     let late = Script { pubacks: named::<Pubacks>("late-puback-12000ms"), ..Script::default() };
     vec![
         // Both are served, but the older connection ends after some seconds: it is closed late.
         ((take_over("serve-for-3000ms"), "closes_the_older_connection storm clean 5.0 3.1.4-3"), "DISAGREE"),
-        // A queue has a limit, which is no rule that it breaks.
+        // A queue may have a limit.
         ((queue("drop-newest-over-50"), "keeps_what_it_took offline-queue qos1 5.0 4.5.0-1"), "cannot tell"),
         (
             (queue("drop-oldest-over-50"), "keeps_what_it_took offline-queue qos2 3.1.1 4.5.0-1"),
             "cannot tell",
         ),
-        // What is left of the session shows that it lives, and not that Session Present alone is wrong.
+        // The session still exists, so not only Session Present is wrong.
         ((sessions("never-expire"), "ends_the_session storm ended 5.0 3.2.2-3"), "DISAGREE"),
         ((sessions("lie-present"), "ends_the_session storm ended 3.1.1 3.1.2-6"), "DISAGREE"),
-        // No policy serves who shows a token that has run out.
+        // No policy serves a client with an expired token.
         ((Script::default(), "closes_after_refusing token one-topic 5.0 3.2.2-7"), "DISAGREE"),
-        // An answer that comes late has come.
+        // A late answer is an answer.
         ((late, "serves_a_client_that_keeps_every_rule quota-leak qos1 5.0 §4.9"), "cannot tell"),
-        // Nothing here knows of this statement, or of this check.
+        // This statement, or this check, is unknown here.
         ((wills("never"), "publishes_the_will drop rst 5.0 3.14.4-3"), "no raw check"),
         ((wills("never"), "publishes_a_poem drop rst 5.0 3.1.2-8"), "no raw check"),
     ]
 }
 
-/// What raw sockets see of this verdict at `target`; absent where nothing runs Python.
+/// The result of checking this verdict against `target` by raw sockets; absent without Python.
 fn seen_at(target: impl Target, verdict: &str) -> Option<String> {
     let [check, fault, variant, version, id] = verdict.split(' ').collect::<Vec<_>>()[..] else {
         panic!("{verdict}")
@@ -240,17 +241,17 @@ fn seen_at(target: impl Target, verdict: &str) -> Option<String> {
     std::fs::write(folder.path().join("run.json"), record.to_string()).unwrap();
     let output = check_verdicts(target, folder.path())?;
     let said = String::from_utf8(output.stdout).unwrap();
-    // One situation: it is confirmed, or the exit code says that it is not.
+    // There is one verdict: it is confirmed, or the exit code is 1.
     assert_eq!(output.status.code(), Some(i32::from(!said.starts_with("agree"))), "{said}");
     Some(said)
 }
 
-/// Raw checks at a time: they wait most of the time.
+/// Raw checks at the same time: they mostly wait.
 const AT_A_TIME: usize = 24;
 
 #[test]
-fn each_raw_check_sees_the_rule_that_a_policy_breaks_and_nothing_on_a_conforming_broker() {
-    let expected = breaches().into_iter().flat_map(|(script, verdict)| {
+fn each_raw_check_confirms_the_rule_that_a_policy_breaks() {
+    let expected = violations().into_iter().flat_map(|(script, verdict)| {
         let conforming = Script { receive_maximum: script.receive_maximum, ..Script::default() };
         [((script, verdict), "agree"), ((conforming, verdict), "DISAGREE")]
     });
@@ -275,7 +276,7 @@ fn each_raw_check_sees_the_rule_that_a_policy_breaks_and_nothing_on_a_conforming
 }
 
 #[test]
-fn what_a_proxy_cuts_after_a_time_of_its_own_is_confirmed_of_no_broker() {
+fn connections_closed_by_a_proxy_confirm_nothing() {
     let verdicts = [
         "waits_for_the_keep_alive silence idle-4s 5.0 §3.1.2.10",
         "keeps_a_client_that_pings_in_time edge 0.90-of-4s 5.0 §3.1.2.10",
@@ -296,7 +297,7 @@ fn what_a_proxy_cuts_after_a_time_of_its_own_is_confirmed_of_no_broker() {
 }
 
 #[test]
-fn every_statement_that_a_fault_can_accuse_by_has_a_raw_check() {
+fn every_listed_statement_has_a_raw_check() {
     let list = binary("ungraceful").args(["list", "--format", "json"]).output().unwrap();
     let covered = |listed: &str| {
         let file = tempfile::NamedTempFile::new().unwrap();
@@ -308,7 +309,7 @@ fn every_statement_that_a_fault_can_accuse_by_has_a_raw_check() {
     assert!(listed.contains("\"MQTT-3.1.0-2\""), "{listed}");
     let Some((code, said)) = covered(&listed) else { return };
     assert_eq!(code, Some(0), "{said}");
-    // A statement that nobody looks for is named.
+    // A statement without a raw check is reported.
     let (code, said) = covered(&listed.replace("MQTT-3.1.0-2", "MQTT-9.9.9-9")).unwrap();
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("no raw check: double-connect MQTT 5.0 [MQTT-9.9.9-9]"), "{said}");

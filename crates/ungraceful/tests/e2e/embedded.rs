@@ -1,4 +1,4 @@
-//! The main job as a new user runs it: no broker at hand, no flags.
+//! The first run of a new user: without a broker and without flags.
 
 use ungraceful_record::reaction::Outcome;
 use ungraceful_record::run::{BrokerOrigin, Completeness};
@@ -42,15 +42,14 @@ fn the_record_has_all_its_files_and_they_agree_with_each_other() {
     assert_eq!(sum("offered", &measured), ledger(|counts| counts.offered));
     assert_eq!(sum("sent", &measured), ledger(|counts| counts.sent));
     assert_eq!(sum("delivered", &measured), ledger(|counts| counts.delivered));
-    // The process of a broker of ours is known; it has no log.
+    // The process of the embedded broker is known; it has no log.
     assert!(call.timeline("broker_descriptors").iter().any(|cell| cell.parse::<u64>().is_ok_and(|n| n > 3)));
     assert!(record.broker_resources.unwrap().rss_bytes.change.is_some());
     assert!(record.broker_log.is_none() && !call.folder.join("broker-log.ndjson").exists());
     let histograms = std::fs::read_to_string(call.folder.join("metrics.hlog")).unwrap();
-    assert!(
-        histograms.contains("Tag=reaction_time.fault")
-            && histograms.contains("Tag=bystander_response_time.baseline")
-    );
+    for tag in ["Tag=reaction_time.fault", "Tag=bystander_response_time.baseline"] {
+        assert!(histograms.contains(tag), "{tag}");
+    }
 }
 
 #[test]
@@ -62,7 +61,7 @@ fn the_front_runs_the_same_tool_and_json_is_one_document() {
 }
 
 #[test]
-fn the_broker_goes_away_with_the_run_even_when_the_run_is_killed() {
+fn the_broker_ends_with_a_killed_run() {
     let mut running = Running::begin(binary(&format!("ungraceful-double-connect {QUICK} --baseline 1m")));
     let record = running.folder.join("run.json");
     let mut pid = None;
@@ -79,7 +78,7 @@ fn the_broker_goes_away_with_the_run_even_when_the_run_is_killed() {
     running.child.kill().unwrap();
     running.child.wait().unwrap();
     until("the broker has gone", || match std::fs::read_to_string(format!("/proc/{pid}/stat")) {
-        // Dead and not yet reaped by whoever inherited it.
+        // Dead and not yet reaped.
         Ok(stat) => stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('Z')),
         Err(_) => true,
     });

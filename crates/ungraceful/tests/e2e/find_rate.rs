@@ -1,5 +1,4 @@
-//! `ungraceful-bench --find-rate`: it finds the rate that there is, tells when there is none, and each trial can be made
-//! again by itself.
+//! `ungraceful-bench --find-rate`: it finds the highest rate or reports that there is none, and each trial can be repeated.
 
 use std::process::Command;
 
@@ -20,14 +19,14 @@ fn number(search: &Value, name: &str) -> f64 {
     search[name].as_f64().unwrap_or_else(|| panic!("{name}: {search}"))
 }
 
-/// Looks for the rate at which a broker that does this with its deliveries keeps `promise`.
+/// Searches for the rate at which this broker keeps `promise`.
 fn on(broker: &ScriptedBroker, promise: &str, flags: &str) -> Call {
     bench_at(broker.address(), "pubsub", &format!("{SMALL} --find-rate '{promise}' {flags}"))
 }
 
 #[test]
-fn the_highest_rate_that_keeps_the_promise_is_found_and_can_be_run_again() {
-    // In half a second: up to 659 a second, fewer than 330 messages come.
+fn the_highest_rate_is_found_and_can_be_run_again() {
+    // At up to 659 a second, fewer than 330 messages come in half a second.
     let script = Script { deliveries: "lose-every-330".parse().unwrap(), ..Script::default() };
     let broker = ScriptedBroker::start(script);
     let call = on(&broker, "loss==0", "-q 1 --rate 200").expect_exit(0);
@@ -40,14 +39,14 @@ fn the_highest_rate_that_keeps_the_promise_is_found_and_can_be_run_again() {
     assert_eq!(rates[..4], [200.0, 400.0, 800.0, 800.0], "twice where it was broken");
     assert_eq!((&trials[1]["came"], &trials[2]["came"]), (&"kept".into(), &"broken".into()));
     assert_eq!(trials[2]["why"], "loss==0: 1");
-    // Each trial is a record of its own, of the rate that it was made at.
+    // Each trial has its own record, with its rate.
     let directory = trials[0]["run"]["record_dir"].as_str().unwrap();
     let record = std::fs::read_to_string(std::path::Path::new(directory).join("run.json")).unwrap();
     let record: Record = serde_json::from_str(&record).unwrap();
     assert_eq!((&*record.settings["rate"].value, record.load.unwrap().all().sent), ("200", 100));
     call.assert_prints(&["The highest rate that keeps the promise", "loss==0", "the promise was broken"]);
     assert_eq!(record.settings["duration"].value, "500ms", "as long as every trial");
-    // The command of a trial makes that trial alone, judged by the promise.
+    // The command of a trial repeats only that trial, judged by the promise.
     let command = trials[2]["command"].as_str().unwrap();
     assert!(command.contains("--threshold loss==0") && !command.contains("find-rate"), "{command}");
     let binaries = std::path::Path::new(env!("CARGO_BIN_EXE_ungraceful-bench")).parent().unwrap();
@@ -69,7 +68,7 @@ fn a_promise_that_no_rate_keeps_is_violated() {
 }
 
 #[test]
-fn a_promise_from_the_environment_is_searched_by_as_one_from_a_flag_is() {
+fn a_promise_from_the_environment_is_searched_too() {
     let broker = ScriptedBroker::start(Script::default());
     let flags = "--warmup 0s --slip-limit 1h --quiet";
     let mut command = binary(&format!("ungraceful-bench {} {flags} {SMALL}", at(broker.address())));
@@ -79,7 +78,7 @@ fn a_promise_from_the_environment_is_searched_by_as_one_from_a_flag_is() {
 }
 
 #[test]
-fn a_search_that_cannot_tell_ends_inconclusive_and_says_what_it_would_need() {
+fn an_inconclusive_search_says_what_it_needs() {
     let broker = ScriptedBroker::start(Script::default());
     let few = on(&broker, "e2e p(99)<3600s", "").expect_exit(3);
     few.assert_prints(&["needs 1000 samples and there are 50"]);
@@ -90,14 +89,14 @@ fn a_search_that_cannot_tell_ends_inconclusive_and_says_what_it_would_need() {
 }
 
 #[test]
-fn a_folder_with_something_in_it_is_refused_and_a_broker_that_delivers_nothing_keeps_no_promise() {
+fn a_non_empty_folder_is_rejected_and_no_delivery_breaks_the_promise() {
     let broker =
         ScriptedBroker::start(Script { deliveries: "lose-every-1".parse().unwrap(), ..Script::default() });
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("mine"), b"").unwrap();
     let taken = folder.path().to_str().unwrap();
     let call = on(&broker, "loss==0", &format!("--rate 40 --output {taken}"));
-    // The folder of the test's own comes last and is taken: so the call is made.
+    // The later --output of the test overrides this one, so the search runs.
     assert_eq!(call.exit(), 1, "{call}");
     let target = at(broker.address());
     let mut refused = binary(&format!("ungraceful-bench --find-rate loss==0 {target} --output {taken}"));
@@ -105,15 +104,15 @@ fn a_folder_with_something_in_it_is_refused_and_a_broker_that_delivers_nothing_k
 }
 
 #[test]
-fn what_a_search_cannot_be_combined_with_is_told_before_the_first_packet() {
-    for (flags, told) in [
-        ("--rate max", "--rate: max has no rate to begin the search at"),
+fn flags_that_conflict_with_a_search_are_rejected() {
+    for (flags, expected) in [
+        ("--rate max", "--rate: max is no rate to start the search at"),
         ("--stages 1s:5", "--stages: --find-rate chooses the rates"),
         ("--find-rate speed>9", "there is no \"speed\""),
-        ("--threshold loss==0", "--threshold: a search goes by its promise alone"),
+        ("--threshold loss==0", "--threshold: a rate search uses only its promise"),
     ] {
         let call = bench("pubsub", &format!("--find-rate loss==0 {flags}")).expect_exit(2);
-        assert!(call.stderr().contains(told) && !call.folder.exists(), "{told}\n{call}");
+        assert!(call.stderr().contains(expected) && !call.folder.exists(), "{expected}\n{call}");
     }
     bench("pubsub", "--find-rate loss==0 --print-plan")
         .assert_prints(&["1000 messages per second for 10000 ms", "loss==0"]);

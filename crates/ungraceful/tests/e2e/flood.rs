@@ -1,5 +1,5 @@
-//! The flood: past Receive Maximum, beside subscribers that do not acknowledge, into queues of clients that are away.
-//! Against a broker that misbehaves by name, the embedded one, and real ones.
+//! Floods: beyond Receive Maximum, to subscribers that do not acknowledge, and into queues of absent clients. Against the scripted
+//! broker, the embedded one, and real ones.
 
 use std::num::NonZeroU16;
 
@@ -7,18 +7,22 @@ use ungraceful_mqtt::QoS;
 use ungraceful_record::run::CaseRecord;
 use ungraceful_record::testing::FactsByText;
 use ungraceful_record::verdict::Conclusion::{Holds, Inconclusive, Violated};
+use ungraceful_record::verdict::Verdict;
 use ungraceful_scripted_broker::Script;
 
 use crate::real_brokers::RealBroker;
-use crate::support::{Call, flood, flood_at, skip};
+use crate::support::{Call, VERSIONS, flood, flood_at, skip};
 
-/// What the checks of every run can't say on a busy machine is not what these tests are about.
+/// The note of this check on this variant.
 fn note(call: &Call, check: &str, variant: &str) -> Option<String> {
-    let verdicts = call.verdicts(check);
-    let is_it = |variant_of: &str| variant_of == variant;
-    let found =
-        verdicts.into_iter().find(|verdict| verdict.case.as_ref().is_some_and(|case| is_it(&case.variant)));
+    let is_it = |verdict: &Verdict| verdict.case.as_ref().is_some_and(|case| case.variant == variant);
+    let found = call.verdicts(check).into_iter().find(is_it);
     found.unwrap_or_else(|| panic!("no verdict of {check}\n{call}")).differs
+}
+
+/// A Receive Maximum of twenty, with this policy.
+fn limited_to_twenty(flow: &str) -> Script {
+    Script { flow: flow.parse().unwrap(), receive_maximum: NonZeroU16::new(20), ..Script::default() }
 }
 
 fn most(case: &CaseRecord, measure: &str) -> Option<u64> {
@@ -33,9 +37,7 @@ mod receive_maximum {
 
     /// Two floods of QoS 2 on 5.0, ten beyond a Receive Maximum of twenty.
     fn against(flow: &str) -> Call {
-        let script =
-            Script { flow: flow.parse().unwrap(), receive_maximum: NonZeroU16::new(20), ..Script::default() };
-        flood_at(script, "receive-maximum", "--variant qos2 --attempts 2 -V 5")
+        flood_at(limited_to_twenty(flow), "receive-maximum", "--variant qos2 --attempts 2 -V 5")
     }
 
     #[test]
@@ -50,7 +52,7 @@ mod receive_maximum {
     }
 
     #[test]
-    fn a_refusal_a_close_and_tolerance_are_told_apart_and_noted() {
+    fn refusal_close_and_tolerance_are_distinguished_and_noted() {
         for (flow, what, line) in [
             ("refuse-0x97", "PUBREC 0x97", "at Receive Maximum"),
             ("fin", "close", "at Receive Maximum"),
@@ -65,7 +67,7 @@ mod receive_maximum {
     }
 
     #[test]
-    fn a_connection_that_is_reset_may_take_acknowledgements_with_it_and_says_nothing_of_the_line() {
+    fn after_a_reset_the_limit_is_not_located() {
         let call = against("rst");
         let case = call.case("qos2", "5.0");
         assert_eq!(case.fact("what", "close"), 2, "{call}");
@@ -80,18 +82,14 @@ mod receive_maximum {
     }
 
     #[test]
-    fn a_broker_without_a_limit_is_sent_every_packet_identifier_and_qos_1_says_that_it_tells_nothing() {
-        // All that is sent at once keeps a broker of this build busy for seconds, more on a machine that is.
+    fn without_a_limit_every_packet_identifier_is_sent() {
+        // A debug build of the broker needs seconds for this burst, more on a busy machine.
         let times = "--reaction-timeout 15s --connect-timeout 30s";
         let arguments = format!("--variant qos2 --attempts 1 {times}");
         let call = flood_at(Script::default(), "receive-maximum", &arguments).expect_exit(0);
-        for version in ["3.1.1", "5.0"] {
+        for version in VERSIONS {
             let case = call.case("qos2", version);
-            assert_eq!(
-                (most(&case, "sent"), most(&case, "taken")),
-                (Some(65_535), Some(65_535)),
-                "{version}"
-            );
+            assert_eq!(["sent", "taken"].map(|name| most(&case, name)), [Some(65_535); 2], "{version}");
         }
         let verdicts = call.verdicts(ANSWERS);
         assert_eq!(verdicts.len(), 1, "3.1.1 is not judged");
@@ -99,7 +97,7 @@ mod receive_maximum {
     }
 
     #[test]
-    fn what_is_delivered_while_the_flood_is_still_being_sent_is_counted() {
+    fn messages_delivered_during_the_flood_are_counted() {
         let arguments = "--variant qos1 --attempts 1 -V 3.1.1 --size 1000";
         let call = flood_at(Script::default(), "receive-maximum", arguments);
         let counts = call.case("qos1", "3.1.1").messages[&1].clone();
@@ -108,7 +106,7 @@ mod receive_maximum {
     }
 
     #[test]
-    fn a_maximum_qos_leaves_a_case_undone_and_says_why() {
+    fn a_maximum_qos_skips_a_case_with_a_reason() {
         let script = Script { maximum_qos: Some(QoS::AtLeastOnce), ..Script::default() };
         let call = flood_at(script, "receive-maximum", "--attempts 1 -V 5 --variant qos2").expect_exit(3);
         call.assert_prints(&["the broker does not support QoS 2"]);
@@ -124,7 +122,7 @@ mod receive_maximum {
     }
 
     #[test]
-    fn mosquitto_refuses_with_0x97_and_serves_on() {
+    fn mosquitto_refuses_with_0x97_and_keeps_serving() {
         let broker = RealBroker::start("mosquitto").expect("run scripts/install-mosquitto first");
         let call = flood_at(broker.address, "receive-maximum", "--attempts 2 -V 5");
         let sys_version = call.record().broker.sys_version.unwrap();
@@ -135,13 +133,8 @@ mod receive_maximum {
         assert_eq!(call.exit(), 0, "{call}");
         let case = call.case("qos2", "5.0");
         assert_eq!(case.fact("what", "PUBREC 0x97"), 2, "{call}");
-        assert_eq!(
-            case.sequences.get("acknowledgement 0x97, still served"),
-            Some(&2),
-            "{:?}",
-            case.sequences
-        );
-        // Each refusal gives a place in the quota back that nobody took: every other PUBLISH beyond it is taken.
+        assert_eq!(case.sequences.get("acknowledgement 0x97, still served"), Some(&2), "{call}");
+        // Each refusal returns quota that was not used, so every other excess PUBLISH is accepted.
         let measured = |name| most(&case, name);
         assert_eq!((measured("receive_maximum"), measured("taken_before_reaction")), (Some(20), Some(20)));
         assert_eq!((measured("taken"), measured("sent")), (Some(25), Some(30)));
@@ -164,7 +157,7 @@ mod unacked_subscriber {
     }
 
     #[test]
-    fn a_broker_that_keeps_to_receive_maximum_holds_and_drains_in_order() {
+    fn a_broker_within_receive_maximum_holds_and_drains_in_order() {
         let call = against("keep").expect_exit(0);
         for variant in ["k3-qos1", "k3-qos2"] {
             let case = call.case(variant, "5.0");
@@ -178,7 +171,7 @@ mod unacked_subscriber {
     }
 
     #[test]
-    fn mqtt5_3_3_4_9_one_publish_more_than_receive_maximum_is_violated() {
+    fn mqtt5_3_3_4_9_exceeding_receive_maximum_is_violated() {
         let call = against("exceed-by-1");
         call.assert_violates(&[STAYS]);
         assert_eq!(call.case("k3-qos1", "5.0").fact("held", "beyond Receive Maximum"), 2);
@@ -187,26 +180,26 @@ mod unacked_subscriber {
     }
 
     #[test]
-    fn mqtt5_4_9_0_3_a_pingreq_that_starves_while_the_quota_is_used_up_is_violated() {
+    fn mqtt5_4_9_0_3_an_unanswered_pingreq_is_violated() {
         let call = against("starve-pings");
         call.assert_violates(&[ANSWERS]);
         assert_eq!(call.case("k3-qos1", "5.0").fact("pingreq", "not answered"), 2, "{call}");
     }
 
     #[test]
-    fn mqtt5_4_6_0_5_a_queue_that_comes_in_another_order_is_violated() {
+    fn mqtt5_4_6_0_5_a_reordered_queue_is_violated() {
         against("reorder-queue").assert_violates(&[ORDER]);
     }
 
     #[test]
-    fn a_queue_that_is_never_sent_is_inconclusive_because_nothing_came_after_it() {
+    fn a_queue_that_is_never_sent_is_inconclusive() {
         let call = against("stall").expect_exit(3);
         assert_eq!(call.case("k3-qos1", "5.0").fact("published_later", "did not come"), 2, "{call}");
         assert_eq!(call.conclusion(ONCE, "k3-qos1", "5.0"), Inconclusive);
     }
 
     #[test]
-    fn mqtt5_4_5_0_1_what_is_acknowledged_and_dropped_beyond_receive_maximum_is_violated() {
+    fn mqtt5_4_5_0_1_dropping_acknowledged_messages_is_violated() {
         let call = against("drop-beyond");
         call.assert_violates(&[ONCE]);
         let case = call.case("k3-qos1", "5.0");
@@ -216,7 +209,7 @@ mod unacked_subscriber {
     }
 
     #[test]
-    fn mosquitto_holds_at_receive_maximum_while_nothing_is_acknowledged() {
+    fn mosquitto_stays_within_the_receive_maximum_of_a_subscriber() {
         let broker = RealBroker::start("mosquitto").expect("run scripts/install-mosquitto first");
         let variants = "k1-qos1,k1-qos2,k3-qos1,k3-qos2,absent-qos1";
         let call =
@@ -252,9 +245,7 @@ mod quota_leak {
     const SERVES: &str = "serves_a_client_that_keeps_every_rule";
 
     fn against(flow: &str) -> Call {
-        let script =
-            Script { flow: flow.parse().unwrap(), receive_maximum: NonZeroU16::new(20), ..Script::default() };
-        flood_at(script, "quota-leak", "--messages 3000 -V 5")
+        flood_at(limited_to_twenty(flow), "quota-leak", "--messages 3000 -V 5")
     }
 
     #[test]
@@ -268,7 +259,7 @@ mod quota_leak {
     }
 
     #[test]
-    fn a_quota_that_is_never_given_back_is_violated_without_a_number_and_says_so() {
+    fn a_leaked_quota_is_violated_without_a_statement_number() {
         let call = against("leak");
         call.assert_violates(&[SERVES]);
         call.assert_prints(&["MQTT 5.0 §4.9 (prose, no numbered statement)"]);
@@ -277,7 +268,7 @@ mod quota_leak {
     }
 
     #[test]
-    fn a_cut_without_a_word_after_the_same_count_each_time_is_violated() {
+    fn a_close_after_the_same_count_each_time_is_violated() {
         against("leak-then-fin").assert_violates(&[SERVES]);
     }
 }
@@ -311,7 +302,7 @@ mod offline_queue {
     }
 
     #[test]
-    fn the_end_of_the_queue_that_goes_is_told_and_noted() {
+    fn the_lost_end_of_the_queue_is_reported() {
         let newest = against("drop-newest-over-40").expect_exit(0);
         assert_lost_end(&newest, "newest", 60);
         assert!(note(&newest, KEEPS, "qos1").unwrap().contains("120 of 200 messages"));
@@ -334,7 +325,7 @@ mod offline_queue {
     fn mosquitto_keeps_the_first_thousand() {
         let broker = RealBroker::start("mosquitto").expect("run scripts/install-mosquitto first");
         let call = flood_at(broker.address, "offline-queue", "--attempts 2 --variant qos1");
-        for version in ["3.1.1", "5.0"] {
+        for version in VERSIONS {
             let case = call.case("qos1", version);
             assert_eq!(case.fact("session_present", "yes"), 2, "{call}");
             assert_eq!(call.conclusion(ORDER, "qos1", version), Holds);
@@ -357,7 +348,7 @@ mod slow_consumer {
     }
 
     #[test]
-    fn a_broker_that_keeps_what_is_not_read_delivers_it_all_afterwards() {
+    fn a_broker_that_buffers_unread_messages_delivers_them_later() {
         let flags = "--variant zero-window-qos1,drip-qos1 --for 2s --publish-rate 200";
         let call = against("buffer", flags).expect_exit(0);
         for variant in ["zero-window-qos1", "drip-qos1"] {
@@ -382,7 +373,7 @@ mod slow_consumer {
 }
 
 #[test]
-fn what_is_wrong_with_the_flags_of_a_mode_is_told_together() {
+fn mistakes_in_the_flags_of_a_mode_are_reported_together() {
     let call = flood("unacked-subscriber", "--variant k2-qos1 --messages 0 --size 3");
     call.assert_mistake(&["--variant", "k3-qos1", "--messages", "--size"]);
     let call = flood("unacked-subscriber", "--variant k1-qos1 -V 3.1.1");

@@ -1,4 +1,4 @@
-//! Brokers that are out to exhaust us, and brokers that keep us waiting: memory and time stay within what is promised.
+//! Brokers that try to exhaust the tool, or keep it waiting: memory and time stay within the documented bounds.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -14,37 +14,36 @@ use ungraceful_wire::clock::now;
 
 use crate::support::{at, binary, call_at, record_in, tour, tour_at};
 
-/// What may be above the same run against a broker that behaves, whatever a broker does.
+/// Memory that a run may need above the same run against a well-behaved broker.
 const ABOVE_BYTES: u64 = 64 << 20;
-/// More than the kernel's buffers of a connection begin with: the flood went on. How far it comes depends on how busy the machine
-/// is.
+/// More than the initial kernel buffers of a connection, which shows that the flood went on.
 const BUFFERED_BYTES: u64 = 1 << 20;
 
 /// What a broker does to a client that it has accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Hostile {
-    /// Nothing: it answers what it is asked, forwards messages, and cuts nobody.
+    /// Nothing: it answers, forwards messages, and closes no connection.
     No,
-    /// It sends PUBLISH packets to whoever subscribes, as fast as they are taken.
+    /// It sends PUBLISH packets to every subscriber, as fast as possible.
     FloodsSubscribers,
-    /// It sends PUBLISH packets to everybody.
+    /// It sends PUBLISH packets to every client.
     FloodsEverybody,
-    /// It announces packets of 256 MB, and sends what of them is taken.
+    /// It announces packets of 256 MB, and sends as much of them as possible.
     AnnouncesHugePackets,
-    /// It sends PUBLISH packets that are User Properties for the most part, each below what a client takes.
+    /// It sends PUBLISH packets that are mostly User Properties, each below the client's maximum.
     SendsProperties,
-    /// It answers what nobody asked, in the shortest packets there are.
+    /// It sends unsolicited answers, in the shortest packets.
     SendsTinyPackets,
     /// It reads nothing after SUBSCRIBE.
     NeverReads,
-    /// It answers CONNECT, and nothing else.
+    /// It answers only CONNECT.
     AnswersConnectAlone,
-    /// It accepts connections, and says nothing.
+    /// It accepts connections, and sends nothing.
     SaysNothing,
 }
 
 impl Hostile {
-    /// What is sent without end, and to whom: to subscribers alone, or to everybody.
+    /// The bytes to send without end, and whether to every client instead of only to subscribers.
     fn flood(self, version: ProtocolVersion) -> Option<(Vec<u8>, bool)> {
         let publish = |properties: &[u8], payload: &[u8]| {
             let mut body = vec![0, 1, b't'];
@@ -82,12 +81,12 @@ impl Hostile {
 /// A client that subscribed, or has sent nothing yet.
 type Shared = Arc<Mutex<TcpStream>>;
 
-/// Who subscribed to what.
+/// The subscriptions.
 #[derive(Clone, Default)]
 struct Subscribers(Arc<Mutex<Vec<(String, Shared, ProtocolVersion)>>>);
 
 impl Subscribers {
-    /// Sends a message to whoever subscribed to its topic, at QoS 0.
+    /// Sends a message to the subscribers of its topic, at QoS 0.
     fn forward(&self, topic: &str, payload: &[u8]) {
         for (filter, stream, version) in &*self.0.lock().unwrap() {
             let root = filter.trim_end_matches(['+', '#']);
@@ -100,13 +99,13 @@ impl Subscribers {
         }
     }
 
-    /// This client gets no messages any more.
+    /// Removes this client's subscriptions.
     fn forget(&self, client: &Shared) {
         self.0.lock().unwrap().retain(|(_, stream, _)| !Arc::ptr_eq(stream, client));
     }
 }
 
-/// What a broker has done to clients that it does not spare.
+/// What a broker has done to the clients of a run.
 #[derive(Clone, Default)]
 struct Done {
     /// Bytes of a flood that were handed to the kernel, of the connection that got the most.
@@ -115,13 +114,13 @@ struct Done {
     unread: Arc<AtomicU64>,
 }
 
-/// Starts a broker that ends with the test's process. It behaves towards the clients that a run tries it with before it
-/// begins, unless it says nothing at all.
+/// Starts a broker that ends with the test's process. Except for `SaysNothing`, it behaves well towards the clients of a run's
+/// preflight.
 fn broker(hostile: Hostile) -> SocketAddr {
     broker_that_counts(hostile).0
 }
 
-/// The same, and what it does.
+/// The same, with counters of what it does.
 fn broker_that_counts(hostile: Hostile) -> (SocketAddr, Done) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let address = listener.local_addr().unwrap();
@@ -137,14 +136,14 @@ fn broker_that_counts(hostile: Hostile) -> (SocketAddr, Done) {
     (address, done)
 }
 
-/// Sends without end; who is gone is written to in vain.
+/// Sends without end, until the client is gone.
 fn flood(stream: Shared, bytes: Vec<u8>, done: Done) {
     std::thread::spawn(move || {
         let mut flooded = 0;
         while stream.lock().unwrap().write_all(&bytes).is_ok() {
             flooded += bytes.len() as u64;
             done.flooded_bytes.fetch_max(flooded, Ordering::Relaxed);
-            // Answers have their turn.
+            // Lets answers through.
             std::thread::yield_now();
         }
     });
@@ -200,7 +199,7 @@ fn serve(mut reader: TcpStream, meant: Hostile, subscribers: &Subscribers, done:
     }
 }
 
-/// What a packet is answered with; nothing for most.
+/// The answer to a packet; empty for most.
 fn answer(packet: &Packet<'_>, version: ProtocolVersion) -> Vec<u8> {
     let is_5 = version == ProtocolVersion::V5;
     match packet {
@@ -222,7 +221,7 @@ fn answer(packet: &Packet<'_>, version: ProtocolVersion) -> Vec<u8> {
 /// A finished run.
 struct Run {
     output: Output,
-    /// The most memory that it had.
+    /// Its peak memory.
     peak_bytes: u64,
     /// What the broker did to it.
     done: Done,
@@ -230,7 +229,7 @@ struct Run {
     record: Option<Record>,
 }
 
-/// Waits for the end of a process. Returns what it said, and the most memory that it had.
+/// Waits for the end of a process. Returns its output and its peak memory.
 fn watched(mut child: Child) -> (Output, u64) {
     let status = format!("/proc/{}/status", child.id());
     let mut peak_bytes = 0;
@@ -238,7 +237,7 @@ fn watched(mut child: Child) -> (Output, u64) {
         let text = std::fs::read_to_string(&status).unwrap_or_default();
         let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
         let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok());
-        // It only ever grows; absent when the process has just ended.
+        // It never shrinks; absent when the process has just ended.
         peak_bytes = kib.map_or(peak_bytes, |kib| kib * 1024);
         std::thread::sleep(Duration::from_millis(10));
     }
@@ -253,7 +252,7 @@ fn run_of(flags: &str, hostile: Hostile) -> Run {
     let bounded = "--connect-timeout 1s --slip-limit 1h --no-progress --quiet --output";
     let child = binary(&format!("{flags} {} {bounded}", at(address)))
         .arg(parent.path().join("record"))
-        // It says little, which fits into the pipes.
+        // Its short output fits into the pipes.
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -281,13 +280,13 @@ fn load(hostile: Hostile) -> Run {
 }
 
 impl Run {
-    /// It ended as it is documented: with a judgement, or saying what stood in its way; and the broker was hostile to it.
+    /// It ended with a verdict or with an error message, and the broker was hostile to it.
     fn assert_withstood(&self, hostile: Hostile) {
         let said = format!("{hostile:?}: {:?}", self.output);
         let code = self.output.status.code();
         assert!(matches!(code, Some(0 | 1 | 3 | 4)), "{said}");
         let stderr = String::from_utf8_lossy(&self.output.stderr);
-        // Exit code 4: nothing was measured, and a sentence says why.
+        // Exit code 4: no record, but an error message.
         assert_eq!(self.record.is_none(), code == Some(4), "{said}");
         assert!(code != Some(4) || !stderr.is_empty(), "{said}");
         assert!(!stderr.contains("panicked"), "{said}");
@@ -297,8 +296,8 @@ impl Run {
         }
     }
 
-    /// The flood went out, and what goes on for ever went on. A client that is
-    /// announced more than it takes, or answered what it did not ask, may end its connection before.
+    /// The flood was sent, and an endless one continued. A client may end its connection on packets above its maximum or on
+    /// unsolicited answers.
     fn assert_flooded(&self, hostile: Hostile, said: &str) {
         let goes_on = matches!(
             hostile,
@@ -336,29 +335,29 @@ const EVERY_KIND: [Hostile; 6] = [
 ];
 
 #[test]
-fn no_broker_takes_the_memory_of_a_storm_of_clients_that_subscribe() {
+fn memory_is_bounded_for_a_storm_of_subscribers() {
     assert_bounded(|hostile| short_run(STORM, hostile), &EVERY_KIND);
 }
 
 #[test]
-fn no_broker_takes_the_memory_of_clients_that_are_watched_and_of_bystanders() {
+fn memory_is_bounded_for_watched_clients_and_bystanders() {
     assert_bounded(|hostile| short_run(CONNECT, hostile), &EVERY_KIND);
 }
 
 #[test]
-fn no_broker_takes_the_memory_of_clients_that_withhold_their_acknowledgements() {
+fn memory_is_bounded_for_clients_that_withhold_acknowledgements() {
     assert_bounded(|hostile| short_run(FLOOD, hostile), &EVERY_KIND);
 }
 
 #[test]
-fn no_broker_takes_the_memory_of_a_load() {
+fn memory_is_bounded_for_a_load() {
     assert_bounded(load, &EVERY_KIND);
 }
 
 #[test]
-fn a_client_that_can_hear_nothing_more_says_why_and_what_was_dropped_is_in_the_record() {
+fn a_client_that_stops_reading_says_why_and_records_the_rest() {
     let address = broker(Hostile::AnnouncesHugePackets);
-    // The broker begins to send when it has accepted the client: it has the time for it before the second CONNECT.
+    // The broker starts to send when it has accepted the client, well before the second CONNECT.
     let variant = "--variant delayed --delay 1s";
     let flags = format!("{variant} -V 5 --attempts 2 --bystanders 0");
     let call = call_at(address, "ungraceful-double-connect", "double-connect", &flags);
@@ -373,39 +372,37 @@ fn a_client_that_can_hear_nothing_more_says_why_and_what_was_dropped_is_in_the_r
     call.assert_prints(&["dropped to bound memory"]);
 }
 
-#[test]
-fn a_run_against_a_broker_that_ignores_everything_takes_no_longer_than_its_plan_says() {
-    let address = broker(Hostile::AnswersConnectAlone);
-    let flags = "--attempts 5 --bystanders 0 --count 2 --connect-timeout 1s";
-    let plan = call_at(
-        address,
-        "ungraceful-double-connect",
-        "double-connect",
-        &format!("{flags} --print-plan --format json"),
-    );
-    let longest_us = plan.json()["bounds"]["duration_s_max"].as_u64().unwrap() * 1_000_000;
-    let call = call_at(address, "ungraceful-double-connect", "double-connect", flags);
-    let record = call.record();
-    assert!(record.duration_us <= longest_us, "{} µs of {longest_us}: {call}", record.duration_us);
+/// The bound on the duration in the plan of this call.
+fn planned(address: SocketAddr, tool: &str, mode: &str, flags: &str) -> Duration {
+    let plan = call_at(address, tool, mode, &format!("{flags} --print-plan --format json"));
+    Duration::from_secs(plan.json()["bounds"]["duration_s_max"].as_u64().unwrap())
 }
 
 #[test]
-fn a_broker_that_says_nothing_ends_a_run_within_what_its_plan_says() {
+fn a_run_against_a_silent_broker_ends_within_its_planned_bound() {
+    let address = broker(Hostile::AnswersConnectAlone);
+    let flags = "--attempts 5 --bystanders 0 --count 2 --connect-timeout 1s";
+    let longest = planned(address, "ungraceful-double-connect", "double-connect", flags);
+    let call = call_at(address, "ungraceful-double-connect", "double-connect", flags);
+    let took = Duration::from_micros(call.record().duration_us);
+    assert!(took <= longest, "{took:?} of {longest:?}: {call}");
+}
+
+#[test]
+fn a_silent_broker_ends_a_run_within_its_planned_bound() {
     let address = broker(Hostile::SaysNothing);
     let flags = "--attempts 5 --connect-timeout 1s";
-    let plan =
-        call_at(address, "ungraceful-takeover", "race", &format!("{flags} --print-plan --format json"));
-    let longest = Duration::from_secs(plan.json()["bounds"]["duration_s_max"].as_u64().unwrap());
+    let longest = planned(address, "ungraceful-takeover", "race", flags);
     let began = now();
     let call = call_at(address, "ungraceful-takeover", "race", flags);
-    // A promise of the product, which it keeps by itself.
+    // The bound is part of the product.
     assert!(began.elapsed() <= longest, "{call}");
     assert_eq!(call.exit(), 4, "{call}");
 }
 
 #[test]
-fn a_tour_that_a_broker_keeps_waiting_is_stopped_within_its_budget_and_says_so() {
-    // It serves everybody for ever, so the silent clients wait for half a minute.
+fn a_slow_tour_is_stopped_within_its_budget() {
+    // It never closes, so the silent clients wait for half a minute.
     let address = broker(Hostile::No);
     let flags = "--only silence,takeover --budget 30s --connect-timeout 1s --format json";
     let call = tour_at(address, flags).expect_exit(3);
@@ -417,12 +414,12 @@ fn a_tour_that_a_broker_keeps_waiting_is_stopped_within_its_budget_and_says_so()
     assert!(because.starts_with("the tour's budget ended this run"), "the broker is not blamed: {because}");
     let second = tour["causes"][1]["not_shown"]["why"].as_str().unwrap();
     assert!(second.contains("--budget"), "{second}");
-    assert!(call.stderr().contains("30 s at the longest"), "{call}");
+    assert!(call.stderr().contains("at most 30 s"), "{call}");
 }
 
 #[test]
-fn a_run_that_a_budget_ends_before_its_first_attempt_is_inconclusive_and_blames_nobody() {
-    // It may wait ten seconds for a CONNACK, and has three before it is to end.
+fn a_budget_that_ends_a_run_before_any_attempt_is_inconclusive() {
+    // It may wait ten seconds for a CONNACK, but has three left.
     let address = broker(Hostile::SaysNothing);
     let flags = "--only takeover,double-connect --budget 40s --connect-timeout 10s --format json";
     let call = tour_at(address, flags).expect_exit(3);
@@ -433,6 +430,6 @@ fn a_run_that_a_budget_ends_before_its_first_attempt_is_inconclusive_and_blames_
 }
 
 #[test]
-fn a_budget_in_which_no_run_could_end_is_a_mistake() {
+fn a_budget_below_one_run_is_a_mistake() {
     tour("--budget 1s").assert_mistake(&["--budget: 1 s is too short", "or more"]);
 }

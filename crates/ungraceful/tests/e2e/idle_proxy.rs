@@ -1,4 +1,4 @@
-//! A TCP proxy that closes connections on which nothing passes for a while, as load balancers and firewalls do.
+//! A TCP proxy that closes idle connections, as load balancers and firewalls do.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use ungraceful_wire::clock::now;
 
-/// How often a direction looks whether the connection has been idle for too long.
+/// How often each direction checks whether the connection has been idle for too long.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// The proxy; ends with the test's process.
@@ -17,7 +17,7 @@ pub(crate) struct IdleProxy {
 }
 
 impl IdleProxy {
-    /// Starts one before `broker` that closes what was idle for `idle_max`.
+    /// Starts one in front of `broker` that closes connections after `idle_max` without traffic.
     pub(crate) fn start(broker: SocketAddr, idle_max: Duration) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let address = listener.local_addr().unwrap();

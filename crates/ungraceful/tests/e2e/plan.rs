@@ -1,4 +1,4 @@
-//! `--print-plan`, and what a seed promises.
+//! `--print-plan`, and seeds that repeat a plan.
 
 use crate::support::double_connect;
 
@@ -32,17 +32,17 @@ fn a_run_carries_out_the_plan_of_its_seed() {
 }
 
 #[test]
-fn the_plan_in_words_names_every_case_and_bound() {
+fn the_plan_as_text_has_every_case_and_bound() {
     let call = double_connect("--print-plan --seed 5 --attempts 10");
     call.assert_prints(&[
         "nothing is sent",
         "seed 5",
         "embedded broker",
         "attempts               100",
-        "s at the longest",
+        "duration               at most ",
     ]);
     let text = call.stdout();
-    // Three pairs, the witness, and the one that reads below $SYS; each message with its own stamp of five numbers.
+    // Three pairs, the witness, and the client that reads $SYS; each message has a stamp of five numbers.
     assert!(text.contains("8 connections, ") && text.contains(" messages per second of 40 bytes"), "{text}");
     for variant in ["identical", "other-client-id", "same-segment", "delayed", "with-will"] {
         assert!(text.contains(&format!("double-connect {variant} MQTT 5.0")), "{text}");

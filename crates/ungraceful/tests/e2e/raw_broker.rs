@@ -1,5 +1,5 @@
-//! A broker of a few lines, for what even the scripted one does not do on demand: which bytes go out in one write, and to
-//! whom. It knows no session and forwards nothing by itself.
+//! A minimal broker whose writes are chosen by the test: which bytes go out in one write, and to which client. It has no sessions
+//! and forwards nothing by itself.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -8,16 +8,17 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use ungraceful_mqtt::{Framed, Packet, ProtocolVersion, Publish, QoS, frame};
 
-/// What it does about a packet, beside what it does by itself: it accepts every client of MQTT 5.0, grants QoS 1, and
-/// answers PINGREQ.
+/// Its answers to packets. By itself it accepts every client of MQTT 5.0, grants QoS 1, and answers PINGREQ.
 pub(crate) trait Script: Send + Sync + 'static {
-    /// Answers a SUBSCRIBE. `suback` is what is to be written.
+    /// Answers a SUBSCRIBE, normally with `suback`.
     fn subscribed(&self, to: &mut Client<'_>, suback: &[u8]) {
         to.write(suback);
     }
 
     /// Answers a PUBLISH.
-    fn published(&self, from: &mut Client<'_>, packet_identifier: Option<u16>, payload: &[u8]);
+    fn published(&self, from: &mut Client<'_>, packet_identifier: Option<u16>, _payload: &[u8]) {
+        from.acknowledge(packet_identifier);
+    }
 }
 
 /// A client that is connected.
@@ -29,7 +30,7 @@ pub(crate) struct Client<'a> {
 
 impl Client<'_> {
     pub(crate) fn write(&mut self, bytes: &[u8]) {
-        // Who is gone is written to in vain.
+        // Fails when the client is gone.
         let _gone = self.stream.write_all(bytes);
     }
 
@@ -46,7 +47,7 @@ impl Client<'_> {
     }
 }
 
-/// All clients that came, and what they acknowledged.
+/// All clients, and what they acknowledged.
 #[derive(Default)]
 pub(crate) struct Clients {
     streams: Mutex<BTreeMap<String, TcpStream>>,
@@ -132,7 +133,7 @@ fn serve(mut stream: TcpStream, script: &impl Script, clients: &Clients) {
                     script.subscribed(&mut client, &[0x90, 4, high, low, 0, 1]);
                 }
                 Packet::Publish(publish) if publish.topic.ends_with("/probe") => {
-                    // Who tries the rights on the run's topics has them.
+                    // Every client has the rights that the preflight tests.
                     client.acknowledge(publish.packet_identifier.filter(|_| publish.qos == QoS::AtLeastOnce));
                     let echo = Publish { packet_identifier: None, qos: QoS::AtMostOnce, ..publish };
                     let mut bytes = Vec::new();

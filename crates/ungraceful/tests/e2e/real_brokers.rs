@@ -1,5 +1,5 @@
-//! The same question to real brokers. Mosquitto must be there (`scripts/test` installs it); the tests for the
-//! others run where the broker is installed and say so where it is not.
+//! Second CONNECTs on real brokers. Mosquitto is required (`scripts/test` installs it); tests for other brokers are skipped where the
+//! broker is not installed.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -10,16 +10,16 @@ use ungraceful_record::run::BrokerLogLine;
 use ungraceful_record::testing::{FactsByText, every};
 use ungraceful_record::verdict::Conclusion::{Holds, Violated};
 
-use crate::support::{Call, call_at, double_connect, double_connect_at, skip};
+use crate::support::{Call, VERSIONS, call_at, double_connect, double_connect_at, skip};
 
 const TAKE_OVER: &str = "ungraceful-takeover";
 
-/// A program of the folder scripts.
+/// A program in the folder scripts.
 pub(crate) fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts").join(name)
 }
 
-/// A real broker that this test started, and that goes with it.
+/// A real broker, stopped when this is dropped.
 pub(crate) struct RealBroker {
     pub(crate) folder: String,
     pid: String,
@@ -78,10 +78,10 @@ fn assert_violated(call: &Call, version: &str) {
 }
 
 #[test]
-fn mosquitto_closes_without_a_word_on_both_versions() {
+fn mosquitto_closes_without_a_disconnect_on_both_versions() {
     let broker = RealBroker::start("mosquitto").expect("run scripts/install-mosquitto first");
     let call = double_connect_at(broker.address, "--attempts 5 --delay 200ms");
-    for version in ["3.1.1", "5.0"] {
+    for version in VERSIONS {
         for variant in ["identical", "other-client-id", "same-segment", "delayed"] {
             let case = call.case(variant, version);
             let closed = case.outcome(Outcome::Closed) + case.outcome(Outcome::Reset);
@@ -90,17 +90,11 @@ fn mosquitto_closes_without_a_word_on_both_versions() {
             assert!(case.disconnect_codes.is_empty(), "{:?}", case.disconnect_codes);
         }
         assert_eq!(call.case("other-client-id", version).fact("second_client_id", "none"), 5);
-        // Mosquitto 2.0.11 publishes no Will after a second CONNECT; what another version does is its own affair.
+        // Mosquitto 2.0.11 publishes no Will after a second CONNECT; other versions may.
         let will = call.case("with-will", version).will.unwrap();
         let sys_version = call.record().broker.sys_version.unwrap();
-        let expected = if sys_version.starts_with("mosquitto version 2.0.11") {
-            assert_eq!(will.due_and_seen, 0, "{call}");
-            Violated
-        } else if will.due_and_seen == will.due {
-            Holds
-        } else {
-            Violated
-        };
+        assert!(!sys_version.starts_with("mosquitto version 2.0.11") || will.due_and_seen == 0, "{call}");
+        let expected = if will.due_and_seen == will.due { Holds } else { Violated };
         assert_eq!(will.due, 5);
         assert_eq!(call.conclusion("publishes_the_will", "with-will", version), expected);
     }
@@ -115,33 +109,33 @@ fn mosquitto_closes_without_a_word_on_both_versions() {
 }
 
 #[test]
-fn an_installed_mosquitto_can_be_started_by_the_tool_itself_and_its_log_names_the_cause_of_each_attempt() {
+fn a_spawned_mosquitto_has_a_log_with_the_cause_of_each_attempt() {
     let call = double_connect("--spawn mosquitto --attempts 2 --variant identical").expect_exit(0);
     let record = call.record();
     assert_eq!(record.broker.name.as_deref(), Some("mosquitto"));
-    // What it counts itself, as Mosquitto names it; the bystanders alone are six clients.
+    // Mosquitto's own count; the bystanders alone are six clients.
     assert!(record.broker.sys["$SYS/broker/clients/connected"].after >= Some(6), "{:?}", record.broker.sys);
     // Its log and its process need no flag.
     let log = record.broker_log.unwrap();
     assert_eq!(log.attempts_named, 4, "{log:?}");
     assert!(record.broker_resources.unwrap().descriptors.before_fault > Some(3));
-    let told: Vec<_> = log.causes.iter().map(|told| (told.cause.as_str(), told.attempts)).collect();
-    assert_eq!(told, [("double-connect", 4)], "{call}");
+    let causes: Vec<_> = log.causes.iter().map(|found| (found.cause.as_str(), found.attempts)).collect();
+    assert_eq!(causes, [("double-connect", 4)], "{call}");
     let lines = call.broker_log();
     for attempt in call.attempts() {
         let names = |line: &BrokerLogLine| {
             line.attempts == [attempt.attempt] && line.cause.as_deref() == Some("double-connect")
         };
         assert!(lines.iter().any(names), "{attempt:?}");
-        let told = attempt.broker_log.unwrap_or_else(|| panic!("{call}"));
-        assert_eq!(told.cause.as_deref(), Some("double-connect"));
-        assert_eq!(told.phrase.as_deref(), Some("Bad client <client> sending multiple CONNECT messages."));
+        let logged = attempt.broker_log.unwrap_or_else(|| panic!("{call}"));
+        assert_eq!(logged.cause.as_deref(), Some("double-connect"));
+        assert_eq!(logged.phrase.as_deref(), Some("Bad client <client> sending multiple CONNECT messages."));
     }
     call.assert_prints(&["double-connect of 4 attempts"]);
 }
 
 #[test]
-fn what_the_broker_says_of_a_second_connect_is_kept_beside_the_attempt_that_caused_it() {
+fn log_lines_about_a_second_connect_are_matched_with_the_attempt() {
     let broker = RealBroker::start("mosquitto").expect("run scripts/install-mosquitto first");
     let watch = format!("--broker-pid {} --broker-log {}", broker.pid, broker.log);
     // Eight seconds: enough samples of the process for a slope.
@@ -151,25 +145,25 @@ fn what_the_broker_says_of_a_second_connect_is_kept_beside_the_attempt_that_caus
     let attempts = call.attempts();
     assert_eq!(attempts.len(), 64);
     for attempt in &attempts {
-        let is_told = |line: &&BrokerLogLine| {
+        let is_about_it = |line: &&BrokerLogLine| {
             line.attempts == [attempt.attempt] && line.line.contains("disconnected due to protocol error")
         };
-        let told: Vec<_> = lines.iter().filter(is_told).collect();
-        assert_eq!(told.len(), 1, "{attempt:?}\n{call}");
-        assert!(told[0].at_us >= attempt.started_us && told[0].line.contains(&attempt.client_id), "{told:?}");
+        let found: Vec<_> = lines.iter().filter(is_about_it).collect();
+        assert_eq!(found.len(), 1, "{attempt:?}\n{call}");
+        assert!(
+            found[0].at_us >= attempt.started_us && found[0].line.contains(&attempt.client_id),
+            "{found:?}"
+        );
     }
     assert!(lines.is_sorted_by_key(|line| line.at_us));
 
     let record = call.record();
     let log = record.broker_log.unwrap();
-    // It logs every message of the bystanders, too; they do not crowd out what the attempts caused.
+    // It also logs every message of the bystanders, which do not displace the lines about attempts.
     assert_eq!((log.lines_kept, log.bytes_unread), (lines.len() as u64, 0));
     assert_eq!(log.attempts_named, 64);
     let phrase = log.phrases.iter().find(|phrase| phrase.phrase.contains("due to protocol error")).unwrap();
-    assert_eq!(
-        (phrase.phrase.as_str(), phrase.lines),
-        ("Client <client> disconnected due to protocol error.", 64)
-    );
+    assert_eq!((&*phrase.phrase, phrase.lines), ("Client <client> disconnected due to protocol error.", 64));
     assert!(attempts.iter().any(|attempt| Some(attempt.attempt) == phrase.example_attempt));
     assert!(call.stdout().contains(&phrase.phrase), "{}", call.stdout());
 
@@ -181,7 +175,7 @@ fn what_the_broker_says_of_a_second_connect_is_kept_beside_the_attempt_that_caus
         assert!(slope.samples >= 5 && slope.low <= slope.estimate && slope.estimate <= slope.high);
     }
     assert!(resources.cpu_us_baseline_phase.is_some() && resources.cpu_us_fault_phase.is_some());
-    // But for the first second, which has no CPU time before it.
+    // Except the first second, which has no earlier CPU time.
     for column in ["broker_cpu_us", "broker_rss_bytes", "broker_descriptors"] {
         let cells = call.timeline(column);
         assert!(cells.iter().filter(|cell| !cell.is_empty()).count() >= 8, "{column}: {cells:?}");
@@ -233,7 +227,7 @@ fn aedes_sends_again_without_dup_and_is_violated() {
 }
 
 #[test]
-fn amqtt_keeps_both_connections_after_a_take_over_and_is_violated() {
+fn amqtt_keeps_both_connections_and_is_violated() {
     let Some(broker) = RealBroker::start("amqtt") else { return };
     let flags = "--attempts 2 --variant alive -V 3.1.1";
     let call = call_at(broker.address, TAKE_OVER, "dead-peer", flags).expect_exit(1);

@@ -1,5 +1,5 @@
-//! What is generated from the code: the pages of the reference are in the repository as they are generated, and every help
-//! text and man page has the flags and exit codes of its command. `UPDATE_REFERENCE=1` writes the pages anew.
+//! Generated texts: the pages of the reference in the repository are up to date, and every help text and man page has the flags and
+//! exit codes of its command. `UPDATE_REFERENCE=1` writes the pages.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use ungraceful::{front, reference, tools};
 
 use crate::support::{binary, double_connect};
 
-/// Not a page: the test of the record writes it.
+/// The schema, which a test of the record crate writes.
 const SCHEMA: &str = "run.schema.json";
 
 fn folder() -> PathBuf {
@@ -17,22 +17,22 @@ fn folder() -> PathBuf {
 }
 
 fn printed(binary_name: &str, arguments: &[&str]) -> String {
-    // Wide enough that no terminal of the machine changes the wrapping.
+    // A fixed width, so that the terminal does not change the wrapping.
     let output = binary(binary_name).args(arguments).env("COLUMNS", "100").output().unwrap();
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// A command line that has a help text and a man page of its own.
+/// A command line with a help text and a man page.
 struct Documented {
     help: String,
     man_page: String,
     command: Command,
 }
 
-/// Every binary, and every mode of those that have several.
+/// Every binary, and every mode of those with several.
 fn documented() -> Vec<Documented> {
-    let of_tools = tools::ALL.into_iter().filter(|tool| tool.names_modes());
+    let of_tools = tools::ALL.into_iter().filter(|tool| tool.has_several_modes());
     let modes = of_tools.flat_map(|tool| tool.modes().map(|mode| (tool.name, Some(mode.name()))));
     let binaries = front::binaries().into_iter().map(|name| (name, None));
     let names: Vec<(&str, Option<&str>)> = binaries.chain(modes).collect();
@@ -48,7 +48,7 @@ fn documented() -> Vec<Documented> {
 }
 
 #[test]
-fn the_pages_in_the_repository_are_those_that_are_printed_and_no_others() {
+fn the_pages_in_the_repository_are_up_to_date() {
     let mut files = BTreeSet::from([SCHEMA.to_owned()]);
     for name in reference::names() {
         let file = format!("{name}.md");
@@ -90,7 +90,7 @@ fn every_link_of_a_page_leads_to_a_file_and_a_heading() {
 }
 
 #[test]
-fn every_help_text_and_man_page_has_each_flag_of_its_command_and_the_exit_codes() {
+fn every_help_text_and_man_page_has_all_flags_and_exit_codes() {
     for Documented { help, man_page, command } in documented() {
         let name = command.get_bin_name().unwrap_or(command.get_name()).to_owned();
         let mut flags = 0;

@@ -1,5 +1,5 @@
-//! Rights, limits and QoS are tried before the first phase: what is missing ends the run in one sentence with its cure, and
-//! what is served less than the broker says is kept to.
+//! Rights, limits and QoS are tested before the first phase: missing rights end the run with one sentence and the fix, and a lower
+//! QoS than announced is used.
 
 use std::net::{SocketAddr, TcpListener};
 
@@ -19,7 +19,7 @@ fn with_rights(rights: &str) -> ScriptedBroker {
     ScriptedBroker::start(Script { rights: rights.parse().unwrap(), ..Script::default() })
 }
 
-/// Nothing was attempted and nothing is kept; returns the sentence that says why.
+/// Nothing was attempted or recorded. Returns the error message.
 fn refused(call: &Call) -> String {
     assert_eq!(call.exit(), 4, "{call}");
     assert!(!call.folder.exists() && call.stdout().is_empty(), "{call}");
@@ -30,28 +30,21 @@ fn refused(call: &Call) -> String {
 }
 
 #[test]
-fn rights_that_are_missing_end_the_run_in_one_sentence_with_user_topic_and_the_line_to_add() {
-    for (rights, version, told) in [
+fn missing_rights_end_the_run_with_user_topic_and_acl_line() {
+    for (rights, version, why) in [
         ("no-subscribe", "5", "is refused (SUBACK 0x87)"),
         ("no-subscribe", "3.1.1", "is refused (SUBACK 0x80)"),
         ("no-publish", "5", "is refused with 0x87"),
-        ("no-publish", "3.1.1", "does not come back to a subscription to it"),
-        ("no-delivery", "5", "does not come back to a subscription to it"),
+        ("no-publish", "3.1.1", "does not reach a subscription to it"),
+        ("no-delivery", "5", "does not reach a subscription to it"),
     ] {
         let broker = with_rights(rights);
         let sentence = refused(&short(broker.address(), &format!("-V {version} -u bob -P hunter2")));
-        for part in [
-            told,
-            "user \"bob\"",
-            "/bystander/probe",
-            "`topic readwrite ungraceful/#`",
-            "`user bob`",
-            "--topic-root",
-        ] {
-            assert!(sentence.contains(part), "{rights} on {version}: {part} is missing in {sentence}");
-        }
+        let user = ["user \"bob\"", "`user bob`", "`topic readwrite ungraceful/#`"];
+        let parts = [&[why, "/bystander/probe", "--topic-root"], &user[..]].concat();
+        assert!(every(&parts, |part| sentence.contains(part)), "{rights} on {version}: {sentence}");
         assert!(!sentence.contains("hunter2"), "{sentence}");
-        // Not an attempt was made of the two that were planned, of which each sends a second CONNECT.
+        // No attempt was made: each sends a second CONNECT.
         assert_eq!(broker.log().second_connects(), 0);
     }
 }
@@ -66,14 +59,11 @@ fn a_load_and_a_tour_need_the_same_rights() {
 }
 
 #[test]
-fn a_user_of_mosquitto_without_rights_is_told_the_line_to_add_and_one_with_rights_elsewhere_names_them() {
+fn a_user_without_rights_gets_the_acl_line_to_add() {
     let folder = tempfile::tempdir().unwrap();
     let (acl, added) = (folder.path().join("acl"), folder.path().join("added"));
-    std::fs::write(
-        &acl,
-        "user stranger\ntopic readwrite elsewhere/#\n\nuser guest\ntopic readwrite lab/test/#\n",
-    )
-    .unwrap();
+    let rules = "user stranger\ntopic readwrite elsewhere/#\n\nuser guest\ntopic readwrite lab/test/#\n";
+    std::fs::write(&acl, rules).unwrap();
     std::fs::write(&added, format!("acl_file {}\n", acl.display())).unwrap();
     let broker = RealBroker::start_with("mosquitto", &["--add", added.to_str().unwrap()])
         .expect("run scripts/install-mosquitto first");
@@ -87,7 +77,7 @@ fn a_user_of_mosquitto_without_rights_is_told_the_line_to_add_and_one_with_right
         let call = run("-u guest --topic-root lab/test");
         assert_eq!((call.exit(), call.violated()), (0, Vec::new()), "{call}");
     }
-    // Faults have topics of their own, and a load too: all are below the root.
+    // Faults and loads have their own topics, all below the root.
     let below = "-u guest --topic-root lab/test -V 5";
     for (tool, mode, flags) in [
         ("ungraceful-takeover", "storm", "--variant resume --count 4"),
@@ -102,28 +92,27 @@ fn a_user_of_mosquitto_without_rights_is_told_the_line_to_add_and_one_with_right
 }
 
 #[test]
-fn a_broker_that_lets_in_fewer_clients_than_the_run_needs_is_told_before_it_begins() {
+fn a_limit_of_clients_below_the_runs_need_is_reported_first() {
     let at_most = |clients: &str| {
         let greeting = format!("at-most-{clients}").parse().unwrap();
         ScriptedBroker::start(Script { greeting, ..Script::default() })
     };
     let broker = at_most("6");
-    // Three pairs, the witness, who listens to $SYS, and four attempts with two connections each.
+    // Three pairs, the witness, the client that reads $SYS, and four attempts with two connections each.
     let call = short(broker.address(), "").expect_exit(4);
-    let parts = ["lets 6 clients of 16 in", "up to 16 connections", "--bystanders", "--count"];
-    assert!(every(&parts, |part| call.stderr().contains(part)), "{parts:?} are not all in {call}");
+    call.assert_reports(&["lets 6 clients of 16 in", "up to 16 connections", "--bystanders", "--count"]);
     let fewer = short(broker.address(), "--bystanders 1 --count 1 -V 5");
     assert_eq!((fewer.exit(), fewer.violated()), (0, Vec::new()), "{fewer}");
     assert_eq!(short(at_most("20").address(), "").exit(), 0);
 }
 
 #[test]
-fn a_broker_that_stands_still_while_rights_are_tried_is_not_told_as_one_that_lacks_them() {
+fn a_broker_that_stalls_in_the_rights_test_is_not_called_forbidden() {
     let at_first_publish = |time: &str| {
         let stall = format!("at-publish-1-for-{time}").parse().unwrap();
         ScriptedBroker::start(Script { stall, ..Script::default() })
     };
-    // Longer than both messages of the trial are waited for: it answers again when it is asked whether it does.
+    // Longer than the wait for both test messages: it answers again at the next PINGREQ.
     let broker = at_first_publish("7s");
     let call = short(broker.address(), "-V 5");
     assert_eq!((call.exit(), call.violated()), (0, Vec::new()), "{call}");
@@ -135,36 +124,36 @@ fn a_broker_that_stands_still_while_rights_are_tried_is_not_told_as_one_that_lac
 }
 
 #[test]
-fn a_limit_of_connections_in_a_second_is_no_limit_of_clients() {
+fn a_limit_of_connections_per_second_is_no_limit_of_clients() {
     let greeting = "at-most-12-per-second".parse().unwrap();
     let script = Script { greeting, ..Script::default() };
-    // 16 connections at once in the trial, and fewer than 12 in any second of the run.
+    // 16 connections at once in the preflight, and fewer than 12 in any second of the run.
     let call = short(script, "--connrate 1 -V 5");
     assert_eq!((call.exit(), call.violated()), (0, Vec::new()), "{call}");
 }
 
 #[test]
-fn a_qos_that_is_not_served_is_kept_from_honest_clients_and_told_once() {
+fn an_unsupported_qos_is_avoided_and_reported_once() {
     let broker = with_rights("no-qos-2");
     let call = short(broker.address(), "");
     assert_eq!((call.exit(), call.violated()), (0, Vec::new()), "{call}");
     let record = call.record();
     assert_eq!(record.broker.qos_limit.as_ref().map(|limit| limit.maximum_qos), Some(1), "{call}");
-    assert_eq!(call.stdout().matches("serves QoS 1 at the most").count(), 1, "{call}");
+    assert_eq!(call.stdout().matches("serves at most QoS 1").count(), 1, "{call}");
     let bystanders = record.bystanders.unwrap();
     assert!(bystanders.connections_lost.is_empty() && bystanders.pairs_below_qos == 0, "{bystanders:?}");
     let sent: Vec<u8> = bystanders.phases.iter().flat_map(|phase| phase.by_qos.keys().copied()).collect();
     assert!(sent.contains(&1) && !sent.contains(&2), "{sent:?}");
     assert_eq!(record.attempts.planned, 4, "what tries the broker is no attempt: {call}");
-    // A load that wants it is refused with the cure.
+    // A load that requires it is rejected with the fix.
     let load = bench_at(broker.address(), "pubsub", "-q 2 --rate 10 --duration 1s");
     assert!(load.exit() == 4 && load.stderr().contains("give -q 1"), "{load}");
-    // One that serves everything has nothing to say.
+    // A broker without a limit has no note.
     assert_eq!(short(Script::default(), "").record().broker.qos_limit, None);
 }
 
 #[test]
-fn an_unusable_topic_root_is_a_mistake_before_the_first_packet() {
+fn an_invalid_topic_root_is_rejected_before_the_first_packet() {
     let broker = ScriptedBroker::start(Script::default());
     for wrong in ["", "/a", "a/", "a/#", "+/b", "$SYS/x"] {
         let call = short(broker.address(), &format!("--topic-root '{wrong}'"));
@@ -173,7 +162,7 @@ fn an_unusable_topic_root_is_a_mistake_before_the_first_packet() {
     assert_eq!(broker.log().connections(), 0);
 }
 
-/// Accepts connections and closes them, as a broker does whose listener is broken.
+/// Accepts connections and closes them, like a broker with a broken listener.
 fn broken_listener() -> SocketAddr {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let address = listener.local_addr().unwrap();
@@ -182,7 +171,7 @@ fn broken_listener() -> SocketAddr {
 }
 
 #[test]
-fn a_listener_that_closes_everything_is_not_called_a_question_of_versions() {
+fn a_listener_that_closes_everything_is_no_version_problem() {
     let call = short(broken_listener(), "").expect_exit(4);
     let said = call.stderr();
     assert!(said.contains("closes them without a CONNACK") && said.contains("whether it is up"), "{said}");

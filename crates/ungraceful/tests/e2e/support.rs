@@ -1,4 +1,4 @@
-//! Calling a binary, and reading what it left behind.
+//! Calls a binary and reads its output and record.
 
 use std::fmt::{Display, Formatter};
 use std::io::Write;
@@ -19,11 +19,14 @@ use ungraceful_record::testing::{every, until};
 use ungraceful_record::verdict::{Conclusion, Verdict, exit_of};
 use ungraceful_scripted_broker::{Script, ScriptedBroker};
 
-/// Short phases, and no judgement of our own lateness: test machines are busy.
+/// Short phases, and no verdict on the generator's lateness: test machines are busy.
 pub(crate) const QUICK: &str = "--warmup 100ms --baseline 1s --recovery 2s --reaction-timeout 2s --will-wait 2s \
                                 --slip-limit 1h --no-progress --quiet";
-/// The same of a load, which has neither a baseline nor a recovery unless it is given bystanders.
+/// The same for a load, which has a baseline and a recovery only with bystanders.
 const QUICK_LOAD: &str = "--warmup 0s --slip-limit 1h --no-progress --quiet";
+
+/// Both MQTT versions.
+pub(crate) const VERSIONS: [&str; 2] = ["3.1.1", "5.0"];
 
 /// The binary under test with these arguments: a line, as a shell splits it.
 pub(crate) fn binary(line: &str) -> Command {
@@ -38,17 +41,16 @@ pub(crate) fn binary(line: &str) -> Command {
         "ungraceful-explain" => env!("CARGO_BIN_EXE_ungraceful-explain"),
         "ungraceful-expire" => env!("CARGO_BIN_EXE_ungraceful-expire"),
         "ungraceful-violate" => env!("CARGO_BIN_EXE_ungraceful-violate"),
-        other => panic!("{other} is no binary of ours"),
+        other => panic!("unknown binary {other}"),
     };
     let mut command = program(Path::new(path));
     command.args(&words[1..]);
     command
 }
 
-/// The program in this file, called in an environment that sets no flags.
+/// The program in this file, without the caller's environment variables for flags.
 pub(crate) fn program(file: &Path) -> Command {
     let mut command = Command::new(file);
-    // The caller's environment sets no flags here.
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("UNGRACEFUL_") {
             command.env_remove(name);
@@ -57,8 +59,7 @@ pub(crate) fn program(file: &Path) -> Command {
     command
 }
 
-/// Says that the test at work skips something, where the harness keeps no output back, and has it counted where the caller
-/// (`scripts/test`) names a file for that.
+/// Reports that the current test skips something, bypassing the harness's capture, and adds it to the file that `scripts/test` counts.
 pub(crate) fn skip(why: &str) {
     let here = std::thread::current();
     let line = format!("skipped in {}: {why}\n", here.name().unwrap_or("a thread"));
@@ -69,7 +70,7 @@ pub(crate) fn skip(why: &str) {
     }
 }
 
-/// Waits until the timeline of a run that writes into `folder` shows this phase; `child` is still at work then.
+/// Waits until the timeline in `folder` shows this phase; `child` must still be running.
 pub(crate) fn until_phase(phase: &str, folder: &Path, child: &mut Child) {
     until(&format!("the run is in the phase {phase}"), || {
         assert_eq!(child.try_wait().unwrap(), None, "the run ended before the phase {phase}");
@@ -78,12 +79,12 @@ pub(crate) fn until_phase(phase: &str, folder: &Path, child: &mut Child) {
     });
 }
 
-/// The record in this folder, whole or begun.
+/// The record in this folder, complete or partial.
 pub(crate) fn record_in(folder: &Path) -> Record {
     serde_json::from_str(&std::fs::read_to_string(folder.join("run.json")).unwrap()).unwrap()
 }
 
-/// Where a call aims at: an address, or a scripted broker of its own that lives as long as the call.
+/// The target of a call: an address, or the script of a broker that lives as long as the call.
 pub(crate) trait Target {
     fn open(self) -> (SocketAddr, Option<ScriptedBroker>);
 }
@@ -101,7 +102,7 @@ impl Target for Script {
     }
 }
 
-/// The flags that aim at `address`.
+/// The flags that select `address`.
 pub(crate) fn at(address: SocketAddr) -> String {
     format!("--host {} --port {}", address.ip(), address.port())
 }
@@ -113,7 +114,7 @@ pub(crate) struct Call {
     _parent: TempDir,
 }
 
-/// Calls a mode of a binary (none, where it has one alone) with short phases and these flags: a line, as a shell splits it.
+/// Calls a mode of a binary (empty if it has only one) with short phases and these flags: a line, as a shell splits it.
 pub(crate) fn call(name: &str, mode: &str, flags: &str) -> Call {
     let quick = if name == "ungraceful-bench" { QUICK_LOAD } else { QUICK };
     Call::of(binary(&format!("{name} {mode} {quick} {flags}")))
@@ -149,7 +150,7 @@ pub(crate) fn flood_at(target: impl Target, mode: &str, flags: &str) -> Call {
     call_at(target, "ungraceful-flood", mode, flags)
 }
 
-/// Calls the tour, with no judgement of our own lateness.
+/// Calls the tour, without a verdict on the generator's lateness.
 pub(crate) fn tour(flags: &str) -> Call {
     Call::of(binary(&format!("ungraceful --slip-limit 1h --no-progress {flags}")))
 }
@@ -160,7 +161,7 @@ pub(crate) fn tour_at(target: impl Target, flags: &str) -> Call {
     tour(&format!("{} {flags}", at(address)))
 }
 
-/// A call that is still under way.
+/// A running call.
 pub(crate) struct Running {
     pub(crate) child: Child,
     pub(crate) folder: PathBuf,
@@ -180,7 +181,7 @@ impl Running {
         running
     }
 
-    /// A command that has just begun.
+    /// A command that has just started.
     pub(crate) fn begin(mut command: Command) -> Self {
         let parent = tempfile::tempdir().unwrap();
         let folder = parent.path().join("record");
@@ -193,7 +194,7 @@ impl Running {
         kill_process(Pid::from_child(&self.child), Signal::INT).unwrap();
     }
 
-    /// The process of the broker that the run started.
+    /// The process of the run's broker.
     pub(crate) fn broker(&self) -> Pid {
         let pid = record_in(&self.folder).broker.pid.unwrap();
         Pid::from_raw(i32::try_from(pid).unwrap()).unwrap()
@@ -206,7 +207,7 @@ impl Running {
     }
 }
 
-/// Everything that was said, for the message of a failed assertion.
+/// Exit code and output, for the message of a failed assertion.
 impl Display for Call {
     fn fmt(&self, to: &mut Formatter<'_>) -> std::fmt::Result {
         let status = self.output.status;
@@ -223,14 +224,13 @@ impl Call {
         Self { output, folder, _parent: parent }
     }
 
-    /// Of a command that keeps no record.
+    /// The call of a command without a record.
     pub(crate) fn without_record(output: Output) -> Self {
         let parent = tempfile::tempdir().unwrap();
         Self { output, folder: parent.path().join("record"), _parent: parent }
     }
 
-    /// The exit code; and that without the one verdict which says that our own lateness may be why honest clients were served
-    /// more slowly, where that is all that is inconclusive: test machines are busy.
+    /// The exit code, ignoring the verdict that the generator's lateness may be why bystanders were slower: test machines are busy.
     pub(crate) fn exit(&self) -> i32 {
         let code = self.output.status.code().expect("the process was not killed");
         if code != i32::from(Exit::Inconclusive.code()) || !self.folder.join("run.json").exists() {
@@ -239,7 +239,7 @@ impl Call {
         let mut record = self.record();
         let is_ours = |verdict: &Verdict| {
             verdict.check == "bystanders_keep_their_pace"
-                && verdict.evidence.contains("which may be all of it")
+                && verdict.evidence.contains("which may explain all of it")
         };
         record.verdicts.retain(|verdict| !is_ours(verdict));
         i32::from(exit_of(&record).code())
@@ -260,13 +260,13 @@ impl Call {
         self
     }
 
-    /// Each of these words is on standard output.
+    /// Standard output contains each of these texts.
     #[track_caller]
     pub(crate) fn assert_prints(&self, words: &[&str]) {
         assert!(every(words, |word| self.stdout().contains(word)), "{words:?} are not all in\n{self}");
     }
 
-    /// Neither the files of its record nor what it printed contain this.
+    /// Neither the record nor the output contains this.
     #[track_caller]
     pub(crate) fn assert_keeps_secret(&self, secret: &str) {
         let files = std::fs::read_dir(&self.folder).unwrap().map(|file| file.unwrap().path());
@@ -277,14 +277,20 @@ impl Call {
         assert!(!self.to_string().contains(secret), "{self}");
     }
 
-    /// It is a mistake of the caller's, and standard error has each of these words about it.
+    /// Standard error contains each of these texts.
     #[track_caller]
-    pub(crate) fn assert_mistake(&self, words: &[&str]) {
-        assert_eq!(self.exit(), 2, "{self}");
+    pub(crate) fn assert_reports(&self, words: &[&str]) {
         assert!(every(words, |word| self.stderr().contains(word)), "{words:?} are not all in\n{self}");
     }
 
-    /// Of all checks these alone are violated, and the exit code says so.
+    /// The call is invalid usage, and standard error contains each of these texts.
+    #[track_caller]
+    pub(crate) fn assert_mistake(&self, words: &[&str]) {
+        assert_eq!(self.exit(), 2, "{self}");
+        self.assert_reports(words);
+    }
+
+    /// Exactly these checks are violated, and the exit code is 1.
     #[track_caller]
     pub(crate) fn assert_violates(&self, checks: &[&str]) {
         assert_eq!(self.exit(), 1, "{self}");
@@ -297,7 +303,7 @@ impl Call {
         assert_eq!(self.violated(), Vec::<String>::new(), "{self}");
     }
 
-    /// The document that it printed.
+    /// The printed JSON document.
     pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.output.stdout).unwrap_or_else(|error| panic!("{error}: {self}"))
     }
@@ -308,12 +314,18 @@ impl Call {
         serde_json::from_str(&text).unwrap()
     }
 
-    /// What became of the load.
+    /// The record of the load.
     pub(crate) fn load(&self) -> LoadRecord {
         self.record().load.unwrap_or_else(|| panic!("no load\n{self}"))
     }
 
-    /// These, of which there is at least one: what is asserted of all of none holds whatever was seen.
+    /// Why connections of the load were refused or lost.
+    pub(crate) fn connection_errors(&self) -> Vec<String> {
+        let connections = self.load().connections;
+        connections.refused.into_keys().chain(connections.lost.into_keys()).collect()
+    }
+
+    /// These, at least one: an assertion about all of none would always hold.
     fn some<T>(&self, what: &str, all: impl IntoIterator<Item = T>) -> Vec<T> {
         let all = Vec::from_iter(all);
         assert!(!all.is_empty(), "no {what}\n{self}");
@@ -325,17 +337,17 @@ impl Call {
         self.some(file, text.lines().map(|line| serde_json::from_str(line).unwrap()))
     }
 
-    /// The attempts that were written, of which there is at least one.
+    /// The recorded attempts, at least one.
     pub(crate) fn attempts(&self) -> Vec<Attempt> {
         self.lines("attempts.ndjson")
     }
 
-    /// What was kept of the broker's log: at least a line.
+    /// The recorded lines of the broker's log, at least one.
     pub(crate) fn broker_log(&self) -> Vec<BrokerLogLine> {
         self.lines("broker-log.ndjson")
     }
 
-    /// A column of the timeline, of at least a row.
+    /// A column of the timeline, at least one row.
     pub(crate) fn timeline(&self, column: &str) -> Vec<String> {
         let text = std::fs::read_to_string(self.folder.join("timeline.csv")).unwrap();
         let mut rows = text.lines().map(|line| line.split(','));
@@ -356,7 +368,7 @@ impl Call {
         cases.into_iter().next().unwrap()
     }
 
-    /// What broke with a note: checks that hold with a difference.
+    /// The checks of cases that differ: they hold with a note.
     pub(crate) fn differing(&self) -> Vec<String> {
         let differs = |verdict: &Verdict| verdict.case.is_some() && verdict.differs.is_some();
         let mut checks: Vec<String> =
@@ -366,30 +378,30 @@ impl Call {
         checks
     }
 
-    /// The verdicts of this check, of which there is at least one.
+    /// The verdicts of this check, at least one.
     pub(crate) fn verdicts(&self, check: &str) -> Vec<Verdict> {
         let all = self.record().verdicts.into_iter();
         self.some(&format!("verdict of {check}"), all.filter(|verdict| verdict.check == check))
     }
 
-    /// What this check concludes, verdict by verdict.
+    /// The conclusions of this check.
     pub(crate) fn conclusions(&self, check: &str) -> Vec<Conclusion> {
         self.verdicts(check).into_iter().map(|verdict| verdict.conclusion).collect()
     }
 
-    /// Whether this check said nothing at all.
+    /// Whether this check has no verdict.
     pub(crate) fn has_no_verdict_of(&self, check: &str) -> bool {
         every(&self.record().verdicts, |verdict| verdict.check != check)
     }
 
-    /// The check gave verdicts, and none of them is a violation.
+    /// The check has verdicts, and none is violated.
     pub(crate) fn assert_not_violated(&self, check: &str) {
         let _each_is_listed = self.violated();
         let verdicts = self.verdicts(check);
         assert!(every(&verdicts, |verdict| verdict.conclusion != Conclusion::Violated), "{self}");
     }
 
-    /// Everything of the broker's holds, without a note, and the run came to its end.
+    /// Every check of a case holds without a note, and the exit code is 0.
     pub(crate) fn assert_clean(&self) {
         assert_eq!(self.exit(), 0, "{self}");
         let verdicts = self.record().verdicts;
@@ -399,20 +411,27 @@ impl Call {
         assert_eq!(self.differing(), Vec::<String>::new(), "{self}");
     }
 
-    /// Of all checks this one alone is violated, somewhere by the statement with this citation, and the run can be repeated.
-    pub(crate) fn assert_caught(&self, check: &str, citation: &str) {
+    /// Only this check is violated, at least once with each citation, and the result has the command to reproduce it.
+    pub(crate) fn assert_caught(&self, check: &str, citations: &[&str]) {
         assert_eq!((self.exit(), self.violated()), (1, vec![check.to_owned()]), "{self}");
-        let verdicts = self.verdicts(check);
-        let is_it = |verdict: &Verdict| {
-            verdict.conclusion == Conclusion::Violated && verdict.citation.as_deref() == Some(citation)
-        };
-        assert!(verdicts.iter().any(is_it), "{verdicts:?}");
+        for citation in citations {
+            self.assert_cites(check, citation);
+        }
         let tool = self.record().tool;
         let command = [Some(tool.name), tool.mode].into_iter().flatten().collect::<Vec<_>>().join(" ");
         assert!(self.stdout().contains(&format!("reproduce: {command}")), "{self}");
     }
 
-    /// What this check concludes about this variant and version.
+    /// A verdict of this check is violated, with this citation.
+    #[track_caller]
+    pub(crate) fn assert_cites(&self, check: &str, citation: &str) {
+        let verdicts = self.verdicts(check);
+        let violated = verdicts.iter().filter(|verdict| verdict.conclusion == Conclusion::Violated);
+        let cited: Vec<_> = violated.filter_map(|verdict| verdict.citation.as_deref()).collect();
+        assert!(cited.contains(&citation), "{citation} is not in {cited:?}\n{self}");
+    }
+
+    /// The conclusion of this check on this variant and version.
     pub(crate) fn conclusion(&self, check: &str, variant: &str, version: &str) -> Conclusion {
         let is_it = |verdict: &Verdict| {
             verdict.case.as_ref().is_some_and(|case| case.variant == variant && case.version == version)
@@ -421,7 +440,27 @@ impl Call {
         verdict.unwrap_or_else(|| panic!("no verdict of {check}\n{self}")).conclusion
     }
 
-    /// The checks that came out violated.
+    /// The conclusion of this check on this variant, the same in both versions.
+    #[track_caller]
+    pub(crate) fn assert_concludes(&self, check: &str, variant: &str, expected: Conclusion) {
+        for version in VERSIONS {
+            assert_eq!(
+                self.conclusion(check, variant, version),
+                expected,
+                "{check} {variant} {version}\n{self}"
+            );
+        }
+    }
+
+    /// The first violated verdict of this check.
+    pub(crate) fn violation(&self, check: &str) -> Verdict {
+        let mut verdicts = self.verdicts(check).into_iter();
+        verdicts
+            .find(|verdict| verdict.conclusion == Conclusion::Violated)
+            .unwrap_or_else(|| panic!("{self}"))
+    }
+
+    /// The violated checks.
     pub(crate) fn violated(&self) -> Vec<String> {
         let record = self.record();
         let tool = ungraceful::tools::ALL.into_iter().find(|tool| tool.name == record.tool.name).unwrap();
@@ -431,7 +470,7 @@ impl Call {
         let violated = |verdict: &Verdict| verdict.conclusion == Conclusion::Violated;
         let violations: Vec<Verdict> = record.verdicts.into_iter().filter(violated).collect();
         for verdict in &violations {
-            // What a mode says that it accuses by is what it does accuse by; some accusations have no number.
+            // A violated statement must be listed for its mode; some violations have no number.
             let is_listed = verdict.citation.as_ref().is_none_or(|citation| {
                 listed.contains(citation) || verdict.case.is_none() || !citation.contains('[')
             });

@@ -1,4 +1,4 @@
-//! The tour, and the list of faults: `ungraceful` with no tool named.
+//! The tour, and the list of faults: `ungraceful` without a tool.
 
 use serde_json::Value;
 use ungraceful_record::run::Completeness;
@@ -16,14 +16,14 @@ fn sequences(cause: &Value, version: &str) -> Vec<String> {
     of_version.flat_map(|case| case["sequences"].as_object().unwrap().keys().cloned()).collect()
 }
 
-/// The cases of a run, of which there is at least one.
+/// The cases of a run, at least one.
 fn cases(run: &Value) -> &[Value] {
     let cases = run["cases"].as_array().unwrap();
     assert!(!cases.is_empty(), "{run}");
     cases
 }
 
-/// A row of the table is filled by what was seen: attempts that acted, and bystanders that were there.
+/// A row of the table is based on results: attempts that acted, and bystanders that were connected.
 fn assert_seen(cause: &Value) {
     let run = &cause["run"];
     let finished = run["attempts"]["finished"].as_u64().unwrap();
@@ -41,7 +41,7 @@ fn names(tour: &Value) -> Vec<&str> {
     causes(tour).iter().map(|cause| cause["name"].as_str().unwrap()).collect()
 }
 
-/// Whether there are inconclusive verdicts, and each says that our own lateness may be all that slowed bystanders down.
+/// Whether there are inconclusive verdicts, all of which say that the generator's lateness may be why bystanders were slower.
 fn was_only_busy(tour: &Value) -> bool {
     let runs = causes(tour).iter().filter_map(|cause| cause["run"]["verdicts"].as_array());
     let mut unclear = runs.flatten().filter(|verdict| verdict["conclusion"] == "inconclusive").peekable();
@@ -49,17 +49,17 @@ fn was_only_busy(tour: &Value) -> bool {
         verdict["check"] == "bystanders_keep_their_pace"
             && verdict["evidence"]
                 .as_str()
-                .is_some_and(|evidence| evidence.contains("which may be all of it"))
+                .is_some_and(|evidence| evidence.contains("which may explain all of it"))
     };
     let is_there = unclear.peek().is_some();
     is_there && !unclear.any(|verdict| !is_ours(verdict))
 }
 
 #[test]
-fn the_embedded_broker_shows_every_cause_but_the_one_that_needs_an_administrator() {
+fn the_embedded_broker_shows_every_cause_except_the_kick() {
     let call = tour("--format json");
     let tour = call.json();
-    // 3 when all that is inconclusive is how fast bystanders were served: test machines are busy.
+    // 3 if only the speed of bystanders is inconclusive: test machines are busy.
     let is_well = call.exit() == 0;
     assert!(is_well || (call.exit() == 3 && was_only_busy(&tour)), "{tour:#}");
     assert_eq!(names(&tour), ALL);
@@ -80,7 +80,7 @@ fn the_embedded_broker_shows_every_cause_but_the_one_that_needs_an_administrator
 fn mosquitto_shows_every_cause_with_a_real_kick() {
     let call = tour("--format json --spawn mosquitto");
     let tour = call.json();
-    // Which verdict it comes to is a matter of the version of Mosquitto.
+    // The verdict depends on the version of Mosquitto.
     assert!(matches!(call.exit(), 0 | 1), "{tour:#}");
     assert_eq!(names(&tour), ALL);
     causes(&tour).iter().for_each(assert_seen);
@@ -90,7 +90,7 @@ fn mosquitto_shows_every_cause_with_a_real_kick() {
         let ended = ["closed", "reset"].map(|outcome| case["outcomes"][outcome].as_u64().unwrap_or(0));
         assert_eq!(ended.iter().sum::<u64>(), case["finished"].as_u64().unwrap(), "{case}");
         let back: Vec<&String> = case["facts"]["came_back"].as_object().unwrap().keys().collect();
-        assert!(every(&back, |how| how.starts_with("CONNACK 0x")), "nobody is let in again: {back:?}");
+        assert!(every(&back, |how| how.starts_with("CONNACK 0x")), "no client is accepted again: {back:?}");
     }
     for case in cases(&causes(&tour)[2]["run"]) {
         assert_eq!(case["outcomes"]["closed"].as_u64(), case["finished"].as_u64(), "{case}");
@@ -99,13 +99,13 @@ fn mosquitto_shows_every_cause_with_a_real_kick() {
 }
 
 #[test]
-fn mistakes_of_all_causes_are_told_together_each_once_and_nothing_is_sent() {
+fn mistakes_of_all_causes_are_reported_together_and_once() {
     let call =
         tour("--format json --only nothing --slip-limit soon --connect-timeout 0s -p 1").expect_exit(2);
     let said = call.stderr();
     for flag in ["--only", "--slip-limit", "--connect-timeout", "--port"] {
-        let told = said.lines().filter(|line| line.contains(&format!("ungraceful: {flag}: "))).count();
-        assert_eq!(told, 1, "{flag} in\n{said}");
+        let count = said.lines().filter(|line| line.contains(&format!("ungraceful: {flag}: "))).count();
+        assert_eq!(count, 1, "{flag} in\n{said}");
     }
     assert!(said.contains("takeover, flood"), "the causes are named: {said}");
     assert!(!call.folder.join("tour.json").exists());
@@ -121,7 +121,7 @@ fn the_plan_of_every_cause_is_printed_and_nothing_is_sent() {
 }
 
 #[test]
-fn how_many_attempts_are_kept_one_by_one_is_passed_on_to_every_run() {
+fn attempts_max_applies_to_every_run_of_the_tour() {
     let call = tour("--format json --only knock,double-connect --attempts-max 3").expect_exit(0);
     for run in ["1-knock", "2-double-connect"] {
         let kept = std::fs::read_to_string(call.folder.join(run).join("attempts.ndjson"));
@@ -130,7 +130,7 @@ fn how_many_attempts_are_kept_one_by_one_is_passed_on_to_every_run() {
 }
 
 #[test]
-fn a_record_is_not_overwritten_and_a_broker_that_is_not_there_is_an_environment() {
+fn an_existing_record_is_kept_and_a_missing_broker_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("tour.json"), "{}").unwrap();
     let call = format!("ungraceful --only double-connect --output {}", folder.path().display());
@@ -139,7 +139,7 @@ fn a_record_is_not_overwritten_and_a_broker_that_is_not_there_is_an_environment(
 }
 
 #[test]
-fn a_tour_that_is_interrupted_keeps_what_it_saw_and_says_what_it_did_not_see() {
+fn an_interrupted_tour_keeps_its_results() {
     let flags = "--slip-limit 1h --quiet --format json --only takeover,double-connect";
     let mut running = Running::begin(binary(&format!("ungraceful {flags}")));
     let first = running.folder.join("1-takeover");

@@ -1,16 +1,16 @@
-//! Clients that go, knock, or are lost all at once: the conforming broker passes every check, each broken rule is caught
-//! by the verdict meant for it and by no other, and the real brokers do what they were seen to do.
+//! Clients that disconnect, knock, or are lost all at once: the conforming broker passes every check, each broken rule violates the
+//! right check and no other, and real brokers behave as observed before.
 
 use ungraceful_record::reaction::Outcome;
 use ungraceful_record::testing::FactsByText;
 use ungraceful_record::verdict::Conclusion::{Holds, Inconclusive, Violated};
 use ungraceful_scripted_broker::{Script, Sessions, Wills};
 
-use crate::support::{Call, call, call_at};
+use crate::support::{Call, VERSIONS, call, call_at};
 
 const TOOL: &str = "ungraceful-vanish";
 
-/// Machines are busy: what is awaited has time, and few others are served beside.
+/// Long waits and few bystanders, for busy machines.
 const PATIENT: &str = "--reaction-timeout 20s --will-wait 20s --bystanders 1 --bystander-rate 20";
 
 /// A mode against a broker with this script.
@@ -37,8 +37,8 @@ fn with_sessions(sessions: Sessions) -> Script {
 }
 
 #[test]
-fn a_conforming_broker_passes_every_check_of_the_drop_in_every_variant_and_version() {
-    // Intervals that a busy machine does not outlast.
+fn a_conforming_broker_passes_every_check_of_the_drop() {
+    // Intervals longer than the delays of a busy machine.
     let intervals = "--will-delay 10s --short-expiry 16s";
     let call = run(Script::default(), "drop", &format!("--attempts 3 {intervals}"));
     call.assert_clean();
@@ -56,11 +56,11 @@ fn a_conforming_broker_passes_every_check_of_the_drop_in_every_variant_and_versi
     assert_eq!((will("rst", "5.0").due_and_seen, will("fin", "3.1.1").due_and_seen), (3, 3));
     assert_eq!((will("disconnect", "5.0").due, will("disconnect", "5.0").not_due_and_seen), (0, 0));
     assert_eq!(will("disconnect-with-will", "5.0").due_and_seen, 3);
-    // A Will with a delay of 10 s, and one of a session that ends after 16 s: not before, by the time from our own write.
+    // A Will with a delay of 10 s, and one of a session that ends after 16 s: not earlier, measured from the write.
     assert!(will("will-delay", "5.0").will_time.min_us >= Some(9_000_000), "{call}");
     assert!(will("will-at-session-end", "5.0").will_time.min_us >= Some(14_400_000), "{call}");
     assert_eq!(will("back-before-will-delay", "5.0").not_due_and_seen, 0);
-    // Three messages of QoS 1 waited for each of three clients, and one more was published when it was back.
+    // Three queued messages of QoS 1 for each of three clients, and one more published after its return.
     let messages = call.case("rst", "5.0").messages;
     assert_eq!((messages[&1].delivered, messages[&2].delivered), (12, 12), "{messages:?}");
     assert_eq!(call.case("fin", "3.1.1").fact("waiting_messages", "all"), 3);
@@ -73,89 +73,88 @@ fn a_conforming_broker_passes_every_check_of_the_drop_in_every_variant_and_versi
 }
 
 #[test]
-fn mqtt5_3_1_2_8_a_will_that_never_comes_and_one_that_comes_too_early_are_violated() {
+fn mqtt5_3_1_2_8_a_missing_or_early_will_is_violated() {
     let check = "publishes_the_will";
     let never = drop(with_wills(Wills::Never), "fin,rst", "");
-    never.assert_caught(check, "MQTT 5.0 [MQTT-3.1.2-8]");
-    never.assert_caught(check, "MQTT 3.1.1 [MQTT-3.1.2-8]");
+    never.assert_caught(check, &["MQTT 5.0 [MQTT-3.1.2-8]", "MQTT 3.1.1 [MQTT-3.1.2-8]"]);
     let early = drop(with_wills(Wills::IgnoreDelay), "will-delay", "--will-delay 15s");
-    early.assert_caught(check, "MQTT 5.0 [MQTT-3.1.2-8]");
+    early.assert_caught(check, &["MQTT 5.0 [MQTT-3.1.2-8]"]);
     assert_eq!(early.only_case().fact("will_came", "too early"), 3);
 }
 
 #[test]
 fn mqtt5_3_1_2_10_a_will_that_is_sent_twice_is_violated() {
     let call = drop(with_wills(Wills::Twice), "rst", "");
-    call.assert_caught("publishes_the_will_once", "MQTT 5.0 [MQTT-3.1.2-10]");
-    call.assert_caught("publishes_the_will_once", "MQTT 3.1.1 [MQTT-3.1.2-10]");
+    call.assert_caught(
+        "publishes_the_will_once",
+        &["MQTT 5.0 [MQTT-3.1.2-10]", "MQTT 3.1.1 [MQTT-3.1.2-10]"],
+    );
 }
 
 #[test]
 fn mqtt5_3_14_4_3_a_will_after_disconnect_is_violated() {
     let call = drop(with_wills(Wills::EvenAfterDisconnect), "disconnect", "");
-    call.assert_caught("withholds_the_will", "MQTT 5.0 [MQTT-3.14.4-3]");
-    call.assert_caught("withholds_the_will", "MQTT 3.1.1 [MQTT-3.14.4-3]");
+    call.assert_caught("withholds_the_will", &["MQTT 5.0 [MQTT-3.14.4-3]", "MQTT 3.1.1 [MQTT-3.14.4-3]"]);
 }
 
 #[test]
-fn a_will_from_before_the_client_did_anything_accuses_nobody() {
+fn a_will_of_an_earlier_connection_is_no_violation() {
     let call = drop(with_wills(Wills::OfEarlierConnection), "disconnect,rst", "");
     call.assert_violates_nothing();
-    for version in ["3.1.1", "5.0"] {
+    for version in VERSIONS {
         assert_eq!(call.conclusion("withholds_the_will", "disconnect", version), Inconclusive);
         assert_eq!(call.conclusion("publishes_the_will", "rst", version), Holds, "{call}");
     }
 }
 
 #[test]
-fn one_will_that_must_not_come_accuses_nobody_and_says_how_many_would() {
+fn a_single_forbidden_will_is_no_violation() {
     let one = drop(with_wills(Wills::EvenAfterDisconnect), "disconnect", "--attempts 1");
     one.assert_violates_nothing();
-    one.assert_prints(&["3 attempts that are alike would tell"]);
+    one.assert_prints(&["at least 3 attempts must show the same"]);
 }
 
 #[test]
 fn mqtt5_3_1_2_23_a_broker_that_forgets_the_session_is_violated() {
     let call = drop(with_sessions(Sessions::Forget), "fin", "");
     call.assert_violates(&["keeps_the_session"]);
-    assert_eq!(call.conclusion("keeps_the_session", "fin", "5.0"), Violated);
-    assert_eq!(call.conclusion("keeps_the_session", "fin", "3.1.1"), Violated);
+    call.assert_concludes("keeps_the_session", "fin", Violated);
     assert_eq!(call.conclusion("delivers_what_waited", "fin", "5.0"), Inconclusive, "it has gone with it");
 }
 
 #[test]
-fn mqtt5_4_1_0_2_a_broker_that_keeps_a_session_too_long_is_violated_and_shortly_after_its_end_it_differs() {
+fn mqtt5_4_1_0_2_a_session_kept_too_long_is_violated() {
     let check = "ends_the_session";
     let call = drop(with_sessions(Sessions::NeverExpire), "after-expiry", "--short-expiry 3s");
-    call.assert_caught(check, "MQTT 5.0 [MQTT-4.1.0-2]");
+    call.assert_caught(check, &["MQTT 5.0 [MQTT-4.1.0-2]"]);
     let ends = drop(with_sessions(Sessions::NeverExpire), "session-ends", "-V 3.1.1");
-    ends.assert_caught(check, "MQTT 3.1.1 [MQTT-3.1.2-6]");
+    ends.assert_caught(check, &["MQTT 3.1.1 [MQTT-3.1.2-6]"]);
     let lies = drop(with_sessions(Sessions::LiePresent), "session-ends", "");
-    lies.assert_caught(check, "MQTT 5.0 [MQTT-3.2.2-3]");
-    lies.assert_caught(check, "MQTT 3.1.1 [MQTT-3.2.2-3]");
+    lies.assert_caught(check, &["MQTT 5.0 [MQTT-3.2.2-3]", "MQTT 3.1.1 [MQTT-3.2.2-3]"]);
     let soon = "--short-expiry 3s --grace 1s";
     let call = drop(with_sessions(Sessions::NeverExpire), "after-expiry", soon).expect_exit(0);
     assert_eq!(call.differing(), [check]);
 }
 
 #[test]
-fn mqtt5_3_2_2_3_a_broker_that_denies_a_session_it_has_is_violated() {
+fn mqtt5_3_2_2_3_denying_an_existing_session_is_violated() {
     let call = drop(with_sessions(Sessions::LieAbsent), "rst", "");
-    call.assert_caught("tells_session_present_truly", "MQTT 5.0 [MQTT-3.2.2-3]");
-    call.assert_caught("tells_session_present_truly", "MQTT 3.1.1 [MQTT-3.2.2-2]");
+    call.assert_caught(
+        "reports_session_present_correctly",
+        &["MQTT 5.0 [MQTT-3.2.2-3]", "MQTT 3.1.1 [MQTT-3.2.2-2]"],
+    );
     assert_eq!(call.conclusion("keeps_the_session", "rst", "5.0"), Holds, "it was kept: {call}");
     assert_eq!(call.conclusion("delivers_what_waited", "rst", "5.0"), Holds, "{call}");
 }
 
 #[test]
-fn mqtt5_4_5_0_1_a_broker_that_loses_what_waited_is_violated() {
+fn mqtt5_4_5_0_1_losing_queued_messages_is_violated() {
     let call = drop(with_sessions(Sessions::LoseQueued), "rst", "");
-    call.assert_caught("delivers_what_waited", "MQTT 5.0 [MQTT-4.5.0-1]");
-    call.assert_caught("delivers_what_waited", "MQTT 3.1.1 [MQTT-3.1.2-5]");
+    call.assert_caught("delivers_what_waited", &["MQTT 5.0 [MQTT-4.5.0-1]", "MQTT 3.1.1 [MQTT-3.1.2-5]"]);
 }
 
 #[test]
-fn a_broker_that_keeps_a_part_of_what_waited_may_have_a_limit_and_is_not_accused() {
+fn a_broker_that_keeps_some_queued_messages_is_not_violated() {
     let script = Script { offline_queue: "drop-newest-over-2".parse().unwrap(), ..Script::default() };
     let call = drop(script, "rst", "").expect_exit(0);
     let case = call.case("rst", "5.0");
@@ -170,8 +169,8 @@ fn a_broker_that_keeps_a_part_of_what_waited_may_have_a_limit_and_is_not_accused
 }
 
 #[test]
-fn mqtt5_4_6_0_5_a_broker_that_changes_the_order_of_what_waited_is_violated() {
-    // The bystanders have no session that waits.
+fn mqtt5_4_6_0_5_reordering_queued_messages_is_violated() {
+    // Bystanders have no queued messages.
     let script = Script { subscriber_flow: "reorder-queue".parse().unwrap(), ..Script::default() };
     let call = drop(script, "rst", "--bystanders 0");
     call.assert_violates(&["delivers_in_order"]);
@@ -180,14 +179,14 @@ fn mqtt5_4_6_0_5_a_broker_that_changes_the_order_of_what_waited_is_violated() {
 
 #[test]
 fn a_few_clients_that_drop_are_done_soon() {
-    // What a look at all causes takes: six attempts whose fault phase is short.
+    // Six attempts with a short fault phase, as in the tour.
     let call = run(Script::default(), "drop", "--variant rst,fin,disconnect --attempts 1");
     call.assert_clean();
     assert_eq!(call.record().attempts.finished, 6);
 }
 
 #[test]
-fn a_broker_that_waits_for_ever_for_a_connect_is_told_as_still_open_and_accuses_nobody() {
+fn a_broker_that_waits_for_ever_for_a_connect_is_not_violated() {
     let call = run(Script::default(), "knock", "--attempts 3 --wait 2s").expect_exit(0);
     assert_eq!(call.differing(), ["bounds_the_whole_connect", "gives_up_on_silence"], "{call}");
     call.assert_prints(&["still open"]);
@@ -195,20 +194,20 @@ fn a_broker_that_waits_for_ever_for_a_connect_is_told_as_still_open_and_accuses_
     assert_eq!((case("closes").outcome(Outcome::Left), case("silent").outcome(Outcome::NoReaction)), (3, 3));
     assert_eq!(case("drip").fact("dripped_connect", "accepted"), 3);
     for variant in ["closes", "silent", "drip"] {
-        for version in ["3.1.1", "5.0"] {
+        for version in VERSIONS {
             let case = call.case(variant, version);
             assert_eq!(case.fact("honest_client", "accepted"), 3, "{call}");
             assert_eq!(case.measures["honest_connack_us"].count, 3);
         }
     }
-    // They are all begun within a second, and held for two: nearly all are open at the same time.
+    // They all start within a second and stay for two: nearly all are open at the same time.
     assert!(case("silent").measures["held_open"].max >= Some(6), "{:?}", case("silent").measures);
     let dripped = &case("drip").measures["dripped_for_us"];
     assert!(dripped.min >= Some(1_800_000), "{dripped:?}");
 }
 
 #[test]
-fn a_broker_that_bounds_the_whole_connect_is_told_from_one_that_bounds_the_gap() {
+fn bounding_the_connect_differs_from_bounding_the_gap() {
     let with = |connect_wait: &str| {
         let script = Script { connect_wait: connect_wait.parse().unwrap(), ..Script::default() };
         run(script, "knock", "--attempts 2 --wait 5s --variant silent,drip -V 5")
@@ -218,17 +217,17 @@ fn a_broker_that_bounds_the_whole_connect_is_told_from_one_that_bounds_the_gap()
     assert_eq!(whole.case("drip", "5.0").fact("dripped_connect", "cut"), 2);
     let closed = whole.case("silent", "5.0");
     assert!(closed.time_to_close.min_us >= Some(900_000), "{closed:?}");
-    // Bytes come 200 ms apart, and a busy machine may be late.
+    // Bytes are sent 200 ms apart, and a busy machine may be late.
     let gap = with("gap-2s").expect_exit(0);
     assert_eq!(gap.differing(), ["bounds_the_whole_connect"], "{gap}");
-    gap.assert_prints(&["only the gap between two bytes is bounded"]);
+    gap.assert_prints(&["only the gap between two bytes is limited"]);
 }
 
 #[test]
 fn mqtt5_3_14_0_1_a_disconnect_before_any_connack_is_violated() {
     let script = Script { connect_wait: "then-disconnect-500ms".parse().unwrap(), ..Script::default() };
     let call = run(script, "knock", "--attempts 2 --wait 4s --variant silent -V 5");
-    call.assert_caught("sends_no_disconnect_before_connack", "MQTT 5.0 [MQTT-3.14.0-1]");
+    call.assert_caught("sends_no_disconnect_before_connack", &["MQTT 5.0 [MQTT-3.14.0-1]"]);
     assert_eq!(call.only_case().disconnect_codes.get(&0x8D), Some(&2));
 }
 
@@ -237,7 +236,7 @@ fn will_storm(script: Script, arguments: &str) -> Call {
 }
 
 #[test]
-fn a_conforming_broker_publishes_and_retains_every_will_of_a_storm() {
+fn a_conforming_broker_publishes_and_retains_every_will() {
     let call = will_storm(Script::default(), "--count 70 --will-delay 12s");
     call.assert_clean();
     let record = call.record();
@@ -251,32 +250,30 @@ fn a_conforming_broker_publishes_and_retains_every_will_of_a_storm() {
     assert_eq!(call.case("back", "5.0").fact("retained", "online"), 10);
     let delayed = call.case("back-will-delay", "5.0");
     assert_eq!((delayed.fact("retained", "online"), delayed.will.unwrap().not_due_and_seen), (10, 0));
-    // All of them were lost in one instant, as far as our own threads could.
+    // All were lost at nearly the same instant.
     let due: Vec<u64> = call.attempts().iter().map(|attempt| attempt.due_us).collect();
     let spread = due.iter().max().unwrap() - due.iter().min().unwrap();
     assert!(spread <= 10_000, "70 clients at 10,000 per second: {spread} µs");
 }
 
 #[test]
-fn a_storm_on_a_broker_that_breaks_a_rule_is_caught_by_the_check_that_is_meant_for_it() {
+fn a_storm_on_a_misbehaving_broker_violates_the_right_check() {
     let never = will_storm(with_wills(Wills::Never), "--count 6 --variant plain");
-    never.assert_caught("publishes_every_will", "MQTT 5.0 [MQTT-3.1.2-8]");
-    never.assert_caught("publishes_every_will", "MQTT 3.1.1 [MQTT-3.1.2-8]");
+    never.assert_caught("publishes_every_will", &["MQTT 5.0 [MQTT-3.1.2-8]", "MQTT 3.1.1 [MQTT-3.1.2-8]"]);
     let loose = will_storm(with_wills(Wills::NeverRetained), "--count 6 --variant retained");
-    loose.assert_caught("retains_the_will", "MQTT 5.0 [MQTT-3.1.2-15]");
-    loose.assert_caught("retains_the_will", "MQTT 3.1.1 [MQTT-3.1.2-17]");
+    loose.assert_caught("retains_the_will", &["MQTT 5.0 [MQTT-3.1.2-15]", "MQTT 3.1.1 [MQTT-3.1.2-17]"]);
     let delayed = "--count 4 --variant back-will-delay --will-delay 20s";
     let early = will_storm(with_wills(Wills::IgnoreDelay), delayed);
-    early.assert_caught("withholds_the_will_of_who_is_back", "MQTT 5.0 [MQTT-3.1.3-9]");
+    early.assert_caught("withholds_the_will_of_who_is_back", &["MQTT 5.0 [MQTT-3.1.3-9]"]);
 }
 
 #[test]
-fn an_offline_that_comes_after_online_stays_and_is_told() {
+fn an_offline_message_after_online_is_reported() {
     let script = with_wills("late-2s".parse().unwrap());
     let call = will_storm(script, "--count 4 --variant back");
     assert_eq!(call.exit(), 0, "no numbered statement orders the two: {call}");
     assert_eq!(call.differing(), ["leaves_online_behind"], "{call}");
-    for version in ["3.1.1", "5.0"] {
+    for version in VERSIONS {
         let case = call.case("back", version);
         assert_eq!((case.fact("retained", "offline"), case.fact("offline_after_online", "yes")), (2, 2));
     }
@@ -303,7 +300,7 @@ fn mosquitto_drops_as_the_standard_has_it() {
 }
 
 #[test]
-fn mosquitto_waits_longer_for_a_connect_than_a_short_look_takes() {
+fn mosquitto_waits_longer_for_a_connect_than_a_short_run() {
     let call = run_on_mosquitto("knock", "--attempts 3 --wait 2s").expect_exit(0);
     assert_eq!(call.differing(), ["bounds_the_whole_connect", "gives_up_on_silence"], "{call}");
 }
@@ -312,14 +309,14 @@ fn mosquitto_waits_longer_for_a_connect_than_a_short_look_takes() {
 fn mosquitto_publishes_every_will_of_a_storm() {
     let call = run_on_mosquitto("will-storm", "--count 140");
     call.assert_violates_nothing();
-    for version in ["3.1.1", "5.0"] {
+    for version in VERSIONS {
         assert_eq!(call.conclusion("publishes_every_will", "plain", version), Holds, "{call}");
         assert_eq!(call.conclusion("retains_the_will", "retained", version), Holds, "{call}");
     }
 }
 
 #[test]
-fn the_embedded_broker_is_asked_all_of_it() {
+fn the_embedded_broker_supports_drop_and_knock() {
     let drop = call(TOOL, "drop", "--attempts 1 --variant rst,disconnect");
     assert_eq!(drop.record().cases.len(), 4, "{drop}");
     let knock = call(TOOL, "knock", "--attempts 1 --wait 500ms");
@@ -327,7 +324,7 @@ fn the_embedded_broker_is_asked_all_of_it() {
 }
 
 #[test]
-fn mistakes_in_the_flags_of_a_mode_are_told_together_and_before_the_first_packet() {
+fn mistakes_in_flags_are_reported_together() {
     let call = call(TOOL, "drop", "--variant gone --will-delay 1s --short-expiry 2500ms --grace 0");
     call.assert_mistake(&[
         "unknown variant \"gone\"",
@@ -340,7 +337,7 @@ fn mistakes_in_the_flags_of_a_mode_are_told_together_and_before_the_first_packet
     call.assert_mistake(&["no Will Delay Interval"]);
     let call = self::call(TOOL, "drop", "--away 3s -x 4s");
     call.assert_mistake(&[
-        "not well before the 3 s of --will-delay",
+        "well before the 3 s of --will-delay",
         "--session-expiry-interval: 4 s would be over before",
     ]);
     let call = self::call(TOOL, "knock", "--wait 0 --variant loud");

@@ -61,9 +61,9 @@ async fn close_may_be_called_while_receive_shows_a_packet() {
     let mut other = Some(other);
     write_at_once(&peer, &PINGRESP);
     while other.is_some() {
-        let told =
+        let received =
             within(connection.receive(|_, _, _| other.take().into_iter().for_each(|other| other.close())));
-        assert_eq!(told.await, None);
+        assert_eq!(received.await, None);
     }
     assert_ends_by_fin(&other_peer);
 }
@@ -99,7 +99,7 @@ async fn send_after_half_close_is_no_reset_by_the_broker() {
 }
 
 #[tokio::test]
-async fn half_close_of_a_connection_that_was_reset_is_an_error_that_says_so() {
+async fn half_close_after_a_reset_is_an_error() {
     let (mut connection, peer) = connected().await;
     crate::peer::reset(peer);
     end(&mut connection).await;

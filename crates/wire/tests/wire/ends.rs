@@ -1,12 +1,12 @@
-//! How the peer ended the stream is told as it was, and again on every later call.
+//! The end of the stream is reported as it was, and again on every later call.
 
 use ungraceful_wire::clock::now;
 use ungraceful_wire::{EndKind, SendError};
 
-use crate::peer::{CONNACK, PINGRESP, connected, end, packet, publish, reset, within, write_at_once};
+use crate::peer::{CONNACK, PINGRESP, connected, end, end_by, packet, publish, reset, within, write_at_once};
 
 #[tokio::test]
-async fn fin_is_told_as_fin() {
+async fn fin_is_reported_as_fin() {
     let (mut connection, peer) = connected().await;
     let before = now();
     drop(peer);
@@ -17,14 +17,14 @@ async fn fin_is_told_as_fin() {
 }
 
 #[tokio::test]
-async fn rst_is_told_as_reset() {
+async fn rst_is_reported_as_reset() {
     let (mut connection, peer) = connected().await;
     reset(peer);
     assert_eq!(end(&mut connection).await.how, EndKind::Reset);
 }
 
 #[tokio::test]
-async fn rst_is_told_as_reset_to_one_who_waits() {
+async fn rst_is_reported_to_a_pending_read() {
     let (mut connection, peer) = connected().await;
     let waiting = tokio::spawn(async move { connection.next().await });
     crate::peer::turns_of_the_runtime().await;
@@ -38,58 +38,40 @@ async fn rst_is_told_as_reset_to_one_who_waits() {
 
 #[tokio::test]
 async fn packets_before_the_end_come_first() {
-    let (mut connection, peer) = connected().await;
-    write_at_once(&peer, &CONNACK);
-    write_at_once(&peer, &PINGRESP);
-    drop(peer);
-    assert_eq!(packet(&mut connection).await.bytes, CONNACK);
-    assert_eq!(packet(&mut connection).await.bytes, PINGRESP);
-    assert_eq!(end(&mut connection).await.how, EndKind::Fin);
-}
-
-#[tokio::test]
-async fn packets_before_an_rst_come_first() {
-    let (mut connection, peer) = connected().await;
-    write_at_once(&peer, &[&CONNACK[..], &PINGRESP].concat());
-    reset(peer);
-    assert_eq!(packet(&mut connection).await.bytes, CONNACK);
-    assert_eq!(packet(&mut connection).await.bytes, PINGRESP);
-    assert_eq!(end(&mut connection).await.how, EndKind::Reset);
+    for how in [EndKind::Fin, EndKind::Reset] {
+        let (mut connection, peer) = connected().await;
+        write_at_once(&peer, &CONNACK);
+        write_at_once(&peer, &PINGRESP);
+        end_by(how, peer);
+        assert_eq!(packet(&mut connection).await.bytes, CONNACK);
+        assert_eq!(packet(&mut connection).await.bytes, PINGRESP);
+        assert_eq!(end(&mut connection).await.how, how);
+    }
 }
 
 #[tokio::test]
 async fn an_end_in_the_middle_of_a_packet_shows_what_had_come_of_it() {
     let whole = publish(150);
     for length in 1..whole.len() {
-        let (mut connection, peer) = connected().await;
-        write_at_once(&peer, &[&PINGRESP, &whole[..length]].concat());
-        drop(peer);
-        packet(&mut connection).await;
-        let end = end(&mut connection).await;
-        assert_eq!((end.how, &end.unfinished[..]), (EndKind::Fin, &whole[..length]));
+        for how in [EndKind::Fin, EndKind::Reset] {
+            let (mut connection, peer) = connected().await;
+            write_at_once(&peer, &[&PINGRESP, &whole[..length]].concat());
+            end_by(how, peer);
+            packet(&mut connection).await;
+            let end = end(&mut connection).await;
+            assert_eq!((end.how, &end.unfinished[..]), (how, &whole[..length]));
+        }
     }
 }
 
 #[tokio::test]
-async fn an_rst_in_the_middle_of_a_packet_shows_what_had_come_of_it() {
-    let (mut connection, peer) = connected().await;
-    write_at_once(&peer, &CONNACK[..3]);
-    reset(peer);
-    let end = end(&mut connection).await;
-    assert_eq!((end.how, &end.unfinished[..]), (EndKind::Reset, &CONNACK[..3]));
-}
-
-#[tokio::test]
-async fn the_end_is_told_again_on_every_later_call() {
-    for by_reset in [false, true] {
+async fn the_end_is_returned_again_on_every_later_call() {
+    for how in [EndKind::Fin, EndKind::Reset] {
         let (mut connection, peer) = connected().await;
         write_at_once(&peer, &CONNACK[..3]);
-        if by_reset {
-            reset(peer);
-        } else {
-            drop(peer);
-        }
+        end_by(how, peer);
         let first = end(&mut connection).await;
+        assert_eq!((first.how, &first.unfinished[..]), (how, &CONNACK[..3]));
         for _ in 0..3 {
             assert_eq!(end(&mut connection).await, first);
         }
@@ -97,8 +79,8 @@ async fn the_end_is_told_again_on_every_later_call() {
 }
 
 #[tokio::test]
-async fn an_rst_that_send_meets_first_is_told_as_reset_all_the_same() {
-    // The kernel tells of an RST once: whoever asks next sees an end of stream like that of a FIN.
+async fn an_rst_that_a_send_meets_first_is_reported_as_reset() {
+    // The kernel reports an RST once: a later read sees an end of stream like that of a FIN.
     let (mut connection, peer) = connected().await;
     write_at_once(&peer, &CONNACK);
     reset(peer);
@@ -111,7 +93,7 @@ async fn an_rst_that_send_meets_first_is_told_as_reset_all_the_same() {
 }
 
 #[tokio::test]
-async fn a_fin_before_the_rst_that_a_send_provokes_is_told_as_fin() {
+async fn a_fin_before_the_rst_of_a_send_is_reported_as_fin() {
     let (mut connection, peer) = connected().await;
     drop(peer);
     within(async {

@@ -22,7 +22,7 @@ async fn through_a_hop() -> (Connection, Hop, TcpStream) {
     (opened.connection, hop, peer)
 }
 
-/// Turns of the runtime, as long as these bytes have not come; the peer blocks, so it is asked and not waited for.
+/// Turns of the runtime, until these bytes have come; the peer blocks, so it is polled and not awaited.
 async fn read_all(mut peer: &TcpStream, expected: &[u8]) {
     peer.set_nonblocking(true).expect("a socket");
     let mut read = Vec::new();
@@ -55,7 +55,7 @@ async fn a_hop_forwards_both_ways_byte_for_byte() {
 }
 
 #[tokio::test]
-async fn after_the_halt_nothing_gets_through_and_neither_end_is_told() {
+async fn after_the_halt_nothing_gets_through_unnoticed_by_both_ends() {
     let (mut client, mut hop, peer) = through_a_hop().await;
     let sent = within(hop.carrying(async {
         let sent = client.send(&PINGREQ).await.expect("an open connection");
@@ -82,7 +82,7 @@ async fn after_the_halt_nothing_gets_through_and_neither_end_is_told() {
     begin_next_and_drop_it(&mut client).await;
     assert!(!client.has_hung_up());
 
-    // Only when the hop is gone the client hears of it.
+    // The client hears of it only when the hop is gone.
     drop(halted);
     assert!(matches!(within(client.next()).await, Arrival::End(_)));
 }
@@ -110,7 +110,7 @@ async fn an_end_before_the_halt_is_passed_on() {
 }
 
 #[tokio::test]
-async fn what_is_dropped_half_way_is_carried_on() {
+async fn a_dropped_future_loses_nothing() {
     let (mut client, mut hop, peer) = through_a_hop().await;
     for _ in 0..3 {
         client.send(&PINGREQ).await.expect("an open connection");

@@ -1,4 +1,4 @@
-//! How a connection is opened, and what is told when it can't be.
+//! How a connection is opened, and the error when it can't be.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -27,12 +27,12 @@ async fn ipv6_is_reached() {
 }
 
 #[tokio::test]
-async fn a_port_where_nobody_listens_refuses() {
-    // Bound and never listened on, so that nobody else gets this port meanwhile.
+async fn a_port_without_a_listener_refuses() {
+    // Bound and never listened on, so that no other program gets this port meanwhile.
     let bound = TcpSocket::new_v4().expect("a socket");
     bound.bind("127.0.0.1:0".parse().expect("an address")).expect("a free port");
     let endpoint = Endpoint { address: bound.local_addr().expect("bound") };
-    let error = within(endpoint.open(&ConnectOptions::default())).await.expect_err("nobody listens");
+    let error = within(endpoint.open(&ConnectOptions::default())).await.expect_err("no listener");
     assert!(matches!(error, OpenError::Refused), "{error:?}");
 }
 
@@ -67,7 +67,7 @@ async fn the_peer_sees_the_source_address() {
 }
 
 #[tokio::test]
-async fn a_source_address_that_is_not_ours_is_told_as_that() {
+async fn a_foreign_source_address_has_its_own_error() {
     let (_listener, endpoint) = listen();
     // TEST-NET-1, which no machine has.
     let source = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
@@ -77,7 +77,7 @@ async fn a_source_address_that_is_not_ours_is_told_as_that() {
 }
 
 #[tokio::test]
-async fn a_source_address_of_the_other_family_is_told_as_a_usage_error() {
+async fn a_source_address_of_the_other_family_is_an_error() {
     let (_listener, endpoint) = listen();
     let options = ConnectOptions {
         source: Some("::1".parse().expect("an address")),

@@ -54,7 +54,7 @@ async fn several_packets_in_one_segment_arrive_in_order_with_one_instant() {
 }
 
 #[tokio::test]
-async fn the_first_byte_of_a_packet_in_two_parts_has_the_instant_of_the_first_read() {
+async fn a_packet_in_two_parts_begins_with_the_first_read() {
     let (mut connection, peer) = connected().await;
     let whole = publish(10);
     let before_all = now();
@@ -100,14 +100,14 @@ async fn next_dropped_half_way_loses_nothing() {
 }
 
 #[tokio::test]
-async fn a_packet_as_large_as_is_taken_in_arrives() {
+async fn the_largest_packet_arrives() {
     /// Fixed header (one byte, and three of Remaining Length) and a topic of one letter.
     const BESIDE_THE_PAYLOAD: usize = 1 + 3 + 3;
     let (mut connection, mut peer) = connected().await;
     let whole = publish(PACKET_BYTES_MAX - BESIDE_THE_PAYLOAD);
     assert_eq!(whole.len(), PACKET_BYTES_MAX);
     let writer = thread::spawn(move || {
-        peer.write_all(&publish(PACKET_BYTES_MAX - BESIDE_THE_PAYLOAD)).expect("somebody reads");
+        peer.write_all(&publish(PACKET_BYTES_MAX - BESIDE_THE_PAYLOAD)).expect("the connection reads");
         peer
     });
     let packet = packet(&mut connection).await;
@@ -117,17 +117,17 @@ async fn a_packet_as_large_as_is_taken_in_arrives() {
 }
 
 #[tokio::test]
-async fn unframeable_bytes_are_told_once_after_the_packets_before_them_and_then_the_end() {
+async fn unframeable_bytes_come_once_and_then_the_end() {
     let (mut connection, peer) = connected().await;
     write_at_once(&peer, &[&CONNACK[..], &PINGRESP, &UNFRAMEABLE].concat());
     assert_eq!(packet(&mut connection).await.bytes, CONNACK);
     let read_at = packet(&mut connection).await.complete_at;
-    let told = next(&mut connection).await;
+    let other = next(&mut connection).await;
     assert_eq!(
-        told,
+        other,
         Arrival::Unframeable { bytes: UNFRAMEABLE.to_vec(), at: read_at, why: Unframed::NoRemainingLength }
     );
-    // What looks like a packet behind them is none: nobody can tell where they end.
+    // What looks like a packet behind them is none: where they end is unknown.
     write_at_once(&peer, &PINGRESP);
     drop(peer);
     assert!(end(&mut connection).await.unfinished.is_empty());
@@ -151,7 +151,7 @@ async fn receive_shows_the_same_as_next() {
     let mut by_next = Vec::new();
     write_at_once(&peer, &parts);
     drop(peer);
-    let told_by_next = loop {
+    let other_by_next = loop {
         match next(&mut connection).await {
             Arrival::Packet(packet) => by_next.push(packet.bytes),
             other => break other,
@@ -163,44 +163,46 @@ async fn receive_shows_the_same_as_next() {
     let mut by_receive = Vec::new();
     write_at_once(&peer, &parts);
     drop(peer);
-    let told_by_receive = receive_until_told(&mut connection, &mut by_receive).await;
-    let end_by_receive = receive_until_told(&mut connection, &mut Vec::new()).await;
-    let end_again = receive_until_told(&mut connection, &mut Vec::new()).await;
+    let other_by_receive = receive_until_other(&mut connection, &mut by_receive).await;
+    let end_by_receive = receive_until_other(&mut connection, &mut Vec::new()).await;
+    let end_again = receive_until_other(&mut connection, &mut Vec::new()).await;
 
     assert_eq!(by_next.len(), 3);
     assert_eq!(by_receive, by_next);
-    let Arrival::Unframeable { bytes: told_by_next, .. } = told_by_next else { panic!("{told_by_next:?}") };
-    let Arrival::Unframeable { bytes: told_by_receive, .. } = told_by_receive else {
-        panic!("{told_by_receive:?}")
+    let Arrival::Unframeable { bytes: other_by_next, .. } = other_by_next else {
+        panic!("{other_by_next:?}")
     };
-    assert_eq!(told_by_receive, told_by_next);
+    let Arrival::Unframeable { bytes: other_by_receive, .. } = other_by_receive else {
+        panic!("{other_by_receive:?}")
+    };
+    assert_eq!(other_by_receive, other_by_next);
     assert_eq!(end_again, end_by_receive);
     let Arrival::End(end_by_receive) = end_by_receive else { panic!("{end_by_receive:?}") };
     assert_eq!((end_by_receive.how, end_by_receive.unfinished), (end_by_next.how, end_by_next.unfinished));
 }
 
 #[tokio::test]
-async fn receive_begins_with_what_next_has_read_ahead() {
+async fn receive_starts_with_what_next_has_read_ahead() {
     let (mut connection, peer) = connected().await;
     write_at_once(&peer, &[&CONNACK[..], &PINGRESP, &publish(5), &UNFRAMEABLE].concat());
     assert_eq!(packet(&mut connection).await.bytes, CONNACK);
     let mut seen = Vec::new();
-    let told = receive_until_told(&mut connection, &mut seen).await;
+    let other = receive_until_other(&mut connection, &mut seen).await;
     assert_eq!(seen, [PINGRESP.to_vec(), publish(5)]);
-    assert!(matches!(told, Arrival::Unframeable { .. }), "{told:?}");
+    assert!(matches!(other, Arrival::Unframeable { .. }), "{other:?}");
 }
 
-async fn receive_until_told(
+async fn receive_until_other(
     connection: &mut ungraceful_wire::Connection,
     seen: &mut Vec<Vec<u8>>,
 ) -> Arrival {
     loop {
-        let told = within(connection.receive(|frame, first_byte_at, complete_at| {
+        let other = within(connection.receive(|frame, first_byte_at, complete_at| {
             assert!(first_byte_at <= complete_at);
             seen.push(frame.bytes.to_vec());
         }));
-        if let Some(told) = told.await {
-            return told;
+        if let Some(other) = other.await {
+            return other;
         }
     }
 }

@@ -5,7 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
 use tokio::time::timeout;
-use ungraceful_wire::{Arrival, ConnectOptions, Connection, Endpoint, ReceivedPacket, StreamEnd};
+use ungraceful_wire::{Arrival, ConnectOptions, Connection, EndKind, Endpoint, ReceivedPacket, StreamEnd};
 
 /// Far above what any test takes: reached only by one that hangs.
 pub(crate) const HANG_LIMIT: Duration = Duration::from_secs(60);
@@ -61,7 +61,13 @@ pub(crate) fn reset(peer: TcpStream) {
     rustix::net::sockopt::set_socket_linger(&peer, Some(Duration::ZERO)).expect("a TCP socket");
     drop(peer);
 }
-
+/// Ends the peer's side by FIN or RST.
+pub(crate) fn end_by(how: EndKind, peer: TcpStream) {
+    match how {
+        EndKind::Reset => reset(peer),
+        _ => drop(peer),
+    }
+}
 /// One write, and with it one segment.
 pub(crate) fn write_at_once(mut peer: &TcpStream, bytes: &[u8]) {
     assert_eq!(peer.write(bytes).expect("the connection is open"), bytes.len());

@@ -266,7 +266,7 @@ async fn a_client_certificate_is_shown_and_a_missing_one_is_said_in_words() {
     refused.unwrap_err();
     let mut connection = opened.unwrap().connection;
     let Arrival::End(end) = connection.next().await else { panic!("not ended") };
-    assert_eq!(end.why.as_deref(), Some("the broker requires a client certificate"));
+    assert_eq!(end.why.as_deref(), Some("the broker requires a client certificate; give one"));
     let (certificate, key) = authority.issue("client", false);
     let files = (authority.folder.path().join("client.pem"), authority.folder.path().join("client.key"));
     std::fs::write(&files.0, certificate).unwrap();

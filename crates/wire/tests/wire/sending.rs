@@ -1,4 +1,4 @@
-//! What is sent arrives byte for byte, and the instant told is that of the last write.
+//! What is sent arrives byte for byte, and the instant returned is that of the last write.
 
 use std::io::{Read, Write};
 use std::sync::mpsc;
@@ -24,7 +24,7 @@ async fn what_fits_the_buffer_takes_one_write() {
 }
 
 #[tokio::test]
-async fn more_than_the_buffers_hold_takes_several_writes_and_its_instant_is_that_of_the_last() {
+async fn more_than_the_buffers_hold_takes_several_writes() {
     // Half of it is well above what the buffers of both sockets hold.
     const LENGTH: usize = 64 << 20;
     let (mut connection, mut peer) = connected().await;
@@ -41,11 +41,11 @@ async fn more_than_the_buffers_hold_takes_several_writes_and_its_instant_is_that
     let mut bytes = b"0123456789abcdefghijklm".repeat(LENGTH / 23 + 1);
     bytes.truncate(LENGTH);
     let sent = within(async {
-        // The first writes come before anybody reads, so the buffers fill.
+        // The first writes come before the peer reads, so the buffers fill.
         let mut send = std::pin::pin!(connection.send(&bytes));
         tokio::select! {
             biased;
-            sent = &mut send => unreachable!("nobody reads, and yet {sent:?}"),
+            sent = &mut send => unreachable!("the peer does not read, and yet {sent:?}"),
             () = crate::peer::turns_of_the_runtime() => {}
         }
         start.send(()).expect("the reader is there");
@@ -110,7 +110,7 @@ async fn an_rst_during_a_long_send_says_how_much_was_written() {
 }
 
 #[tokio::test]
-async fn a_peer_that_answers_before_it_reads_on_does_not_stop_a_send_that_receives() {
+async fn a_send_that_receives_does_not_deadlock() {
     // More in each direction than the kernel's buffers hold.
     let packet = publish(60_000);
     let count = 600;
@@ -136,7 +136,7 @@ async fn a_peer_that_answers_before_it_reads_on_does_not_stop_a_send_that_receiv
 }
 
 #[tokio::test]
-async fn a_send_that_receives_and_was_dropped_is_taken_up_where_it_was() {
+async fn a_dropped_send_is_resumed_where_it_was() {
     let bytes = publish(60_000).repeat(600);
     let (mut connection, mut peer) = connected().await;
     let mut written = 0;
@@ -145,7 +145,7 @@ async fn a_send_that_receives_and_was_dropped_is_taken_up_where_it_was() {
         let pending = std::future::poll_fn(|context| {
             std::task::Poll::Ready(sending.as_mut().poll(context).is_pending())
         });
-        assert!(pending.await, "nobody reads: the kernel's buffers are full");
+        assert!(pending.await, "the peer does not read: the kernel's buffers are full");
     }
     assert!((1..bytes.len()).contains(&written), "{written}");
     let length = bytes.len();
@@ -159,7 +159,7 @@ async fn a_send_that_receives_and_was_dropped_is_taken_up_where_it_was() {
 }
 
 #[tokio::test]
-async fn a_hang_up_is_seen_with_unread_bytes_before_it_and_nothing_is_read() {
+async fn a_hang_up_is_seen_behind_unread_bytes() {
     let (mut connection, peer) = connected().await;
     assert!(!connection.has_hung_up());
     write_at_once(&peer, &PINGRESP);

@@ -7,7 +7,7 @@ use ungraceful_wire::{Arrival, ConnectOptions, EndKind};
 use crate::peer::{CONNACK, PINGRESP, connected, connected_with, end, next, packet, publish, write_at_once};
 
 #[tokio::test]
-async fn the_peers_writes_block_until_the_connection_wakes_and_then_everything_is_read() {
+async fn a_silent_connection_blocks_the_peers_writes() {
     let options = ConnectOptions { receive_buffer_bytes: Some(4096), ..ConnectOptions::default() };
     let (connection, mut peer) = connected_with(&options).await;
     let silent = connection.fall_silent();

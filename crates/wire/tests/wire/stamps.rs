@@ -13,7 +13,7 @@ use ungraceful_wire::{
     read_arrived, stamp_arrivals, watch_departures,
 };
 
-use crate::peer::{CONNACK, HANG_LIMIT, PINGRESP, connected, connected_with, end, listen, packet, reset};
+use crate::peer::{CONNACK, HANG_LIMIT, PINGRESP, connected, connected_with, end, end_by, listen, packet};
 
 const DISCONNECT: [u8; 2] = [0xE0, 0x00];
 /// How late the program looks.
@@ -23,7 +23,7 @@ fn sight() -> Histogram<u64> {
     Histogram::new_with_bounds(1, 3_600_000_000, 3).expect("bounds that the library accepts")
 }
 
-/// The thread is not there, as when it serves other sockets first.
+/// Blocks the thread, as when it serves other sockets first.
 fn be_late() {
     std::thread::sleep(LATE);
 }
@@ -32,7 +32,7 @@ fn options(stamps: &Stamps) -> ConnectOptions {
     ConnectOptions { connect_timeout: HANG_LIMIT, stamps: Some(stamps.clone()), ..ConnectOptions::default() }
 }
 
-/// A connection to a peer whose FIN and RST are stamped where this process may; the stamps tell.
+/// A connection to a peer whose FIN and RST are stamped where this process has the right; the stamps know whether.
 async fn stamped() -> (Stamps, Connection, TcpStream) {
     let (listener, endpoint) = listen();
     let stamps = Stamps::toward(endpoint.address, sight());
@@ -43,7 +43,7 @@ async fn stamped() -> (Stamps, Connection, TcpStream) {
 }
 
 #[tokio::test]
-async fn a_packet_has_the_instant_of_its_arrival_however_late_it_is_read() {
+async fn a_packet_read_late_has_the_instant_of_its_arrival() {
     let (stamps, mut connection, mut peer) = stamped().await;
     for _ in 0..5 {
         let before = now();
@@ -77,7 +77,7 @@ async fn a_packet_in_two_parts_has_the_instant_of_each() {
 }
 
 #[tokio::test]
-async fn what_is_sent_has_the_instant_at_which_it_left_before_anybody_received_it() {
+async fn a_send_has_the_instant_at_which_it_left() {
     let (stamps, mut connection, mut peer) = stamped().await;
     let reader = std::thread::spawn(move || {
         let mut received_at: Vec<Instant> = Vec::new();
@@ -106,7 +106,7 @@ async fn what_is_sent_has_the_instant_at_which_it_left_before_anybody_received_i
 }
 
 #[tokio::test]
-async fn the_stamp_is_that_of_the_last_byte_of_this_send_and_of_no_other() {
+async fn a_send_has_the_stamp_of_its_own_last_byte() {
     let (_stamps, mut connection, mut peer) = stamped().await;
     let drain = std::thread::spawn(move || peer.read_to_end(&mut Vec::new()).unwrap());
     let mut sent_bytes = 0;
@@ -121,7 +121,7 @@ async fn the_stamp_is_that_of_the_last_byte_of_this_send_and_of_no_other() {
 }
 
 #[test]
-fn a_write_that_is_watched_has_the_instant_at_which_it_left_and_the_next_leaves_no_stamp() {
+fn only_a_watched_write_has_a_stamp_of_departure() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let mut socket = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let (mut peer, _address) = listener.accept().unwrap();
@@ -140,7 +140,7 @@ fn a_write_that_is_watched_has_the_instant_at_which_it_left_and_the_next_leaves_
         assert_eq!(departed(&socket, before), None);
         peer.read_exact(&mut vec![0; length + 6 + 11]).unwrap();
     }
-    // A stamp that nobody asks for is thrown away.
+    // A stamp that is not asked for is discarded.
     watch_departures(&socket);
     socket.write_all(b"watched").unwrap();
     forget_departures(&socket);
@@ -155,14 +155,11 @@ fn a_write_that_is_watched_has_the_instant_at_which_it_left_and_the_next_leaves_
 }
 
 #[tokio::test]
-async fn fin_and_rst_have_the_instants_of_their_arrival_where_packets_may_be_seen() {
+async fn fin_and_rst_have_the_instants_of_their_arrival() {
     for how in [EndKind::Fin, EndKind::Reset] {
         let (stamps, mut connection, peer) = stamped().await;
         let before = now();
-        match how {
-            EndKind::Reset => reset(peer),
-            _ => drop(peer),
-        }
+        end_by(how, peer);
         let after = now();
         be_late();
         let end = end(&mut connection).await;
@@ -181,7 +178,7 @@ async fn fin_and_rst_have_the_instants_of_their_arrival_where_packets_may_be_see
 }
 
 #[tokio::test]
-async fn a_disconnect_does_not_take_on_the_instant_of_the_fin_behind_it() {
+async fn a_disconnect_does_not_get_the_instant_of_a_later_fin() {
     let (stamps, mut connection, mut peer) = stamped().await;
     let before = now();
     peer.write_all(&DISCONNECT).unwrap();
@@ -202,7 +199,7 @@ async fn a_disconnect_does_not_take_on_the_instant_of_the_fin_behind_it() {
 }
 
 #[tokio::test]
-async fn a_disconnect_behind_another_packet_has_its_own_instant_too() {
+async fn a_disconnect_behind_another_packet_has_its_own_instant() {
     for by_visit in [false, true] {
         let (stamps, mut connection, mut peer) = stamped().await;
         peer.write_all(&PINGRESP).unwrap();
@@ -231,7 +228,7 @@ async fn a_disconnect_behind_another_packet_has_its_own_instant_too() {
 }
 
 #[tokio::test]
-async fn ends_of_many_connections_that_are_seen_together_have_their_own_instants() {
+async fn ends_seen_together_have_their_own_instants() {
     const CONNECTIONS: usize = 50;
     let (listener, endpoint) = listen();
     let stamps = Stamps::toward(endpoint.address, sight());
@@ -256,7 +253,7 @@ async fn ends_of_many_connections_that_are_seen_together_have_their_own_instants
 }
 
 #[tokio::test]
-async fn without_the_right_to_see_packets_bytes_are_stamped_and_ends_are_seen() {
+async fn without_packet_sockets_only_bytes_are_stamped() {
     let stamps = Stamps::of_bytes_alone(sight());
     let (mut connection, mut peer) = connected_with(&options(&stamps)).await;
     peer.write_all(&PINGRESP).unwrap();
@@ -270,7 +267,7 @@ async fn without_the_right_to_see_packets_bytes_are_stamped_and_ends_are_seen() 
 }
 
 #[tokio::test]
-async fn who_asks_for_no_stamps_has_the_programs_clock() {
+async fn without_stamps_the_programs_clock_is_used() {
     let (mut connection, mut peer) = connected().await;
     let before = now();
     let sent = connection.send(&PINGRESP).await.unwrap();
@@ -284,7 +281,7 @@ async fn who_asks_for_no_stamps_has_the_programs_clock() {
 }
 
 #[test]
-fn a_read_of_a_bare_socket_has_the_instant_of_arrival_unless_that_is_impossible() {
+fn a_read_of_a_bare_socket_has_the_instant_of_arrival() {
     let _while_it_lives_the_kernel_stamps = Stamps::of_bytes_alone(sight());
     let (listener, endpoint) = listen();
     let socket = TcpStream::connect(endpoint.address).unwrap();
@@ -304,7 +301,7 @@ fn a_read_of_a_bare_socket_has_the_instant_of_arrival_unless_that_is_impossible(
 }
 
 #[tokio::test]
-async fn a_connect_has_the_instant_between_its_write_and_what_the_broker_sees() {
+async fn a_connect_has_the_instant_of_its_arrival_at_the_broker() {
     const CONNECT: [u8; 14] = [0x10, 12, 0, 4, b'M', b'Q', b'T', b'T', 4, 2, 0, 60, 0, 0];
     let (_stamps, mut connection, mut peer) = stamped().await;
     for _ in 0..5 {
@@ -317,7 +314,7 @@ async fn a_connect_has_the_instant_between_its_write_and_what_the_broker_sees() 
     }
 }
 
-/// The kernel tells of a stamp as of an error, which the runtime takes for the end of writing.
+/// The kernel signals a stamp like an error, which the runtime takes for the end of writing.
 #[tokio::test]
 async fn stamps_that_come_late_neither_spin_nor_look_like_an_end() {
     const ROUNDS: usize = 5;

@@ -1,21 +1,21 @@
-//! What was seen of one take-over, put into facts: only what was really looked at, and only what is owed.
+//! The facts of one take-over: only what was observed, and only about what the broker owes.
 
 use ungraceful_record::reaction::Outcome;
 use ungraceful_record::scale::micros;
 use ungraceful_rig::attempts::fault::AttemptLog;
 
-use super::super::{ALIVE, Alive, Answer, NEWCOMER, NEWCOMER_CONNACK};
+use super::super::{ALIVE, Alive, Answer, NEWCOMER, NEWCOMER_CONNACK, connack_time};
 use super::{
-    DUP, Dup, IDENTIFIERS, Identifiers, Newcomer, OldSession, QUEUED, REPEATED, RESEND_TELLS_AFTER, Repeated,
-    SENT_AGAIN, SENT_AGAIN_AFTER, Storm,
+    DUP, Dup, IDENTIFIERS, Identifiers, Newcomer, OldSession, QUEUED, REPEATED, RESEND_DECIDES_AFTER,
+    Repeated, SENT_AGAIN, SENT_AGAIN_AFTER, Storm,
 };
 use crate::outbox::{HELD_BACK, Outbox, Share, arrived, share};
 use crate::peer::Delivered;
 use crate::resumption::{LEFT_OVER, Remains, Resumption, SESSION_PRESENT};
 
 impl Storm {
-    /// Puts what was seen into facts.
-    pub(super) fn tell(
+    /// Logs what was observed as facts.
+    pub(super) fn report(
         &self,
         log: &mut AttemptLog<'_>,
         outbox: &Outbox,
@@ -23,27 +23,25 @@ impl Storm {
         newcomer: &Newcomer,
         outcome: Outcome,
     ) {
-        let accepted = newcomer.accepted;
         log.fact(NEWCOMER, Answer::Accepted);
-        let connack_time = accepted.connack_at.saturating_duration_since(accepted.connect_sent);
+        let connack_time = connack_time(&newcomer.accepted);
         let is_owed = match self.situation {
-            // The broker may have said at the older client's CONNECT that it would not keep the session, or not so long.
+            // The older client's CONNACK may say that the broker does not keep the session, or not for so long.
             situation if situation.resumes() => {
                 newcomer.resumption.goes_on() || (old.is_kept && connack_time < old.granted)
             }
-            // Or that it would keep one that was to end.
+            // Or that it keeps one that should have ended.
             situation => !(situation.has_ended() && old.is_kept),
         };
         log.fact(SESSION_PRESENT, if is_owed { newcomer.resumption } else { Resumption::NotOwed });
         log.measure(NEWCOMER_CONNACK, micros(connack_time));
         log.fact(ALIVE, Alive::of(outcome, newcomer.alive));
-        let copies = |sequence: u64| messages_of(&newcomer.came, sequence);
-        // To a newcomer that was cut off, and by a broker that went down, not everything could be sent.
+        // A newcomer that was cut, or whose broker went down, cannot have received everything.
         let is_whole = newcomer.alive && outcome.is_evidence();
         if !self.situation.resumes() {
             let left_over = match newcomer.came.iter().any(|came| came.sequence.is_some()) {
                 true => Some(Remains::Some),
-                // What is left of a session is silent until it is asked for.
+                // A leftover session is silent until a message is published to its subscription.
                 false if self.situation.has_ended() => newcomer.remains,
                 false if newcomer.alive => Some(Remains::None),
                 false => Some(Remains::Unknown),
@@ -53,16 +51,16 @@ impl Storm {
             }
             return;
         }
-        // A session that the broker never promised to keep, or did not keep, owes nothing more.
+        // A session that the broker did not promise to keep, or did not keep, owes nothing more.
         if !newcomer.resumption.goes_on() || !old.is_kept {
             return;
         }
         let unreleased = old.unreleased.map(|(sequence, _)| sequence);
-        self.tell_in_flight(log, old, newcomer, unreleased, is_whole);
+        self.report_in_flight(log, old, newcomer, unreleased, is_whole);
         if !is_whole {
             return;
         }
-        outbox.tell(log);
+        outbox.report(log);
         let was_sent = |sequence: u64| old.in_flight.iter().any(|message| message.sequence == Some(sequence));
         let queued: Vec<u64> = outbox
             .sequences()
@@ -73,21 +71,25 @@ impl Storm {
             log.fact(QUEUED, self.share(&queued, newcomer));
             log.measure(HELD_BACK, arrived(&queued, &newcomer.came));
         }
-        if let (Some(sequence), true) = (unreleased, accepted.session_present) {
-            let times = [Repeated::Never, Repeated::Once].get(copies(sequence)).copied();
-            log.fact(REPEATED, times.unwrap_or(Repeated::Twice));
+        if let Some(sequence) = unreleased.filter(|_| newcomer.accepted.session_present) {
+            let repeated = match count_messages(&newcomer.came, sequence) {
+                0 => Repeated::Never,
+                1 => Repeated::Once,
+                _ => Repeated::Twice,
+            };
+            log.fact(REPEATED, repeated);
         }
     }
 
-    /// How many of the `owed` came. What is missing after less than [`RESEND_TELLS_AFTER`] may come yet.
+    /// How many of the `owed` messages arrived. After less than [`RESEND_DECIDES_AFTER`], missing ones may still arrive.
     fn share(&self, owed: &[u64], newcomer: &Newcomer) -> Share {
         match share(owed, &newcomer.came, &newcomer.later) {
-            Share::None | Share::Some if *self.flags.resend_wait < RESEND_TELLS_AFTER => Share::NotYet,
-            told => told,
+            Share::None | Share::Some if *self.flags.resend_wait < RESEND_DECIDES_AFTER => Share::NotYet,
+            share => share,
         }
     }
 
-    fn tell_in_flight(
+    fn report_in_flight(
         &self,
         log: &mut AttemptLog<'_>,
         old: &OldSession,
@@ -95,8 +97,7 @@ impl Storm {
         unreleased: Option<u64>,
         is_whole: bool,
     ) {
-        // The repeated message may be sent again or not: the newcomer itself has sent it again.
-        // Nor is a message owed that came at QoS 0, or is none of ours.
+        // Not owed: the message that the newcomer itself repeated, messages received at QoS 0, and foreign ones.
         let is_owed = |message: &&Delivered| {
             message.identifier.is_some() && message.sequence.is_some() && message.sequence != unreleased
         };
@@ -127,8 +128,8 @@ impl Storm {
     }
 }
 
-/// How often a message came. A copy with DUP under the Packet Identifier of an earlier one is no message of its own.
-pub(super) fn messages_of(came: &[Delivered], sequence: u64) -> usize {
+/// How often a message arrived. A copy with DUP under the Packet Identifier of an earlier one does not count.
+fn count_messages(came: &[Delivered], sequence: u64) -> usize {
     let mut identifiers = Vec::new();
     let of_it = came.iter().filter(|came| came.sequence == Some(sequence));
     of_it
@@ -145,7 +146,7 @@ mod tests {
     use ungraceful_mqtt::QoS;
     use ungraceful_wire::clock::now;
 
-    use super::{Delivered, messages_of};
+    use super::{Delivered, count_messages};
 
     fn copy(sequence: u64, identifier: u16, dup: bool) -> Delivered {
         Delivered {
@@ -158,10 +159,10 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_with_dup_under_the_same_identifier_is_no_message_of_its_own() {
-        let of = |came: &[Delivered]| messages_of(came, 7);
+    fn a_copy_with_dup_under_the_same_identifier_does_not_count() {
+        let of = |came: &[Delivered]| count_messages(came, 7);
         assert_eq!(of(&[]), 0);
-        assert_eq!(of(&[copy(7, 1, true)]), 1, "what the older client was sent may come with DUP");
+        assert_eq!(of(&[copy(7, 1, true)]), 1, "the older client's message may come with DUP");
         assert_eq!(of(&[copy(7, 1, true), copy(7, 1, true), copy(8, 2, false)]), 1);
         assert_eq!(of(&[copy(7, 1, true), copy(7, 1, false)]), 2, "the identifier was free again");
         assert_eq!(of(&[copy(7, 1, true), copy(7, 2, true)]), 2);

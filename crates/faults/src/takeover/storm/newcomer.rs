@@ -5,88 +5,81 @@ use std::time::{Duration, Instant};
 use ungraceful_mqtt::{Property, QoS};
 use ungraceful_rig::attempts::client::{Accepted, NotConnected};
 use ungraceful_rig::attempts::fault::Stage;
+use ungraceful_wire::Sent;
 use ungraceful_wire::clock::now;
 
-use super::super::session_connect;
-use super::Storm;
+use super::super::{send_newcomer, session_connect};
+use super::{OldSession, Storm};
 use crate::outbox::Outbox;
 use crate::peer::{Delivered, Event, Peer, keep};
 use crate::pinging::Pinging;
 use crate::resumption::{Remains, Resumption};
 
-/// How long after the last message that is awaited another one would be noticed.
+/// How long the newcomer still listens after the last awaited message.
 const SETTLE: Duration = Duration::from_millis(300);
-/// How long after the newcomer's CONNACK messages of a session that is no more would be noticed.
+/// How long the newcomer listens after its CONNACK for messages of a session that has ended.
 const LEFT_OVER_WITHIN: Duration = Duration::from_secs(1);
 
-/// What became of the newcomer.
+/// An accepted newcomer and what it observed.
 pub(super) struct Newcomer {
     pub(super) peer: Peer,
     pub(super) accepted: Accepted,
-    /// Whether it was found to go on with the older client's session.
+    /// Whether it resumed the older client's session.
     pub(super) resumption: Resumption,
-    /// What was found of a session that must have ended; absent when it was not looked for, because Session Present was 0.
+    /// What was left of a session that must have ended; absent after Session Present 0, when there was no search.
     pub(super) remains: Option<Remains>,
     pub(super) came: Vec<Delivered>,
-    /// Messages that were published after all others, when some of those had not come. One for each QoS of which some are
-    /// missing: order is owed within one QoS alone.
+    /// Messages published after all others because some of those were missing: one per QoS with missing messages, as order
+    /// is guaranteed within one QoS only.
     pub(super) later: Vec<u64>,
-    /// It was served when all was over.
+    /// The broker served it at the end.
     pub(super) alive: bool,
 }
 
 impl Storm {
-    /// Opens the newcomer's connection and sends its CONNECT; tells when that was begun and done.
+    /// Opens the newcomer's connection and sends its CONNECT; returns the times before and after sending.
     pub(super) async fn provoke(
         &self,
         stage: &Stage,
         client_id: &str,
-    ) -> Result<(Peer, Instant, ungraceful_wire::Sent), String> {
+    ) -> Result<(Peer, Instant, Sent), String> {
         let version = self.versions.new;
-        let (client, _) =
-            stage.open(version).await.map_err(|error| format!("the newcomer cannot connect: {error}"))?;
-        let mut peer = Peer::new(client);
         let kept = [Property::SessionExpiryInterval(self.flags.session_expiry_interval.0)];
         let properties: &[Property<'_>] = if self.situation.persistent() { &kept } else { &[] };
         let connect = session_connect(stage, version, client_id, self.situation.clean_start(), properties);
-        let before = now();
-        let sent = peer.client.send_connect(&connect).await;
-        let sent = sent.map_err(|error| format!("the newcomer's CONNECT could not be sent: {error}"))?;
-        Ok((peer, before, sent))
+        send_newcomer(stage, version, &connect).await
     }
 
-    /// Waits for the newcomer's CONNACK, takes what comes, and repeats what the older client had not released where the
-    /// CONNACK says that the session is there.
-    #[expect(clippy::too_many_arguments, reason = "parts of one attempt that are borrowed apart")]
-    pub(super) async fn look_at_newcomer(
+    /// Waits for the newcomer's CONNACK, receives messages, and, if Session Present is 1, repeats the message that the older
+    /// client had not released.
+    pub(super) async fn observe_newcomer(
         &self,
         stage: &Stage,
         mut peer: Peer,
-        connect_sent: ungraceful_wire::Sent,
-        topic: &str,
-        in_flight: &[Delivered],
-        unreleased: Option<(u64, u16)>,
+        connect_sent: Sent,
+        old: &OldSession,
         outbox: &mut Outbox,
     ) -> Result<Newcomer, NotConnected> {
+        let OldSession { topic, in_flight, unreleased, .. } = old;
         let (accepted, _packet) = peer.client.await_connack(connect_sent, stage.reaction_timeout).await?;
         let deadline = accepted.connack_at + stage.reaction_timeout;
         let mut came: Vec<Delivered> = Vec::new();
-        let (resumption, remains) =
-            self.look_for_session(stage, &mut peer, &accepted, topic, &mut came).await;
+        let (resumption, remains) = self.find_session(stage, &mut peer, &accepted, topic, &mut came).await;
         let resumed = self.situation.resumes() && resumption.goes_on();
         let mut repeated = None;
-        // Told that there is no session, a client has no exchange to go on with: what it sends then is new.
+        // After Session Present 0 there is no exchange to continue: whatever the client sends is new.
         let repeats = resumed && accepted.session_present;
         let withheld = unreleased.filter(|_| !repeats).map(|(sequence, _)| sequence);
-        if let (true, Some((sequence, identifier))) = (repeats, unreleased) {
+        if let Some((sequence, identifier)) = unreleased.filter(|_| repeats) {
             let again = peer.send_publish(topic, QoS::ExactlyOnce, sequence, Some(identifier)).await;
             repeated = again.is_ok().then_some(identifier);
         }
+        let mut later = Vec::new();
         let mut settled_at: Option<Instant> = None;
         loop {
             let all_there = !resumed || (repeated.is_none() && all_came(outbox, in_flight, withheld, &came));
             if all_there && settled_at.is_none() {
-                // What must not come has no time either by which it would have.
+                // Messages that must not arrive have no deadline of their own.
                 settled_at = Some(now() + if resumed { SETTLE } else { LEFT_OVER_WITHIN });
             }
             let until = settled_at.unwrap_or(deadline).min(deadline);
@@ -94,26 +87,17 @@ impl Storm {
                 Some(Event::Delivered(message)) => keep(&mut came, message),
                 Some(Event::Finished { identifier, code }) if repeated == Some(identifier) => {
                     repeated = None;
-                    if let Some((sequence, _)) = unreleased {
+                    if let Some((sequence, _)) = *unreleased {
                         outbox.acknowledged(sequence, code);
                     }
                 }
                 Some(Event::Ended { .. } | Event::Disconnect(_)) => {
-                    return Ok(Newcomer {
-                        peer,
-                        accepted,
-                        resumption,
-                        remains,
-                        came,
-                        later: Vec::new(),
-                        alive: false,
-                    });
+                    return Ok(Newcomer { peer, accepted, resumption, remains, came, later, alive: false });
                 }
                 Some(_) => {}
                 None => break,
             }
         }
-        let mut later = Vec::new();
         if settled_at.is_none() {
             let mut missing = outbox.missing(&came);
             missing.retain(|sequence| Some(*sequence) != withheld);
@@ -132,9 +116,9 @@ impl Storm {
         Ok(Newcomer { peer, accepted, resumption, remains, came, later, alive })
     }
 
-    /// Whether the newcomer goes on with the older client's session; where it is not to, the CONNACK alone says so, and what
-    /// is there of a session that must have ended is looked for.
-    async fn look_for_session(
+    /// Whether the newcomer resumed the older client's session. Where it should not, only the CONNACK counts; a session that
+    /// must have ended is searched for remains.
+    async fn find_session(
         &self,
         stage: &Stage,
         peer: &mut Peer,
@@ -155,20 +139,20 @@ impl Storm {
     }
 }
 
-/// Whether everything came that is owed: what was in flight and what was published, but for what the newcomer `withheld`.
+/// Whether all owed messages arrived: those in flight and those published, except the one that the newcomer `withheld`.
 fn all_came(outbox: &Outbox, in_flight: &[Delivered], withheld: Option<u64>, came: &[Delivered]) -> bool {
     let owed = in_flight.iter().map(|message| message.sequence).chain(outbox.sequences().map(Some));
     owed.filter(|sequence| sequence.is_none() || *sequence != withheld)
         .all(|sequence| came.iter().any(|message| message.sequence == sequence))
 }
 
-/// Whether the newcomer was accepted well before the Will Delay Interval of the older connection, which was not closed
-/// before the newcomer's CONNECT, had passed.
-pub(super) fn is_accepted_within(newcomer: &Accepted, delay: Duration) -> bool {
-    newcomer.connack_at.saturating_duration_since(newcomer.connect_sent) < delay / 2
+/// Whether the newcomer was accepted well within the Will Delay Interval of the older connection, which was still open at the
+/// newcomer's CONNECT.
+pub(super) fn is_well_within(connack_time: Duration, delay: Duration) -> bool {
+    connack_time < delay / 2
 }
 
-/// Publishes one message after all others, on the same topic, waits for it, and tells its number.
+/// Publishes one message after all others on the same topic, waits for it, and returns its number.
 async fn publish_later(
     stage: &Stage,
     peer: &mut Peer,
@@ -193,28 +177,14 @@ async fn publish_later(
 mod tests {
     use std::time::Duration;
 
-    use ungraceful_rig::attempts::client::Accepted;
-    use ungraceful_wire::clock::now;
-
-    use super::is_accepted_within;
+    use super::is_well_within;
 
     #[test]
-    fn a_delayed_will_is_forbidden_only_where_the_newcomer_was_accepted_well_before_its_delay() {
-        let accepted = |ms| {
-            let connect_sent = now();
-            let connack_at = connect_sent + Duration::from_millis(ms);
-            Accepted {
-                connect_sent,
-                connack_at,
-                session_present: true,
-                session_expiry_interval_s: None,
-                receive_maximum: None,
-                server_keep_alive: None,
-            }
-        };
+    fn a_newcomer_is_well_within_a_delay_up_to_half_of_it() {
+        let is_within = |ms, delay| is_well_within(Duration::from_millis(ms), delay);
         let delay = Duration::from_secs(2);
-        assert!(is_accepted_within(&accepted(900), delay));
-        assert!(!is_accepted_within(&accepted(1_100), delay));
-        assert!(!is_accepted_within(&accepted(0), Duration::ZERO), "and there is a delay");
+        assert!(is_within(900, delay));
+        assert!(!is_within(1_100, delay));
+        assert!(!is_within(0, Duration::ZERO), "there is no delay");
     }
 }

@@ -12,11 +12,11 @@ use super::{OLD_WILL, Storm};
 use crate::outbox::Outbox;
 use crate::peer::{Delivered, Peer};
 
-/// How long the broker has to send the older client what it published to itself; what comes later is in flight as well,
-/// and what does not come waits in the session: a broker may limit what it has under way.
+/// How long the broker has to send the older client the messages that it published to itself. Messages that do not arrive
+/// stay queued in the session: a broker may limit the messages in flight.
 const IN_FLIGHT_WITHIN: Duration = Duration::from_secs(1);
 
-/// Why a client was not taken over.
+/// Why there was no take-over.
 pub(super) const ENDED_FIRST: &str = "the broker ended the connection before the take-over";
 
 /// The older client, ready to be taken over.
@@ -25,23 +25,23 @@ pub(super) struct Old {
     pub(super) session: OldSession,
 }
 
-/// What it has with the broker.
+/// The state that it shares with the broker.
 pub(super) struct OldSession {
     pub(super) topic: String,
-    /// What it published, and the Reason Code that it was acknowledged with; absent for what is not yet.
+    /// The messages it published, each with the Reason Code of its acknowledgement; absent for unacknowledged ones.
     pub(super) published: Vec<(u64, Option<u8>)>,
-    /// What it was sent and did not acknowledge.
+    /// Messages that it received and did not acknowledge.
     pub(super) in_flight: Vec<Delivered>,
     /// The message that it published at QoS 2 and did not release, with its Packet Identifier.
     pub(super) unreleased: Option<(u64, u16)>,
     /// The broker keeps the session at all.
     pub(super) is_kept: bool,
-    /// How long it keeps the session after the connection; what was asked for, unless its CONNACK says something else.
+    /// How long the broker keeps the session after the connection: as requested, unless the CONNACK differs.
     pub(super) granted: Duration,
 }
 
 impl Storm {
-    /// Has the older client connected, subscribed, and with messages in flight in both directions.
+    /// Connects and subscribes the older client, and puts messages in flight in both directions.
     pub(super) async fn prepare(
         &self,
         stage: &Stage,
@@ -50,7 +50,8 @@ impl Storm {
     ) -> Result<Box<Old>, String> {
         let (version, client_id) = (self.versions.old, log.client_id().to_owned());
         let mut peer = Peer::open(stage, log, version).await?;
-        let in_flight_most = self.flags.in_flight.get::<u16>() * levels(stage);
+        let levels_above_0 = u16::from(stage.maximum_qos.level());
+        let in_flight_most = self.flags.in_flight.get::<u16>() * levels_above_0;
         let asked_s = if self.situation.persistent() { self.flags.session_expiry_interval.0 } else { 0 };
         let properties =
             [Property::SessionExpiryInterval(asked_s), Property::ReceiveMaximum(in_flight_most.max(1))];
@@ -61,7 +62,7 @@ impl Storm {
             &client_id,
             match version {
                 ProtocolVersion::V5 => self.situation.begun_clean(),
-                // One flag for both: a session that is to be kept is not a clean one.
+                // One flag covers both: a persistent session is not a clean one.
                 ProtocolVersion::V3_1_1 => !self.situation.persistent(),
             },
             &properties,
@@ -89,25 +90,21 @@ impl Storm {
         Ok(Box::new(old))
     }
 
-    /// Messages that the broker has taken and the older client has not acknowledged; and one that the broker has taken
-    /// at QoS 2 and the client has not released.
+    /// Leaves messages that the broker accepted and the older client has not acknowledged, and one QoS 2 message that the
+    /// broker received and the client has not released.
     async fn put_in_flight(&self, stage: &Stage, old: &mut Old, granted: QoS) -> Result<(), String> {
         let within = stage.options.connect_timeout;
         let in_flight: usize = self.flags.in_flight.get();
         let qos_2 = if granted == QoS::ExactlyOnce { in_flight } else { 0 };
         let qos_1 = if granted == QoS::AtMostOnce { 0 } else { in_flight };
-        let all = std::iter::repeat_n(QoS::AtLeastOnce, qos_1)
-            .chain(std::iter::repeat_n(QoS::ExactlyOnce, qos_2))
-            .chain(std::iter::repeat_n(
-                QoS::AtLeastOnce,
-                if qos_1 == 0 { 0 } else { self.flags.queued.get() },
-            ));
+        let queued = if qos_1 == 0 { 0 } else { self.flags.queued.get() };
+        let all = [(QoS::AtLeastOnce, qos_1), (QoS::ExactlyOnce, qos_2), (QoS::AtLeastOnce, queued)];
         let mut numbers = Outbox::default();
-        for qos in all {
+        for qos in all.into_iter().flat_map(|(qos, count)| std::iter::repeat_n(qos, count)) {
             let sequence = numbers.offer(qos);
             let code = old.peer.publish(&old.session.topic, qos, sequence, within).await?;
             if code >= 0x80 {
-                // What the broker did not take it need not deliver.
+                // The broker need not deliver a message that it refused.
                 return Err(format!("the broker refused a PUBLISH of the older client (0x{code:02X})"));
             }
             old.session.published.push((sequence, Some(code)));
@@ -131,9 +128,4 @@ impl Storm {
         old.session.in_flight = delivered;
         Ok(())
     }
-}
-
-/// How many QoS of those above 0 the broker takes.
-fn levels(stage: &Stage) -> u16 {
-    stage.maximum_qos.level().into()
 }

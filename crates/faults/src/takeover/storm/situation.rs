@@ -1,39 +1,39 @@
-//! What decides the fate of session and Will in a storm.
+//! The settings that determine the fate of session and Will in a storm.
 
 use ungraceful_mqtt::ProtocolVersion;
 
 ungraceful_record::words! {
-    /// What decides the fate of session and Will.
+    /// What determines the fate of session and Will.
     pub enum Situation: "variant" {
-        /// A session that is kept, and a newcomer that goes on with it.
+        /// A persistent session and a newcomer that resumes it.
         Resume = "resume",
-        /// The same, and the older connection's Will is delayed.
+        /// The same, with a delayed Will of the older connection.
         ResumeWillDelay = "resume-will-delay",
-        /// The same as [`Situation::Resume`], of a session that was begun with Clean Start 0.
+        /// The same as [`Situation::Resume`], with a session begun with Clean Start 0.
         ResumeCleanStart0 = "resume-clean-start-0",
-        /// A session that is kept, and a newcomer that asks for a new one.
+        /// A persistent session and a newcomer that requests a new one.
         Discard = "discard",
-        /// The same, and the Will is delayed.
+        /// The same, with a delayed Will.
         DiscardWillDelay = "discard-will-delay",
-        /// A session that ends with its connection, and a newcomer that asks to go on with it.
+        /// A session that ends with its connection and a newcomer that requests to resume it.
         Ended = "ended",
-        /// The same, and the Will is delayed.
+        /// The same, with a delayed Will.
         EndedWillDelay = "ended-will-delay",
-        /// A session that ends with its connection, and a newcomer that asks for a new one.
+        /// A session that ends with its connection and a newcomer that requests a new one.
         Clean = "clean",
-        /// The same, and the Will is delayed.
+        /// The same, with a delayed Will.
         CleanWillDelay = "clean-will-delay",
     }
 }
 
 impl Situation {
-    /// The newcomer asks for Clean Start 1 (3.1.1: Clean Session 1).
+    /// The newcomer sends Clean Start 1 (3.1.1: Clean Session 1).
     #[must_use]
     pub const fn clean_start(self) -> bool {
         matches!(self, Self::Discard | Self::DiscardWillDelay | Self::Clean | Self::CleanWillDelay)
     }
 
-    /// The older session was to outlive its connection (Session Expiry Interval above 0; 3.1.1: Clean Session 0).
+    /// The older session outlives its connection (Session Expiry Interval above 0; 3.1.1: Clean Session 0).
     #[must_use]
     pub const fn persistent(self) -> bool {
         !matches!(self, Self::Ended | Self::EndedWillDelay | Self::Clean | Self::CleanWillDelay)
@@ -48,15 +48,15 @@ impl Situation {
         )
     }
 
-    /// The older client's CONNECT asks for Clean Start 1 where the version has one flag for that alone (MQTT 5.0). A broker
-    /// may keep only sessions that were begun with Clean Start 0, as those of MQTT 3.1.1 are.
+    /// On MQTT 5.0, where Clean Start is a flag of its own, the older client sends 1. A broker may keep only sessions begun
+    /// with Clean Start 0, as those of MQTT 3.1.1 are.
     #[must_use]
     pub const fn begun_clean(self) -> bool {
         !matches!(self, Self::ResumeCleanStart0)
     }
 
-    /// Whether older clients of `version` have it: MQTT 3.1.1 knows no Will Delay Interval, and keeps no session that was
-    /// begun with Clean Session 1.
+    /// Whether older clients of `version` can be in it: MQTT 3.1.1 has no Will Delay Interval, and keeps no session begun
+    /// with Clean Session 1.
     #[must_use]
     pub const fn is_in(self, version: ProtocolVersion) -> bool {
         match version {
@@ -65,19 +65,19 @@ impl Situation {
         }
     }
 
-    /// Whether there is no session to go on with although the newcomer asks for it.
+    /// The newcomer requests a session that has ended.
     #[must_use]
     pub const fn has_ended(self) -> bool {
         !self.persistent() && !self.clean_start()
     }
 
-    /// Whether the newcomer is to go on with the older session.
+    /// The newcomer resumes the older session.
     #[must_use]
     pub const fn resumes(self) -> bool {
         self.persistent() && !self.clean_start()
     }
 
-    /// Whether the older connection's Will is to be published: always, but for a delayed one whose session goes on.
+    /// The older connection's Will must be published: always, except a delayed one whose session is resumed.
     #[must_use]
     pub const fn will_is_due(self) -> bool {
         !(self.resumes() && self.will_delay())
@@ -91,7 +91,7 @@ mod tests {
     use super::Situation;
 
     #[test]
-    fn every_situation_is_found_by_its_name_and_one_alone_forbids_the_will() {
+    fn one_situation_forbids_the_will_and_each_parses_from_its_name() {
         for situation in Situation::ALL {
             assert_eq!(situation.to_string().parse(), Ok(situation));
         }

@@ -1,4 +1,4 @@
-//! The flags of the drop: which variants, and the times of clients, sessions and Wills.
+//! The flags of the drop.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use ungraceful_record::check::Check;
 use ungraceful_record::scale::span;
 use ungraceful_rig::attempts::fault::Fault;
 
-use super::variant::Lives;
+use super::variant::SessionLife;
 use super::{DropConnection, Variant, WHOLE_SECOND};
 use crate::mode::{Call, ConnectionsOf, FaultMode, each_case};
 use crate::vanish::drop_checks;
@@ -37,7 +37,7 @@ pub struct Flags {
     /// How long after the end of its session the client of after-expiry returns; below 10s, a session that is still there is only a note
     #[arg(long, value_name = "TIME", default_value = "10s")]
     pub(super) grace: PositiveTime,
-    // Few enough for no broker's limit of what it keeps for a client: what happens past one is the flood's question.
+    // Few enough for any broker's queue limit; `flood` covers what happens beyond it.
     /// Messages of QoS 1, and as many of QoS 2, published for each client while it is away; at most 20
     #[arg(long, value_name = "N", default_value = "3")]
     pub(super) messages: Whole<0, 20>,
@@ -49,11 +49,10 @@ impl FaultMode for Flags {
     const NAME: &'static str = super::ID;
     const ABOUT: &'static str =
         "Working clients disconnect by FIN, RST or half-close: what happens to Will, session and messages?";
-    const LONG_ABOUT: &'static str = "Ends connections of clients that are connected, subscribed and working, without DISCONNECT, and \
-         reports whether the Will is published, once and when it is due; whether the session is kept for \
-         its Session Expiry Interval and no longer; and whether what was published meanwhile waits for \
-         the client, in order. DISCONNECT 0x00 and 0x04 stand beside them as controls. --attempts clients \
-         go in each variant and version.";
+    const LONG_ABOUT: &'static str = "Ends the connections of working clients without DISCONNECT, and reports whether the Will is published once \
+         and when it is due, whether the session is kept for its Session Expiry Interval and no longer, and whether \
+         messages published during the absence are delivered on return, in order. Variants with DISCONNECT 0x00 and \
+         0x04 are the controls. Each variant and version runs --attempts times.";
     const CHECKS: &'static [&'static [Check]] = &[drop_checks::CHECKS];
     const DEFAULTS: &'static [(&'static str, &'static str)] = &[("attempts", "10")];
 
@@ -64,14 +63,13 @@ impl FaultMode for Flags {
     fn check(&mut self, _call: &Call<'_>, mistakes: &mut Vec<Mistake>) {
         for (flag, seconds) in [("--short-expiry", self.short_expiry), ("--will-delay", self.will_delay)] {
             if seconds.0 < 3 {
-                let what =
-                    "brokers may count in whole seconds, so that less than 3s tells nothing; give 3s or more";
+                let what = "brokers may count in whole seconds, so less than 3s is too short to judge; give 3s or more";
                 mistakes.push(Mistake::new(flag, what));
             }
         }
         let old = ProtocolVersion::V3_1_1;
         if self.wanted().versions == [old] && !self.variants().iter().any(|variant| variant.is_in(old)) {
-            let what = "MQTT 3.1.1 has no Will Delay Interval, no Session Expiry Interval and no Reason Code of \
+            let what = "MQTT 3.1.1 has no Will Delay Interval, no Session Expiry Interval and no Reason Code in \
                         DISCONNECT; choose fin, rst, half-close, disconnect or session-ends, or -V 5";
             mistakes.push(Mistake::new("--variant", what));
         }
@@ -79,7 +77,7 @@ impl FaultMode for Flags {
     }
 
     fn connections(&self) -> ConnectionsOf {
-        // The client or its return, and who publishes meanwhile.
+        // The client, and the publisher.
         ConnectionsOf::EachClient(2)
     }
 
@@ -105,14 +103,14 @@ impl Flags {
         chosen(&Variant::ALL, &self.variant)
     }
 
-    /// What would leave variants without anything to tell is a mistake, and told before the first packet.
+    /// Rejects times with which a variant could not reach a conclusion.
     fn check_times(&self, mistakes: &mut Vec<Mistake>) {
         let variants = self.variants();
         let (delay, away, expiry) = (self.will_delay.time(), *self.away, self.session_expiry_interval);
         if variants.contains(&Variant::BackBeforeWillDelay) && away + WHOLE_SECOND >= delay {
             let what = format!(
-                "{} is not well before the {} s of --will-delay, before which the client of \
-                 back-before-will-delay is to be back; give less, or a longer --will-delay",
+                "{} is too long: the client of back-before-will-delay must return well before the {} s of \
+                 --will-delay are over; give less, or a longer --will-delay",
                 span(away),
                 self.will_delay.0
             );
@@ -120,9 +118,11 @@ impl Flags {
         }
         let longest = if variants.contains(&Variant::WillDelay) { delay.max(away) } else { away };
         let least = longest + 2 * WHOLE_SECOND;
-        if variants.iter().any(|variant| variant.lives() == Lives::Long) && expiry.time() <= least {
+        if variants.iter().any(|variant| variant.session_life() == SessionLife::Long)
+            && expiry.time() <= least
+        {
             let what = format!(
-                "{} s would be over before clients are back; give more than {} s",
+                "{} s would be over before the clients return; give more than {} s",
                 expiry.0,
                 least.as_secs()
             );

@@ -1,4 +1,4 @@
-//! The client is back: is its session there, and what was published meanwhile?
+//! The client's return: is its session still there, and are the messages published during its absence delivered?
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use ungraceful_rig::attempts::fault::{AttemptLog, Stage};
 use ungraceful_wire::clock::now;
 
 use super::{
-    Absence, BACK_PAST_END, DropConnection, Lives, RETURN, RETURNED_AFTER, Returned, Variant, WAITING,
+    Absence, BACK_PAST_END, DropConnection, RETURN, RETURNED_AFTER, Returned, SessionLife, Variant, WAITING,
     WHOLE_SECOND,
 };
 use crate::ending::Answer;
@@ -19,10 +19,10 @@ use crate::resumption::{LEFT_OVER, Remains, Resumption, SESSION_PRESENT};
 use crate::takeover::session_connect;
 
 impl Absence {
-    /// Publishes so many messages of each QoS that the subscription was granted.
+    /// Publishes the messages of each QoS that the subscription was granted.
     ///
     /// # Errors
-    /// In words, when the publisher was not served.
+    /// A message for the user when the broker does not serve the publisher.
     pub(super) async fn publish(
         &mut self,
         stage: &Stage,
@@ -45,7 +45,7 @@ impl Absence {
         Ok(())
     }
 
-    /// The QoS above 0 that messages reach the client at.
+    /// The QoS above 0 at which messages reach the client.
     fn levels(&self) -> Vec<QoS> {
         [QoS::AtLeastOnce, QoS::ExactlyOnce].into_iter().filter(|qos| *qos <= self.qos).collect()
     }
@@ -58,7 +58,6 @@ impl Absence {
         let code = code.map_err(|error| format!("publisher: {error}"))?;
         self.outbox.acknowledged(sequence, code);
         if code < 0x80 {
-            // What the broker did not take it need not deliver.
             self.taken.push(sequence);
         }
         Ok(())
@@ -66,9 +65,9 @@ impl Absence {
 }
 
 impl DropConnection {
-    /// The client connects with its ClientID and Clean Start 0, and takes what waits for it. Absent when it is not
-    /// accepted.
-    pub(super) async fn come_back(
+    /// Connects again with the same ClientID and Clean Start 0, and takes the waiting messages. Absent when the broker refuses
+    /// the connection.
+    pub(super) async fn return_to_session(
         &self,
         stage: &Stage,
         log: &mut AttemptLog<'_>,
@@ -83,11 +82,11 @@ impl DropConnection {
             }
         };
         log.fact(RETURN, Answer::Accepted);
-        let returned_after = accepted.connack_at.saturating_duration_since(absence.gone.before);
+        let returned_after = accepted.connack_at.saturating_duration_since(absence.departure.before);
         log.measure(RETURNED_AFTER, micros(returned_after));
         let is_owed = self.is_owed(absence, &accepted);
         if self.variant == Variant::AfterExpiry && is_owed {
-            let away = accepted.connect_sent.saturating_duration_since(absence.gone.at);
+            let away = accepted.connect_sent.saturating_duration_since(absence.departure.at);
             log.measure(BACK_PAST_END, micros(away.saturating_sub(absence.granted)));
         }
         let mut came = Vec::new();
@@ -115,25 +114,24 @@ impl DropConnection {
         Peer::come_back(stage, self.version, &connect).await
     }
 
-    /// Whether Session Present must be what the variant is about, by the time that went by and by what the broker has
-    /// granted.
+    /// Whether the elapsed time and the granted expiry allow a conclusion from Session Present.
     fn is_owed(&self, absence: &Absence, accepted: &Accepted) -> bool {
         let asked = Duration::from_secs(self.expiry_s().into());
-        match self.variant.lives() {
+        match self.variant.session_life() {
             _ if self.variant.keeps_session() => {
-                let away = accepted.connack_at.saturating_duration_since(absence.gone.before);
+                let away = accepted.connack_at.saturating_duration_since(absence.departure.before);
                 away.saturating_add(WHOLE_SECOND) < absence.granted
             }
-            Lives::NotAtAll => absence.granted.is_zero(),
-            Lives::Short | Lives::Long => {
-                let away = accepted.connect_sent.saturating_duration_since(absence.gone.at);
+            SessionLife::Ends => absence.granted.is_zero(),
+            SessionLife::Short | SessionLife::Long => {
+                let away = accepted.connect_sent.saturating_duration_since(absence.departure.at);
                 absence.granted <= asked && away >= asked + self.flags.grace.0
             }
         }
     }
 
-    /// Takes what was published meanwhile. One message of each QoS is published now: what it overtakes is lost, what it
-    /// does not may still be on its way, for the standard sets no time.
+    /// Takes the waiting messages. One more message of each QoS is published now: messages that it overtakes are lost; others
+    /// may still be in flight, because the standard sets no time limit.
     async fn take_waiting(
         &self,
         stage: &Stage,
@@ -147,7 +145,7 @@ impl DropConnection {
             return;
         }
         for qos in absence.levels() {
-            // A publisher that is not served any more overtakes nothing.
+            // Without a served publisher, nothing overtakes.
             let _overtakes = absence.publish_one(stage, qos).await;
         }
         let deadline = now() + stage.reaction_timeout;
@@ -157,10 +155,9 @@ impl DropConnection {
         peer.deliveries_until(deadline, &mut came, all).await;
         absence.outbox.take_all(&came, &stage.clock);
         if !peer.is_served(stage.reaction_timeout).await {
-            // To a client that is not served any more, not everything could be sent.
             return;
         }
-        absence.outbox.tell(log);
+        absence.outbox.report(log);
         let later = &absence.taken[waiting.len()..];
         log.fact(WAITING, share(&waiting, &came, later));
         log.measure(HELD_BACK, arrived(&waiting, &came));

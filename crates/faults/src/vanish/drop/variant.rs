@@ -1,11 +1,11 @@
-//! The variants of the drop: how the client goes, how long its session is to live, whether its Will is due.
+//! The variants of the drop: how the client leaves, how long its session lives, whether its Will is due.
 
 use ungraceful_mqtt::ProtocolVersion;
 
-use super::going::Way;
+use super::departure::Way;
 
 ungraceful_record::words! {
-    /// What is done.
+    /// What the client does.
     pub enum Variant: "variant" {
         /// FIN, both directions at once.
         Fin = "fin",
@@ -15,29 +15,29 @@ ungraceful_record::words! {
         HalfClose = "half-close",
         /// DISCONNECT 0x00: the control.
         Disconnect = "disconnect",
-        /// DISCONNECT 0x04, which asks for the Will (MQTT 5.0).
+        /// DISCONNECT 0x04, which requests the Will (MQTT 5.0).
         DisconnectWithWill = "disconnect-with-will",
         /// RST, with a delayed Will (MQTT 5.0).
         WillDelay = "will-delay",
-        /// RST, with a delayed Will, and back before the delay is over (MQTT 5.0).
+        /// RST, with a delayed Will, and a return before the delay is over (MQTT 5.0).
         BackBeforeWillDelay = "back-before-will-delay",
         /// RST, with a Will whose delay is longer than the session lives (MQTT 5.0).
         WillAtSessionEnd = "will-at-session-end",
         /// RST, with a session that ends with the connection.
         SessionEnds = "session-ends",
-        /// RST, and back shortly before the session ends (MQTT 5.0).
+        /// RST, and a return shortly before the session ends (MQTT 5.0).
         BeforeExpiry = "before-expiry",
-        /// RST, and back well after the session has ended (MQTT 5.0).
+        /// RST, and a return well after the session has ended (MQTT 5.0).
         AfterExpiry = "after-expiry",
     }
 }
 
-/// How long a session is to outlive its connection.
+/// How long a session outlives its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Lives {
+pub(super) enum SessionLife {
     Long,
     Short,
-    NotAtAll,
+    Ends,
 }
 
 impl Variant {
@@ -47,7 +47,7 @@ impl Variant {
         name.parse().ok()
     }
 
-    /// Whether MQTT 3.1.1 has it: it knows no delay of Wills, no expiry of sessions and no Reason Code of DISCONNECT.
+    /// Whether the version has it: MQTT 3.1.1 has no Will delay, no session expiry and no Reason Code in DISCONNECT.
     #[must_use]
     pub const fn is_in(self, version: ProtocolVersion) -> bool {
         match version {
@@ -70,30 +70,24 @@ impl Variant {
         }
     }
 
-    pub(super) const fn lives(self) -> Lives {
+    pub(super) const fn session_life(self) -> SessionLife {
         match self {
-            Self::SessionEnds => Lives::NotAtAll,
-            Self::WillAtSessionEnd | Self::BeforeExpiry | Self::AfterExpiry => Lives::Short,
-            _ => Lives::Long,
+            Self::SessionEnds => SessionLife::Ends,
+            Self::WillAtSessionEnd | Self::BeforeExpiry | Self::AfterExpiry => SessionLife::Short,
+            _ => SessionLife::Long,
         }
     }
 
-    /// Whether the Will is to be published, if nothing goes wrong.
+    /// Whether the broker must publish the Will.
     #[must_use]
     pub const fn will_is_due(self) -> bool {
         !matches!(self, Self::Disconnect | Self::BackBeforeWillDelay)
     }
 
-    /// Whether the session is to be there when the client is back.
+    /// Whether the session must still exist when the client returns.
     #[must_use]
     pub const fn keeps_session(self) -> bool {
         !matches!(self, Self::SessionEnds | Self::AfterExpiry | Self::WillAtSessionEnd)
-    }
-
-    /// Whether the client comes back at all.
-    #[must_use]
-    pub const fn returns(self) -> bool {
-        !matches!(self, Self::WillAtSessionEnd)
     }
 
     pub(super) const fn describe(self) -> &'static str {
@@ -104,11 +98,11 @@ impl Variant {
             Self::Disconnect => "DISCONNECT 0x00 (the control)",
             Self::DisconnectWithWill => "DISCONNECT 0x04",
             Self::WillDelay => "RST, with a delayed Will",
-            Self::BackBeforeWillDelay => "RST, with a delayed Will, and back before its delay is over",
+            Self::BackBeforeWillDelay => "RST, with a delayed Will, and return before its delay is over",
             Self::WillAtSessionEnd => "RST, with a Will delayed for longer than the session lives",
             Self::SessionEnds => "RST, with a session that ends with the connection",
-            Self::BeforeExpiry => "RST, and back shortly before the session ends",
-            Self::AfterExpiry => "RST, and back well after the session has ended",
+            Self::BeforeExpiry => "RST, and return shortly before the session ends",
+            Self::AfterExpiry => "RST, and return well after the session has ended",
         }
     }
 }

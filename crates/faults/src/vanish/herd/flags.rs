@@ -1,4 +1,4 @@
-//! The flags of the herd: by which profiles its members come back, and how they lose their connections.
+//! The flags of the herd: the back-off profiles, and how the connections are lost.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,7 +26,7 @@ pub struct Flags {
     /// libmosquitto, esp-mqtt, aws-iot [default: all of these]
     #[arg(long, visible_alias = "backoff", value_name = "PROFILE", value_delimiter = ',')]
     variant: Vec<Named<Profile>>,
-    /// How the clients lose their connections: reset (the generator sends RST); stop (the broker is asked to exit and restarted) or
+    /// How the clients lose their connections: reset (the generator sends RST); stop (the broker is stopped and restarted) or
     /// kill (SIGKILL), for a broker that this run started [default: reset]
     #[arg(long, value_name = "HOW", value_parser = reader::<LossBy>())]
     loss: Option<LossBy>,
@@ -52,18 +52,18 @@ pub struct Flags {
 }
 
 ungraceful_record::words! {
-    /// What `--loss` says.
+    /// The value of `--loss`.
     enum LossBy: "way to lose a connection" {
-        /// We reset it.
+        /// The client sends RST.
         Reset = "reset",
-        /// The broker is asked to end.
+        /// The broker is stopped and restarted.
         Stop = "stop",
-        /// The broker is killed.
+        /// The broker is killed and restarted.
         Kill = "kill",
     }
 }
 
-/// The profiles that are tried when none is named.
+/// The profiles that run by default.
 fn all_profiles() -> Vec<Profile> {
     let own = ["none", "fixed:1s", "exponential:1s..2m", "full-jitter:1s..2m"];
     own.into_iter()
@@ -76,14 +76,14 @@ impl FaultMode for Flags {
     const NAME: &'static str = super::ID;
     const ABOUT: &'static str =
         "Many clients lose their connection at once and return, with one back-off profile after another";
-    const LONG_ABOUT: &'static str = "Connects --count clients before the baseline, each with a session that is kept and a \
-         subscription. All of them lose their connection at one instant: we reset it, or the broker is \
-         restarted (--loss, --restart-cmd). They come back by a back-off profile and stay until all are \
-         back. Reports for each profile how long it takes until 50, 95 and 100 % are back, how many tries \
-         that takes, how long a CONNACK takes, what the others feel of it, and who is left behind, and \
-         why. Each profile is a herd of its own; the next one is gathered when the one before is gone.";
+    const LONG_ABOUT: &'static str = "Connects --count clients before the baseline, each with a persistent session and a subscription. All of \
+         them lose their connection at one instant: the generator sends RST, or the broker is restarted (--loss, \
+         --restart-cmd). They return with a back-off profile and stay until all are back. Reports for each profile \
+         how long it takes until 50, 95 and 100 % are back, how many tries that takes, how long a CONNACK takes, the \
+         impact on well-behaved clients, and which clients are left behind and why. Each profile is a herd of its \
+         own; the next herd gathers when the previous one is gone.";
     const CHECKS: &'static [&'static [Check]] = &[herd_checks::CHECKS];
-    // Thousands of clients that act at one instant keep a thread busy for a while; a herd's times are longer than that.
+    // Thousands of clients that act at one instant keep a thread busy for a while; a herd's times are much longer.
     const DEFAULTS: &'static [(&'static str, &'static str)] = &[("slip-limit", "250ms")];
     const ATTEMPTS: AttemptsOf = AttemptsOf::EachWave;
 
@@ -95,8 +95,7 @@ impl FaultMode for Flags {
         let is_restart = self.restart_cmd.is_some() || !matches!(self.loss, None | Some(LossBy::Reset));
         if is_restart && self.back_within <= self.restart_within {
             let what = format!(
-                "the clients would give up before the restart may be over; give more than --restart-within \
-                 ({})",
+                "the clients would give up before the restart completes; give more than --restart-within ({})",
                 span(*self.restart_within)
             );
             mistakes.push(Mistake::new("--back-within", what));
@@ -134,7 +133,7 @@ impl FaultMode for Flags {
 }
 
 impl Flags {
-    /// Each once, in the order in which they are named.
+    /// Each once, in the order of the flag.
     fn profiles(&self) -> Vec<Profile> {
         let mut profiles: Vec<Profile> = Vec::new();
         let named = if self.variant.is_empty() { &[Named::All] } else { &self.variant[..] };
@@ -149,18 +148,19 @@ impl Flags {
         profiles
     }
 
-    /// By which means the broker is restarted; absent when it is not.
+    /// How the broker is restarted; absent when it is not.
     fn restart_by(&self, broker: &BrokerChoice) -> Result<Option<RestartBy>, Mistake> {
         let is_ours = matches!(broker, BrokerChoice::Embedded | BrokerChoice::SpawnMosquitto);
         let mistake = |flag: &str, what: &str| Err(Mistake::new(flag, what));
         match (self.loss, &self.restart_cmd) {
-            (Some(_), Some(_)) => {
-                mistake("--loss", "--restart-cmd says already how the connections are lost; keep one of them")
-            }
+            (Some(_), Some(_)) => mistake(
+                "--loss",
+                "--restart-cmd already defines how the connections are lost; keep one of them",
+            ),
             (None, Some(_)) if is_ours => mistake(
                 "--restart-cmd",
-                "this run starts its broker itself, and restarts it itself: leave it out and give --loss stop or --loss \
-                 kill; or name a running broker with --host",
+                "this run starts and restarts its broker itself: give --loss stop or --loss kill instead, or name a running \
+                 broker with --host",
             ),
             (None, Some(command)) if command.trim().is_empty() => {
                 mistake("--restart-cmd", "is empty; give the command that restarts your broker")
@@ -169,7 +169,7 @@ impl Flags {
             (None | Some(LossBy::Reset), None) => Ok(None),
             (Some(_), None) if !is_ours => mistake(
                 "--loss",
-                "this run did not start the broker and can't restart it; give the command that does with --restart-cmd",
+                "this run did not start the broker and cannot restart it; give a command that does with --restart-cmd",
             ),
             (Some(LossBy::Stop), None) => Ok(Some(RestartBy::Stop)),
             (Some(LossBy::Kill), None) => Ok(Some(RestartBy::Kill)),

@@ -1,4 +1,4 @@
-//! The way back of one member: try by try, by its profile, until it is let in; then it stays until all are.
+//! The return of one member: it tries by its back-off profile until it is accepted, and stays until all are back.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -23,7 +23,7 @@ use crate::takeover::refusal;
 /// Measure: tries that were refused by a CONNACK with a code.
 pub(super) const TRIES_REFUSED: Measure = Measure::new("tries_refused");
 
-/// From when on a handshake must have had a SYN sent again: that comes after a second.
+/// A handshake this long included a resent SYN, which the kernel sends after a second.
 const LATE_HANDSHAKE: Duration = Duration::from_millis(950);
 
 /// A connection that was accepted.
@@ -31,20 +31,20 @@ const LATE_HANDSHAKE: Duration = Duration::from_millis(950);
 pub(crate) struct Returned {
     pub(super) peer: Peer,
     pub(super) accepted: Accepted,
-    /// When the handshake was complete.
+    /// When the TCP handshake was complete.
     pub(super) established: Instant,
-    /// How long it took.
+    /// How long the TCP handshake took.
     handshake: Duration,
 }
 
-/// Why a try came to nothing.
+/// Why a try failed.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// No connection.
+    /// No TCP connection.
     Open(OpenError),
-    /// A connection, and no CONNACK that accepts.
+    /// A TCP connection, but no CONNACK with success.
     NotConnected(NotConnected),
-    /// The time was over.
+    /// The member's time was over.
     TimeOver,
 }
 
@@ -53,7 +53,7 @@ impl fmt::Display for Failure {
         match self {
             Self::Open(error) => write!(f, "cannot connect: {error}"),
             Self::NotConnected(refused) => f.write_str(&refusal(refused)),
-            Self::TimeOver => f.write_str("its time was over while it connected"),
+            Self::TimeOver => f.write_str("its time ran out while it was connecting"),
         }
     }
 }
@@ -75,7 +75,7 @@ impl Failure {
     }
 }
 
-/// One connection: opened, and accepted or not.
+/// Tries to connect once.
 pub(super) async fn connect(
     stage: &Stage,
     version: ProtocolVersion,
@@ -98,15 +98,15 @@ pub(super) struct Returning<'a> {
     topic: &'a str,
     deadline: Instant,
     waits: Waits,
-    /// Connections that were begun.
     pub(super) tries: u64,
-    /// The first CONNACK that let it in.
+    /// The first CONNACK that accepted it.
     pub(super) first_accepted: Option<Accepted>,
     /// The CONNACK of the connection that it kept; absent when it has none.
     pub(super) kept: Option<Accepted>,
-    /// Whether its session was found to go on, when it was let in first; absent where the CONNACK alone says so.
+    /// Whether its session was resumed when it was first accepted; absent where only the CONNACK shows it.
     pub(super) resumption: Option<Resumption>,
-    failures: BTreeMap<Measure, u64>,
+    /// How often each kind of failure happened.
+    pub(super) counts: BTreeMap<Measure, u64>,
     last_failure: Option<String>,
 }
 
@@ -129,28 +129,22 @@ impl<'a> Returning<'a> {
             first_accepted: None,
             kept: None,
             resumption: None,
-            failures: BTreeMap::new(),
+            counts: BTreeMap::new(),
             last_failure: None,
         }
     }
 
-    /// What failed and how often, and what else is counted.
-    pub(super) fn counted(&self) -> impl Iterator<Item = (Measure, u64)> {
-        self.failures.clone().into_iter()
-    }
-
-    /// What the last try came to, in words.
+    /// Why the last try failed.
     pub(super) fn last_failure(&self) -> String {
-        self.last_failure
-            .clone()
-            .unwrap_or_else(|| "its first try was due after the end of its time".to_owned())
+        let without_try = || "its time ended before its first try was due".to_owned();
+        self.last_failure.clone().unwrap_or_else(without_try)
     }
 
     fn count(&mut self, measure: Measure) {
-        *self.failures.entry(measure).or_default() += 1;
+        *self.counts.entry(measure).or_default() += 1;
     }
 
-    /// Comes back, and stays until all are back or the time is over: absent when it is not back then.
+    /// Returns, and stays until all are back or the time is over: absent when the member is not connected then.
     pub(super) async fn come_back_and_stay(&mut self, member: &mut Member) -> Option<Peer> {
         loop {
             let Some(mut peer) = self.come_back().await else {
@@ -163,12 +157,12 @@ impl<'a> Returning<'a> {
             }
             member.unsettled();
             self.kept = None;
-            self.last_failure = Some("it was let in, and lost its connection again".to_owned());
+            self.last_failure = Some("it was accepted, then lost its connection again".to_owned());
             self.count(LOST_AGAIN);
         }
     }
 
-    /// Tries until it is let in, or its time is over.
+    /// Tries until the broker accepts it, or its time is over.
     async fn come_back(&mut self) -> Option<Peer> {
         let deadline = TokioInstant::from_std(self.deadline);
         loop {
@@ -178,7 +172,7 @@ impl<'a> Returning<'a> {
                 return None;
             }
             sleep_until(TokioInstant::from_std(due)).await;
-            // A connection that is refused at once would leave nobody else a turn.
+            // Otherwise connections that are refused at once would starve the other members.
             yield_now().await;
             match timeout_at(deadline, self.try_once()).await {
                 Ok(Ok(returned)) => {
@@ -212,8 +206,8 @@ impl<'a> Returning<'a> {
         self.herd.connect(self.stage, self.client_id, false).await
     }
 
-    /// Looks whether the session goes on although the CONNACK says that it does not. One that did not outlive a restart of
-    /// the broker is no breach, and is not looked for.
+    /// Looks whether the session was resumed although the CONNACK denies it. Not after a restart: the session need not survive
+    /// that.
     async fn look_for_session(&mut self, peer: &mut Peer, accepted: &Accepted) {
         let is_first = self.first_accepted.is_some_and(|first| first.connack_at == accepted.connack_at);
         if self.herd.loss == Loss::Reset && is_first {
@@ -224,13 +218,13 @@ impl<'a> Returning<'a> {
         }
     }
 
-    /// Serves the connection until all members have settled, or the time is over. False when it ends before.
+    /// Serves the connection until all members have settled, or the time is over. False when it ends earlier.
     async fn stay(&mut self, peer: &mut Peer, member: &Member) -> bool {
         if let Some(accepted) = self.kept.filter(|accepted| !accepted.session_present) {
             self.look_for_session(peer, &accepted).await;
-            // As clients do whose subscriptions are gone. What it comes to is seen by whether the connection lives.
+            // As clients do whose subscriptions are gone. The loop below sees whether the connection lives.
             let qos = QoS::AtLeastOnce.min(self.stage.maximum_qos);
-            let _seen_below = peer.subscribe(self.topic, qos, self.stage.options.connect_timeout).await;
+            let _checked_below = peer.subscribe(self.topic, qos, self.stage.options.connect_timeout).await;
         }
         let all_settled = member.all_settled();
         tokio::pin!(all_settled);

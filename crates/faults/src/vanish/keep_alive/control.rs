@@ -1,15 +1,15 @@
-//! Who cut a client early? Another client, with another Keep Alive, tells the broker apart from what stands between.
+//! The control client: a second client with another Keep Alive shows whether the broker or a device in between cut the first
+//! one.
 //!
-//! A load balancer, a proxy or a firewall closes connections that are idle for a time of its own, whatever the Keep Alive. A
-//! broker that cuts too early for the Keep Alive does so at a share of it.
+//! A load balancer, a proxy or a firewall closes idle connections after a time of its own, whatever the Keep Alive. A broker that
+//! cuts too early because of the Keep Alive does so at a fraction of it.
 
 use std::time::Duration;
 
 use ungraceful_mqtt::{Connect, ProtocolVersion};
 use ungraceful_record::fact::{FactOf, Measure};
 use ungraceful_record::run::CaseRecord;
-use ungraceful_record::scale::micros;
-use ungraceful_record::scale::time;
+use ungraceful_record::scale::{micros, time};
 use ungraceful_rig::attempts::client::Client;
 use ungraceful_rig::attempts::fault::{AttemptLog, Stage};
 use ungraceful_rig::attempts::observe::{Watch, observe_silently};
@@ -17,54 +17,51 @@ use ungraceful_rig::attempts::observe::{Watch, observe_silently};
 use super::{Silence, connect, cut_of};
 use crate::peer::Peer;
 
-/// Fact: how the control client was cut, compared with the client that was cut without a reason. Absent when no client was cut
-/// so.
+/// Fact: how the control client was cut, compared with the client that was cut without a reason. Absent when no client was.
 pub const CONTROL: FactOf<Control> = FactOf::new("control_client");
 
 ungraceful_record::words! {
-    /// What a control client says.
+    /// What a control client shows.
     pub enum Control: "control client" {
-        /// At the same share of its Keep Alive: the broker cuts for the Keep Alive.
+        /// At the same share of its Keep Alive: the broker cuts because of the Keep Alive.
         FollowsKeepAlive = "cut at the same share of another Keep Alive",
-        /// After the same time: something cuts whatever the Keep Alive.
+        /// After the same time: the cut does not depend on the Keep Alive.
         FixedTime = "cut after the same time with another Keep Alive",
         /// Neither, or not at all.
         Neither = "cut at another time, or not at all",
-        /// There was none: it could not connect, or the broker gave it the same Server Keep Alive.
+        /// It could not connect, or the broker gave it the same Server Keep Alive.
         NotTried = "could not be tried",
     }
 }
 
-/// Measure: how long a client had been silent that was cut after the same time as its control client.
+/// Measure: the silence of a client that was cut after the same time as its control client.
 pub const FIXED_CUT_AFTER: Measure = Measure::new("cut_after_fixed_us");
 
-/// The control client's Keep Alive in place of the client's: twice as long.
+/// The control client's Keep Alive, as a multiple of the client's.
 const TIMES: u16 = 2;
 /// Two times are the same when they differ by less than this part of them, or by less than [`SAME_WITHIN`].
 const SAME_SHARE: u32 = 8;
-/// Timers and a busy machine of ours.
+/// The margin for timers and a busy machine.
 const SAME_WITHIN: Duration = Duration::from_millis(150);
 
-/// How long an attempt may take longer for its control client, at this Keep Alive.
+/// How much longer an attempt may take because of its control client, at this Keep Alive.
 #[must_use]
 pub fn longest(keep_alive: Duration) -> Duration {
-    // The control client is waited for until somewhat after it would be cut for its Keep Alive.
+    // Until somewhat after the control client would be cut because of its Keep Alive.
     keep_alive * 3 / 2 * u32::from(TIMES) * 5 / 4 + Duration::from_secs(1)
 }
 
 /// A client that was cut without a reason.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct CutClient {
-    /// For how long it had been silent.
     pub(super) silence: Silence,
-    /// The Keep Alive that it asked for, in seconds.
+    /// The requested Keep Alive, in seconds.
     pub(super) asked_s: u16,
-    /// The Keep Alive that held.
+    /// The effective Keep Alive.
     pub(super) keep_alive: Duration,
 }
 
-/// Has a control client cut, and writes down what that says of who cut the first one. Absent from the log when the run
-/// stops meanwhile.
+/// Has a control client fall silent, and records how it was cut. Records nothing when the run stops meanwhile.
 pub(super) async fn compare(
     stage: &Stage,
     log: &mut AttemptLog<'_>,
@@ -80,7 +77,7 @@ pub(super) async fn compare(
 }
 
 async fn try_control(stage: &Stage, client_id: &str, version: ProtocolVersion, cut: CutClient) -> Control {
-    // The longest Keep Alives have no double.
+    // The double of the longest Keep Alives is no valid Keep Alive.
     let keep_alive_s = cut.asked_s.checked_mul(TIMES).unwrap_or(cut.asked_s / TIMES);
     let Ok((client, _)) = stage.open(version).await else { return Control::NotTried };
     let mut peer = Peer::new(client);
@@ -106,33 +103,33 @@ async fn try_control(stage: &Stage, client_id: &str, version: ProtocolVersion, c
     }
 }
 
-/// What a control client says that was cut after `control`: the first one was cut after `fixed`, which is `by_keep_alive`
-/// of the control client's Keep Alive.
+/// Compares a control client that was cut after `control` with the first client, which was cut after `fixed`: the same share
+/// of the control client's Keep Alive is `by_keep_alive`.
 fn judge(control: Duration, fixed: Duration, by_keep_alive: Duration) -> Control {
     let is = |expected: Duration| control.abs_diff(expected) <= (expected / SAME_SHARE).max(SAME_WITHIN);
     match (is(fixed), is(by_keep_alive)) {
         (true, false) => Control::FixedTime,
         (false, true) => Control::FollowsKeepAlive,
-        // Times too short to be told apart, too.
+        // Also times too short to distinguish.
         _ => Control::Neither,
     }
 }
 
-/// Clients that were cut without a reason, at a share of their Keep Alive, as the control client showed.
-pub(super) fn for_the_keep_alive(case: &CaseRecord) -> u64 {
+/// Clients that were cut without a reason and, as the control client showed, because of the Keep Alive.
+pub(super) fn cut_for_keep_alive(case: &CaseRecord) -> u64 {
     case.count(CONTROL, Control::FollowsKeepAlive)
 }
 
-/// Why cuts of this case can't be put down to the broker: something closes idle connections after a time of its own.
-/// Absent when nothing was seen to do so.
+/// Why cuts of this case cannot be attributed to the broker: they came after a fixed time of silence, whatever the Keep Alive.
+/// Absent when the control clients showed no such time.
 pub(super) fn something_between(case: &CaseRecord) -> Option<String> {
     let fixed = Some(case.measured(FIXED_CUT_AFTER)).filter(|fixed| fixed.count > 0)?;
     let (first, last) = (time(fixed.min.unwrap_or_default()), time(fixed.max.unwrap_or_default()));
     let after = if first == last { first } else { format!("{first} to {last}") };
     Some(format!(
-        "{} clients were cut after {after} without a packet, and so was a client beside each of them with another Keep \
-         Alive: something between client and broker (a load balancer, a proxy or a firewall) closes idle connections after \
-         that time, or the broker does whatever the Keep Alive; go around it, or raise its idle timeout above the Keep Alive",
+        "{} clients were cut after {after} without a packet, and so were their control clients with another Keep Alive: \
+         something between client and broker (a load balancer, a proxy or a firewall), or the broker itself, closes idle \
+         connections after that time; bypass it, or raise its idle timeout above the Keep Alive",
         fixed.count
     ))
 }
@@ -144,23 +141,20 @@ mod tests {
     use super::{Control, judge};
 
     #[test]
-    fn a_control_client_tells_a_fixed_time_from_a_share_of_the_keep_alive() {
-        let of = |control_ms, first_ms: u64| {
-            judge(
-                Duration::from_millis(control_ms),
-                Duration::from_millis(first_ms),
-                Duration::from_millis(first_ms * 2),
-            )
-        };
-        assert_eq!((of(3_000, 3_000), of(3_300, 3_000)), (Control::FixedTime, Control::FixedTime));
-        assert_eq!(
-            (of(6_000, 3_000), of(5_300, 3_000)),
-            (Control::FollowsKeepAlive, Control::FollowsKeepAlive)
-        );
-        assert_eq!(
-            (of(4_500, 3_000), of(9_000, 3_000), of(100, 3_000)),
-            (Control::Neither, Control::Neither, Control::Neither)
-        );
-        assert_eq!(of(200, 150), Control::Neither, "both are as near");
+    fn a_control_client_distinguishes_a_fixed_time_from_the_keep_alive() {
+        for (control_ms, first_ms, expected) in [
+            (3_000, 3_000, Control::FixedTime),
+            (3_300, 3_000, Control::FixedTime),
+            (6_000, 3_000, Control::FollowsKeepAlive),
+            (5_300, 3_000, Control::FollowsKeepAlive),
+            (4_500, 3_000, Control::Neither),
+            (9_000, 3_000, Control::Neither),
+            (100, 3_000, Control::Neither),
+            // Both are equally near.
+            (200, 150, Control::Neither),
+        ] {
+            let [control, first] = [control_ms, first_ms].map(Duration::from_millis);
+            assert_eq!(judge(control, first, first * 2), expected, "{control_ms} {first_ms}");
+        }
     }
 }

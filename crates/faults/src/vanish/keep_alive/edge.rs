@@ -1,4 +1,4 @@
-//! The edge of the Keep Alive: a client that sends PINGREQ and nothing else, just in time or a little late. Is it left alone?
+//! The edge of the Keep Alive: a client sends only PINGREQ, just in time or slightly late. Does it stay connected?
 
 use std::fmt;
 use std::str::FromStr;
@@ -23,39 +23,38 @@ use ungraceful_wire::clock::now;
 use super::control::{self, CutClient};
 use super::flags::{KeepAlives, Tried, WithKeepAlive, longest};
 use super::{CUT_AT, KEEP_ALIVE, LastPacket, Reason, Silence, connect, cut_of, edge_checks};
-use crate::ending::{Confirmed, Untold, attempted, confirm, prepared, told_end};
+use crate::ending::{Confirmed, Unfinished, attempted, confirm, end_of_stream, prepared};
 use crate::mode::{FaultMode, each_case};
 use crate::peer::{Event, Peer};
 
 /// The fault's id in the catalogue.
 pub const ID: &str = "edge";
-/// Fact: what became of the client.
+/// Fact: the fate of the client.
 pub const FATE: FactOf<Fate> = FactOf::new("fate");
-/// Measure: PINGREQs that were sent; none by a client that was cut before its first.
+/// Measure: PINGREQs that were sent; 0 when the client was cut before its first.
 pub const SENT: Measure = Measure::new("pings_sent");
 /// Measure: PINGREQs that were answered.
 pub const ANSWERED: Measure = Measure::new("pings_answered");
-/// Measure: the longest time between two packets of the client, as it was; from before one to after the next.
+/// Measure: the longest time between two packets of the client, from before one to after the next.
 pub const LONGEST_GAP: Measure = Measure::new("longest_gap_us");
 
 ungraceful_record::words! {
-    /// What became of a client.
+    /// The fate of a client.
     pub enum Fate {
         /// Every PINGREQ was answered, to the end.
         LeftAlone = "left alone",
-        /// It was cut, but a PINGREQ of ours had gone out later than the variant says, so that the broker was in its right.
+        /// It was cut, but it had sent a PINGREQ later than its variant says, so that the broker was right.
         WeWereLate = "cut after we were late ourselves",
-        /// It was cut, but a PINGREQ had been unanswered when the next one went out or when the cut came, or nobody got an
-        /// answer for a while: a broker that stands still has not read what it cuts a client for.
+        /// It was cut, but a PINGREQ was unanswered when the next one was sent or when the cut came, or the broker answered no
+        /// client for a while: a stalled broker had not read the PINGREQ.
         BrokerWasLate = "cut after the broker was late itself",
     } else {
-        /// It was cut, and told this [`Reason`].
+        /// It was cut, with this [`Reason`].
         CutWith = "cut with ",
     }
 }
 
-/// How much later than at one and a half times the Keep Alive a broker may cut and be in its right: what clocks and timers
-/// differ by, as a share of the Keep Alive.
+/// The margin for clocks and timers at one and a half times the Keep Alive, as a divisor of the Keep Alive.
 const MARGIN: u32 = 20;
 
 /// How often a client sends PINGREQ, as a share of its Keep Alive in hundredths.
@@ -63,10 +62,10 @@ const MARGIN: u32 = 20;
 pub struct Share(u16);
 
 impl Share {
-    /// Those that are tried, in the order of the tables.
+    /// All shares, in the order of the tables.
     pub const ALL: [Self; 7] = [Self(50), Self(75), Self(90), Self(95), Self(105), Self(125), Self(145)];
 
-    /// Whether a client that sends PINGREQ so often keeps its word.
+    /// Whether a client that sends PINGREQ at this share is in time.
     #[must_use]
     pub const fn is_in_time(self) -> bool {
         self.0 < 100
@@ -78,14 +77,14 @@ impl Share {
         keep_alive * u32::from(self.0) / 100
     }
 
-    /// The share that a variant's name begins with.
+    /// The share at the beginning of a variant's name.
     #[must_use]
     pub fn of_variant(variant: &str) -> Option<Self> {
         variant.split_once(OF)?.0.parse().ok()
     }
 }
 
-/// Between share and Keep Alive in a variant's name.
+/// Separates share and Keep Alive in a variant's name.
 const OF: &str = "-of-";
 
 impl fmt::Display for Share {
@@ -134,13 +133,13 @@ impl FaultMode for Flags {
     const NAME: &'static str = ID;
     const ABOUT: &'static str =
         "A client sends PINGREQ just in time, or a little late: does it stay connected?";
-    const LONG_ABOUT: &'static str = "Connects clients that send PINGREQ and nothing else, every 0.50 to 0.95 times their Keep Alive, \
-         as a client is to, and every 1.05 to 1.45 times, which a broker bears with when it waits for the \
-         one and a half times of the standard (section 3.1.2.10). Reports which of them are cut. A client \
-         of 5.0 that was in time and is cut for its Keep Alive accuses the broker, although no numbered \
-         statement carries it; one that was late is a note. One that is cut without a reason is compared \
-         with a second client that has twice the Keep Alive: what cuts both after the same time may be a \
-         proxy. Attempts in which a PINGREQ of ours went out too late are not counted.";
+    const LONG_ABOUT: &'static str = "Connects clients that send only PINGREQ: every 0.50 to 0.95 times their Keep Alive, which is in time, and \
+         every 1.05 to 1.45 times, which a broker tolerates when it waits for one and a half times the Keep Alive \
+         (section 3.1.2.10). Reports which of them are cut. Cutting an MQTT 5.0 client because of its Keep Alive \
+         although it was in time is a violation without a numbered statement; cutting a late client is a note. A client \
+         that is cut without a reason is compared with a second client that has twice the Keep Alive: if both are cut \
+         after the same time, a proxy may be the cause. Attempts in which the generator sent a PINGREQ too late are not \
+         counted.";
     const CHECKS: &'static [&'static [Check]] = &[edge_checks::CHECKS];
     const DEFAULTS: &'static [(&'static str, &'static str)] =
         &[("attempts", "5"), ("connrate", "50"), ("keepalive", "2s")];
@@ -166,11 +165,11 @@ impl FaultMode for Flags {
 pub struct Edge {
     /// How often it sends PINGREQ.
     pub share: Share,
-    /// The version it speaks.
+    /// The protocol version.
     pub version: ProtocolVersion,
-    /// The Keep Alive of its CONNECT in seconds; above 0.
+    /// The Keep Alive of its CONNECT, in seconds; above 0.
     pub keep_alive_s: u16,
-    /// How long it goes on; above its Keep Alive.
+    /// How long it sends PINGREQ; above its Keep Alive.
     pub lasting: Duration,
 }
 
@@ -194,23 +193,23 @@ impl Fault for Edge {
     }
 }
 
-/// What was seen of a client at the edge.
+/// What was observed of a client at the edge.
 struct Pinged {
     last: LastPacket,
     longest_gap: Duration,
     sent: u64,
     answered: u64,
-    /// A PINGREQ was still unanswered when the next one went out, or when the broker ended it.
+    /// A PINGREQ was still unanswered when the next one was sent, or when the broker ended the connection.
     was_unanswered: bool,
     reactions: Vec<Reaction>,
     how: Option<EndKind>,
 }
 
 impl Edge {
-    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Untold> {
+    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Unfinished> {
         let (mut peer, connected, keep_alive) = prepared(stage, self.begin(stage, log)).await?;
         let pinged = stage.unless_stopped(self.ping_on(stage, &mut peer, connected, keep_alive)).await;
-        let pinged = pinged.ok_or(Untold::Stopped)?;
+        let pinged = pinged.ok_or(Unfinished::Stopped)?;
         log.provoked(pinged.last.at);
         log.fact(KEEP_ALIVE, keep_alive.as_secs());
         log.measure(SENT, pinged.sent);
@@ -218,7 +217,7 @@ impl Edge {
         let cut = cut_of(&pinged.reactions);
         let broker_was_late = pinged.was_unanswered || stage.silence_since(connected.at).is_some();
         let outcome = match pinged.how {
-            Some(how) => told_end(how).1,
+            Some(how) => end_of_stream(how).1,
             None if pinged.answered == pinged.sent => Outcome::Tolerated,
             None => Outcome::NoReaction,
         };
@@ -229,17 +228,17 @@ impl Edge {
             return Ok(());
         }
         let mut longest_gap = pinged.longest_gap;
-        if let Some((at_us, told)) = cut {
+        if let Some((at_us, reason)) = cut {
             let silence = Silence::until(stage.clock.at(at_us), pinged.last);
             longest_gap = longest_gap.max(silence.longest);
             log.measure(CUT_AT, silence.permille_of(keep_alive));
-            if !self.kept_to(longest_gap, keep_alive) {
+            if !self.was_punctual(longest_gap, keep_alive) {
                 log.fact(FATE, Fate::WeWereLate);
             } else if broker_was_late {
                 log.fact(FATE, Fate::BrokerWasLate);
             } else {
-                log.fact(FATE, Fate::CutWith(told.to_string()));
-                if told == Reason::None {
+                log.fact(FATE, Fate::CutWith(reason.to_string()));
+                if reason == Reason::None {
                     let cut = CutClient { silence, asked_s: self.keep_alive_s, keep_alive };
                     control::compare(stage, log, self.version, cut).await;
                 }
@@ -251,8 +250,8 @@ impl Edge {
         Ok(())
     }
 
-    /// Whether the client, whose packets came so far apart at the most, did what its variant says.
-    fn kept_to(&self, longest_gap: Duration, keep_alive: Duration) -> bool {
+    /// Whether the client was as punctual as its variant says, by the longest time between two of its packets.
+    fn was_punctual(&self, longest_gap: Duration, keep_alive: Duration) -> bool {
         match self.share.is_in_time() {
             true => longest_gap <= keep_alive,
             false => longest_gap < keep_alive * 3 / 2 - keep_alive / MARGIN,
@@ -275,7 +274,7 @@ impl Edge {
         Ok((peer, connected.connect, connected.keep_alive))
     }
 
-    /// Sends PINGREQ after PINGREQ, until the time is over or the broker ends it.
+    /// Sends PINGREQs until the time is over or the connection ends.
     async fn ping_on(
         &self,
         stage: &Stage,
@@ -300,7 +299,7 @@ impl Edge {
             }
             let not_before = now();
             pinged.was_unanswered |= pinged.answered < pinged.sent;
-            // That the connection has ended is read next.
+            // The end of the connection is read next.
             let Ok(sent) = peer.client.ping().await else { break };
             pinged.sent += 1;
             pinged.longest_gap =
@@ -314,7 +313,7 @@ impl Edge {
 }
 
 impl Pinged {
-    /// Takes what comes until then, or until it is `enough`. True when the connection has ended.
+    /// Takes packets until that time, or until it is `enough`. True when the connection has ended.
     async fn listen_until(
         &mut self,
         peer: &mut Peer,
@@ -331,7 +330,7 @@ impl Pinged {
                     self.react(ReactionKind::Disconnect, Some(code), clock.us(at));
                 }
                 Event::Ended { how, at } => {
-                    self.react(told_end(how).0, None, clock.us(at));
+                    self.react(end_of_stream(how).0, None, clock.us(at));
                     self.how = Some(how);
                     return true;
                 }

@@ -1,4 +1,4 @@
-//! What the modes about Keep Alive have in common: choosing Keep Alives, and a variant for each of them.
+//! The common flags of the modes about Keep Alive: the Keep Alives, and a variant for each.
 
 use std::collections::BTreeSet;
 use std::slice::from_ref;
@@ -10,15 +10,15 @@ use ungraceful_flags::{Named, Seconds, reader};
 
 use super::longest_held;
 
-/// What is tried with several Keep Alives.
+/// A variant that runs with several Keep Alives.
 pub(super) trait Tried: FromStr<Err = String> + Copy + Ord + 'static {
     /// All of them.
     const EACH: &'static [Self];
-    /// What stands between it and its Keep Alive in a variant's name.
+    /// Separates it from its Keep Alive in a variant's name.
     const BETWEEN: &'static str;
 }
 
-/// Which Keep Alives to try.
+/// The flag for Keep Alives.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Fault")]
 pub(super) struct KeepAlives {
@@ -45,7 +45,7 @@ impl FromStr for KeepAlive {
     }
 }
 
-/// A variant as it is named: alone, for every Keep Alive of `--keepalive`, or with one of its own, such as `idle-2s`.
+/// A variant from the command line: for every Keep Alive of `--keepalive`, or with one of its own, such as `idle-2s`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct WithKeepAlive<V> {
     variant: V,
@@ -64,7 +64,7 @@ impl<V: Tried> FromStr for WithKeepAlive<V> {
 }
 
 impl KeepAlives {
-    /// Every variant with every Keep Alive that it is to be tried with, in seconds: all of them when none is named.
+    /// Every variant with each of its Keep Alives, in seconds: all variants when none is named.
     pub(super) fn cases<V: Tried>(&self, given: &[Named<WithKeepAlive<V>>]) -> Vec<(V, u16)> {
         let given = if given.is_empty() { &[Named::All] } else { given };
         let mut cases = BTreeSet::new();
@@ -82,7 +82,7 @@ impl KeepAlives {
     }
 }
 
-/// The longest Keep Alive that may hold in these cases.
+/// The longest effective Keep Alive of these cases.
 pub(super) fn longest<V>(cases: &[(V, u16)]) -> Duration {
     let asked = cases.iter().map(|(_, seconds)| *seconds).max().unwrap_or_default();
     longest_held(Duration::from_secs(asked.into()))
@@ -92,6 +92,7 @@ pub(super) fn longest<V>(cases: &[(V, u16)]) -> Duration {
 mod tests {
     use std::fmt::Debug;
     use std::str::FromStr;
+    use std::time::Duration;
 
     use ungraceful_flags::{Named, Seconds};
 
@@ -113,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn every_variant_is_tried_with_every_keep_alive_unless_it_names_one_of_its_own() {
+    fn every_variant_runs_with_every_keep_alive_or_its_own() {
         let cases = |times: &[&str], variants: &[&str]| {
             KeepAlives { keepalive: given(times) }.cases(&given::<Named<WithKeepAlive<Cause>>>(variants))
         };
@@ -122,21 +123,17 @@ mod tests {
         assert_eq!(all[..2], [(Cause::Idle, 1), (Cause::Idle, 2)]);
         let some = cases(&["1s"], &["downlink", "half-open-5s", "idle-1s", "idle"]);
         assert_eq!(some, [(Cause::Idle, 1), (Cause::HalfOpen, 5), (Cause::Downlink, 1)]);
-        let seconds = std::time::Duration::from_secs;
-        assert_eq!(longest(&some), seconds(10), "a broker may put as long a Keep Alive in place of 5 s");
+        let seconds = Duration::from_secs;
+        assert_eq!(longest(&some), seconds(10), "the broker may replace 5 s by this");
         assert_eq!(longest(&[("idle", 60)]), seconds(60));
-        assert_eq!(
-            cases(&["1"], &["idle-5", "all"]).len(),
-            4,
-            "all of them, and one with a Keep Alive of its own"
-        );
+        assert_eq!(cases(&["1"], &["idle-5", "all"]).len(), 4, "all three, and idle-5");
     }
 
     #[test]
-    fn a_variant_that_there_is_not_is_told_those_that_there_are() {
+    fn an_unknown_variant_is_rejected_with_the_known_ones() {
         for wrong in ["gone", "idle-0s", "half-shut-1s"] {
-            let told = wrong.parse::<WithKeepAlive<Cause>>().unwrap_err();
-            assert!(told.contains(wrong) && told.contains("half-open"), "{told}");
+            let why = wrong.parse::<WithKeepAlive<Cause>>().unwrap_err();
+            assert!(why.contains(wrong) && why.contains("half-open"), "{why}");
         }
     }
 }

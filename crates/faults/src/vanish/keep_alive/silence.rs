@@ -1,5 +1,5 @@
-//! The client that falls silent: its socket is healthy and it says nothing, or nothing gets through either way any more,
-//! or messages flow to it while it says nothing. When is it cut, and is its Will published?
+//! A client falls silent: its socket is healthy but it sends nothing, or the network is lost in both directions, or it
+//! receives messages but sends nothing. When is it cut, and is its Will published?
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -26,52 +26,52 @@ use super::flags::{KeepAlives, Tried, WithKeepAlive, longest};
 use super::{
     CUT_AT, Cut, KEEP_ALIVE, LastPacket, Reason, Silence, connect, cut_of, ping_once, silence_checks,
 };
-use crate::ending::{Confirmed, Untold, attempted, confirm, prepared};
+use crate::ending::{Confirmed, Unfinished, attempted, confirm, prepared};
 use crate::mode::{ConnectionsOf, FaultMode, each_case};
 use crate::peer::Peer;
 
 /// The fault's id in the catalogue.
 pub const ID: &str = "silence";
-/// Fact: when the client was cut, by the Keep Alive that held; absent when it was not.
+/// Fact: when the client was cut, relative to the effective Keep Alive; absent when it was not.
 pub const CUT: FactOf<Cut> = FactOf::new("cut");
-/// Fact: what a client was told that was cut before its Keep Alive was over; absent for others.
+/// Fact: the reason given to a client that was cut before its Keep Alive was over; absent for others.
 pub const CUT_EARLY_WITH: FactOf<Reason> = FactOf::new("cut_early_with");
-/// Measure: how long a client that was not cut had been silent then.
+/// Measure: how long a client that was not cut had been silent at the end.
 pub const WAITED: Measure = Measure::new("not_cut_within_us");
-/// Measure: the longest that the broker gave nobody a sign of life while a client was silent that was not cut; 0 when it
-/// always gave one in time.
+/// Measure: the longest time without a sign of life from the broker, to any client, during the silence of a client that was
+/// not cut; 0 when there was none.
 pub const BROKER_STALLED: Measure = Measure::new("broker_stalled_us");
-/// Measure: from the end of the connection, as it was seen, until the Will came; 0 when the Will came first.
+/// Measure: from the observed end of the connection until the Will came; 0 when the Will came first.
 pub const WILL_AFTER_CUT: Measure = Measure::new("will_after_cut_us");
-/// Measure: messages that were delivered to a client that said nothing.
+/// Measure: messages delivered to a silent client.
 pub const DOWNLINK_MESSAGES: Measure = Measure::new("downlink_messages");
-/// Measure: PINGREQs that a client sent into a network that was lost, each of them taken without an error.
-pub const INTO_THE_VOID: Measure = Measure::new("pings_into_the_void");
+/// Measure: PINGREQs that a client sent into a lost network, each without an error from the kernel.
+pub const PINGS_LOST: Measure = Measure::new("pings_into_the_void");
 
 /// Application Message of the Will.
 const WILL: &[u8] = b"will of a client that fell silent";
-/// How long, after one and a half times the Keep Alive, a broker must have had before its clients are watched for
-/// [`UNTOUCHED_FOR`] longer. The standard has no such time.
+/// A `--reaction-timeout` this long adds [`UNTOUCHED_FOR`], so that the run can conclude that the broker never cuts. The standard
+/// has no such time.
 const AT_LEAST_AFTER: Duration = Duration::from_secs(30);
-/// How much longer a client stays silent, of which it would be said then that the broker never cuts it. Brokers look at
-/// their clients now and then (every 30 s and somewhat more, whatever the Keep Alive, is the slowest that is known), and a
-/// PINGREQ of ours would let them off until the next time.
+/// How much longer a client stays silent before the run concludes that the broker never cuts it. Brokers check their clients
+/// now and then (the slowest known one every 30 s and somewhat more, whatever the Keep Alive), and a PINGREQ would renew the
+/// Keep Alive.
 const UNTOUCHED_FOR: Duration = Duration::from_secs(30);
-/// For how long the broker may have been silent meanwhile. A broker that stands still cannot cut.
+/// The longest acceptable silence of the broker meanwhile. A stalled broker cannot cut.
 const STALL_MAX: Duration = Duration::from_secs(5);
-/// How long a broker that has not cut has to answer a PINGREQ.
+/// How long a broker that has not cut the client may take to answer a PINGREQ.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 /// How often in a Keep Alive messages are published to a silent client.
 const MESSAGES_PER_KEEP_ALIVE: u32 = 4;
 
 ungraceful_record::words! {
-    /// In which way a client is silent.
+    /// How a client is silent.
     pub enum Cause: "variant" {
         /// Its socket is healthy and reads; it sends nothing after CONNECT.
         Idle = "idle",
-        /// Nothing gets through either way; the client believes that it is connected, and goes on sending PINGREQ.
+        /// The network is lost in both directions; the client does not notice, and still sends PINGREQ.
         HalfOpen = "half-open",
-        /// Its socket is healthy and messages of QoS 0 are delivered to it all the while.
+        /// Its socket is healthy and it receives messages of QoS 0, but sends nothing.
         Downlink = "downlink",
     }
 }
@@ -81,7 +81,7 @@ impl Cause {
         match self {
             Self::Idle => "CONNECT, and then no packet",
             Self::HalfOpen => {
-                "CONNECT, PINGREQ, and then nothing gets through either way: a hop of ours on loopback stops forwarding"
+                "CONNECT, PINGREQ, and then the network is lost: the generator's hop on loopback stops forwarding"
             }
             Self::Downlink => {
                 "CONNECT, SUBSCRIBE, PINGREQ, and then no packet, while another client publishes QoS 0 to it"
@@ -112,18 +112,16 @@ impl FaultMode for Flags {
     const NAME: &'static str = ID;
     const ABOUT: &'static str =
         "A client falls silent: when is it disconnected, with which Reason Code, and is its Will published?";
-    const LONG_ABOUT: &'static str = "Connects clients with a short Keep Alive that then say nothing: with a healthy socket (idle), \
-         beyond a network that is lost without a word (half-open; a hop of ours on loopback stops \
-         forwarding), or while messages are delivered to them (downlink). Reports after how many times \
-         the Keep Alive the broker cuts them, whether it sends DISCONNECT 0x8D, and when the Will comes. \
-         Both versions of the standard want the connection closed when nothing came for one and a half \
-         times the Keep Alive (5.0 [MQTT-3.1.2-22], 3.1.1 [MQTT-3.1.2-24]). A broker has \
-         --reaction-timeout beyond that time, and at least three times the Keep Alive. With 30s or more, \
-         a client that is not cut by then stays silent for another 30s before it asks whether it is still \
-         served, because a PINGREQ would renew its Keep Alive; only then the broker is said never to cut. \
-         A client that is cut early without a reason is compared with a second one that has twice the \
-         Keep Alive: what cuts both after the same time may be a proxy. The run ends as soon as all \
-         clients are cut.";
+    const LONG_ABOUT: &'static str = "Connects clients with a short Keep Alive that then send nothing: with a healthy socket (idle), behind a lost \
+         network (half-open; the generator's hop on loopback stops forwarding), or while messages are delivered to \
+         them (downlink). Reports after how many times the Keep Alive the broker cuts them, whether it sends \
+         DISCONNECT 0x8D, and when the Will comes. Both versions of the standard require that the broker closes the \
+         connection after one and a half times the Keep Alive without a packet (5.0 [MQTT-3.1.2-22], 3.1.1 \
+         [MQTT-3.1.2-24]). The run waits --reaction-timeout beyond that time, and at least three times the Keep Alive. \
+         With 30s or more, a client that is still connected stays silent for another 30s before it sends a PINGREQ, \
+         which would renew its Keep Alive; only then does the run conclude that the broker never cuts. A client that is \
+         cut early without a reason is compared with a second client that has twice the Keep Alive: if both are cut \
+         after the same time, a proxy may be the cause. The run ends as soon as all clients are cut.";
     const CHECKS: &'static [&'static [Check]] = &[silence_checks::CHECKS];
     const DEFAULTS: &'static [(&'static str, &'static str)] =
         &[("attempts", "10"), ("connrate", "50"), ("reaction-timeout", "30s")];
@@ -133,12 +131,12 @@ impl FaultMode for Flags {
     }
 
     fn connections(&self) -> ConnectionsOf {
-        // The client and both ends of the hop, and what the hop listens on.
+        // The client, both ends of the hop, and the hop's listening socket.
         ConnectionsOf::EachClient(4)
     }
 
     fn longest_pause(&self) -> Duration {
-        /// Besides its silence: connecting, and asking a broker that has not cut whether it serves.
+        /// Beside the silence: connecting, and the PINGREQ to a broker that has not cut.
         const BESIDES: Duration = Duration::from_secs(15);
         let longest = longest(&self.keep_alives.cases(&self.variant));
         longest * 3 + UNTOUCHED_FOR + control::longest(longest) + BESIDES
@@ -151,19 +149,19 @@ impl FaultMode for Flags {
     }
 }
 
-/// A client that falls silent in one way.
+/// A client that falls silent.
 #[derive(Clone, Copy, Debug)]
 pub struct FallSilent {
-    /// In which.
+    /// How it is silent.
     pub cause: Cause,
-    /// The version it speaks.
+    /// The protocol version.
     pub version: ProtocolVersion,
-    /// The Keep Alive of its CONNECT in seconds; above 0.
+    /// The Keep Alive of its CONNECT, in seconds; above 0.
     pub keep_alive_s: u16,
 }
 
-/// How long a broker has to cut in time for `--reaction-timeout`: until `reaction_timeout` after one and a half times the Keep Alive, and three times the
-/// Keep Alive at least.
+/// How long to wait for the cut: `reaction_timeout` beyond one and a half times the Keep Alive, and at least three times the Keep
+/// Alive.
 #[must_use]
 pub fn patience(keep_alive: Duration, reaction_timeout: Duration) -> Duration {
     (keep_alive * 3 / 2).saturating_add(reaction_timeout).max(keep_alive * 3)
@@ -176,21 +174,21 @@ pub fn silent_for(keep_alive: Duration, reaction_timeout: Duration) -> Duration 
     if reaction_timeout < AT_LEAST_AFTER { patience } else { patience.saturating_add(UNTOUCHED_FOR) }
 }
 
-/// How long a broker must have had before it is told that it never cuts.
+/// How long a broker must have had before the run concludes that it never cuts.
 #[must_use]
 pub fn long_enough(keep_alive: Duration) -> Duration {
     silent_for(keep_alive, AT_LEAST_AFTER)
 }
 
-/// Whether a broker that gave no sign of life for so long, in µs, may have stood still in place of cutting.
+/// Whether a broker without a sign of life for this long, in µs, may have stalled instead of cutting.
 #[must_use]
 pub fn has_stalled(stalled_us: u64) -> bool {
     stalled_us > micros(STALL_MAX)
 }
 
-/// A client that has said its last.
+/// A client after its last packet.
 struct Silenced {
-    /// The connection as the broker's side has it.
+    /// The connection as the broker sees it.
     client: Client,
     last: LastPacket,
     keep_alive: Duration,
@@ -200,12 +198,12 @@ struct Silenced {
 /// What goes on while the client is silent.
 enum Beside {
     Nothing,
-    /// The client itself, beyond a network that is lost.
+    /// The client itself, behind a lost network.
     LostClient {
         client: Client,
         _network: ClientSide,
     },
-    /// Somebody who publishes to the client.
+    /// Another client that publishes to the silent one.
     Publisher {
         publisher: Peer,
         topic: String,
@@ -227,7 +225,7 @@ impl Fault for FallSilent {
 }
 
 impl FallSilent {
-    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Untold> {
+    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Unfinished> {
         let will = stage.watch_will(log.client_id());
         let silenced = prepared(stage, self.fall_silent(stage, log, will.as_ref())).await?;
         let Silenced { mut client, last, keep_alive, mut beside } = silenced;
@@ -235,7 +233,7 @@ impl FallSilent {
         log.fact(KEEP_ALIVE, keep_alive.as_secs());
         let within = silent_for(keep_alive, stage.reaction_timeout);
         let watch = Watch { provoked_at: last.at, within, connacks_due: 0, subscribed: false };
-        let (mut delivered, mut into_the_void) = (0, 0);
+        let (mut delivered, mut pings_lost) = (0, 0);
         let mut is_delivery = |packet: &Packet<'_>| {
             let is_one = self.cause == Cause::Downlink && matches!(packet, Packet::Publish(_));
             delivered += u64::from(is_one);
@@ -247,7 +245,7 @@ impl FallSilent {
             seen = observe_in_silence(
                 &mut client, clock, stop, watch, ANSWER_WITHIN, &mut is_delivery,
             ) => seen,
-            never = beside.go_on(keep_alive, &mut into_the_void) => match never {},
+            never = beside.go_on(keep_alive, &mut pings_lost) => match never {},
             never = stage.watch_the_broker(self.version) => match never {},
         };
         let broker_stalled = stage.silence_since(last.at).unwrap_or_default();
@@ -260,7 +258,7 @@ impl FallSilent {
         }
         match self.cause {
             Cause::Idle => {}
-            Cause::HalfOpen => log.measure(INTO_THE_VOID, into_the_void),
+            Cause::HalfOpen => log.measure(PINGS_LOST, pings_lost),
             Cause::Downlink if delivered == 0 => {
                 log.trouble("nothing was delivered to the silent client");
                 log.concluded(Outcome::NotActed);
@@ -269,17 +267,17 @@ impl FallSilent {
             Cause::Downlink => log.measure(DOWNLINK_MESSAGES, delivered),
         }
         match cut {
-            Some((at_us, told)) => {
+            Some((at_us, reason)) => {
                 let silence = Silence::until(stage.clock.at(at_us), last);
                 let cut = Cut::of(silence, keep_alive);
                 log.fact(CUT, cut);
                 log.measure(CUT_AT, silence.permille_of(keep_alive));
-                if matches!(cut, Cut::Early | Cut::Between) && told == Reason::None {
+                if matches!(cut, Cut::Early | Cut::Between) && reason == Reason::None {
                     let cut = CutClient { silence, asked_s: self.keep_alive_s, keep_alive };
                     control::compare(stage, log, self.version, cut).await;
                 }
                 if cut == Cut::Early {
-                    log.fact(CUT_EARLY_WITH, told);
+                    log.fact(CUT_EARLY_WITH, reason);
                 }
             }
             None => {
@@ -294,7 +292,7 @@ impl FallSilent {
         Ok(())
     }
 
-    /// Has the client connected, and silent.
+    /// Connects the client and makes it silent.
     async fn fall_silent(
         &self,
         stage: &Stage,
@@ -357,7 +355,7 @@ impl FallSilent {
         log: &mut AttemptLog<'_>,
         first: &Connect<'_>,
     ) -> Result<Silenced, String> {
-        // First, so that the client has nothing to wait for once it is connected.
+        // First, so that the client does not wait once it is connected.
         let publisher_id = format!("{}p", first.client_id);
         let connect_publisher = Client::honest_connect(&publisher_id, &stage.credentials);
         let publisher = Peer::connect(stage, self.version, &connect_publisher).await;
@@ -375,14 +373,14 @@ impl FallSilent {
 }
 
 impl Beside {
-    /// Goes on for as long as it is asked.
-    async fn go_on(&mut self, keep_alive: Duration, into_the_void: &mut u64) -> Infallible {
+    /// Runs until it is dropped.
+    async fn go_on(&mut self, keep_alive: Duration, pings_lost: &mut u64) -> Infallible {
         match self {
             Self::Nothing => {}
             Self::LostClient { client, .. } => {
-                // It keeps its word, and its kernel takes what it says.
+                // The client pings in time, and its kernel accepts the bytes.
                 while client.ping().await.is_ok() {
-                    *into_the_void += 1;
+                    *pings_lost += 1;
                     sleep(keep_alive / 2).await;
                 }
             }
@@ -408,7 +406,7 @@ impl Beside {
     }
 }
 
-/// What becomes of the Will of a client whose connection ended, or did not.
+/// Records whether the Will comes, whether or not the connection ended.
 async fn await_will(
     stage: &Stage,
     log: &mut AttemptLog<'_>,

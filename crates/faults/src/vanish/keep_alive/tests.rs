@@ -1,4 +1,4 @@
-//! When a silent client counts as cut early, late or in time; and which Keep Alive holds.
+//! When a silent client counts as cut early, late or in time; and which Keep Alive is effective.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ fn silence(ms: u64) -> Silence {
 }
 
 #[test]
-fn a_silence_is_measured_from_the_write_and_bounded_from_before_it() {
+fn a_silence_is_measured_from_the_write_with_an_upper_bound() {
     let silence = silence(1_500);
     assert_eq!(silence.measured, Duration::from_millis(1_500));
     assert_eq!(silence.longest, Duration::from_millis(1_501));
@@ -28,8 +28,7 @@ fn a_silence_is_measured_from_the_write_and_bounded_from_before_it() {
 }
 
 #[test]
-fn a_cut_is_early_only_by_more_than_a_twentieth_of_the_keep_alive_by_the_longest_silence_there_can_have_been()
-{
+fn a_cut_is_early_by_more_than_a_twentieth_of_the_longest_silence() {
     let cut = |ms| Cut::of(silence(ms), SECOND);
     assert_eq!((cut(0), cut(600), cut(948)), (Cut::Early, Cut::Early, Cut::Early));
     // 949 ms were measured, and the broker may have measured 950.
@@ -41,18 +40,18 @@ fn a_cut_is_early_only_by_more_than_a_twentieth_of_the_keep_alive_by_the_longest
 }
 
 #[test]
-fn a_client_is_cut_when_it_is_told_to_go_and_only_if_the_connection_ends() {
+fn a_client_is_cut_at_disconnect_if_the_connection_ends() {
     let reaction = |kind, code, at_us| Reaction { kind, code, at_us, detail: None, connection: None };
-    let told = reaction(ReactionKind::Disconnect, Some(0x8D), 70);
+    let disconnect = reaction(ReactionKind::Disconnect, Some(0x8D), 70);
     let end = reaction(ReactionKind::Closed, None, 90);
-    assert_eq!(cut_of(&[told.clone(), end.clone()]), Some((70, Reason::KeepAliveTimeout)));
+    assert_eq!(cut_of(&[disconnect.clone(), end.clone()]), Some((70, Reason::KeepAliveTimeout)));
     assert_eq!(cut_of(&[end]), Some((90, Reason::None)));
-    assert_eq!(cut_of(&[told]), None);
+    assert_eq!(cut_of(&[disconnect]), None);
     assert_eq!(cut_of(&[]), None);
 }
 
 #[test]
-fn mqtt5_3_2_2_21_the_server_keep_alive_holds_in_place_of_the_clients() {
+fn mqtt5_3_2_2_21_the_server_keep_alive_replaces_the_clients() {
     let connack = |bytes: &[u8]| {
         let at = now();
         ReceivedPacket { bytes: bytes.to_vec(), first_byte_at: at, by: StampedBy::Program, complete_at: at }
@@ -63,8 +62,8 @@ fn mqtt5_3_2_2_21_the_server_keep_alive_holds_in_place_of_the_clients() {
     assert_eq!(keep_alive_of(V5, 2, &server(0, 7)), Ok(SECOND * 7));
     assert_eq!(keep_alive_of(V5, 100, &server(0, 7)), Ok(SECOND * 7));
     assert_eq!(keep_alive_of(V3_1_1, 2, &connack(&[0x20, 0x02, 0x00, 0x00])), Ok(SECOND * 2));
-    // Nobody waits for minutes unasked, and where it is off nobody is to be cut.
+    // A run does not wait for minutes unless requested, and a disabled Keep Alive cuts no client.
     assert!(keep_alive_of(V5, 2, &server(1, 44)).unwrap_err().contains("give --keepalive 300s"));
     assert_eq!(keep_alive_of(V5, 300, &server(1, 44)), Ok(SECOND * 300));
-    assert!(keep_alive_of(V5, 2, &server(0, 0)).unwrap_err().contains("off"));
+    assert!(keep_alive_of(V5, 2, &server(0, 0)).unwrap_err().contains("disables"));
 }

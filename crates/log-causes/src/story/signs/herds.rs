@@ -1,29 +1,29 @@
-//! Herds: many connections at once, by a window of ten seconds that slides over the log.
+//! Herds: many connections within a sliding window of ten seconds.
 
 use std::collections::VecDeque;
 
 use crate::timestamp::LogTime;
 
-/// The window.
+/// Length of the window.
 const WINDOW_S: i64 = 10;
-/// A herd: so many connections within the window, and so many times what is usual.
+/// A herd: at least this many connections within the window, and this many times the usual number.
 const HERD_MIN: u64 = 20;
 const HERD_TIMES: f64 = 5.0;
-/// What is usual is what there was lately: what lies this far back counts a third.
+/// The usual number is a fading mean: connections this long ago count a third.
 const USUAL_OVER_S: f64 = 600.0;
-/// Time before the window without which nobody knows what is usual.
+/// Time before the window that is needed to know the usual number.
 const USUAL_MIN_S: f64 = 10.0;
-/// A herd that lasts this long is what is usual from then on.
+/// A herd that lasts this long becomes the usual number.
 const LASTS_MAX_S: i64 = 60;
-/// Connections so soon after the broker's start are a herd whatever was usual.
+/// Many connections this soon after the broker's start are always a herd.
 const AFTER_START_MS: i64 = 60_000;
-/// Time that runs back by more than this is another clock's.
+/// A time that goes back by more than this comes from another clock.
 const BACK_MAX_S: i64 = 3_600;
 
 /// Many connections at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Herd {
-    /// Which of several logs it is in, from 0.
+    /// Number of its log, from 0.
     pub log: usize,
     /// Begin of the ten seconds with the most connections.
     pub at: LogTime,
@@ -33,7 +33,7 @@ pub struct Herd {
     pub after_start: bool,
 }
 
-/// What is usual, forgotten over time.
+/// The usual number of connections, fading over time.
 #[derive(Clone, Copy, Debug, Default)]
 struct Usual {
     connections: f64,
@@ -63,34 +63,35 @@ impl Usual {
 /// Looks for herds in one log.
 #[derive(Debug, Default)]
 pub(super) struct Herds {
-    /// Connections by second, those of the window alone.
+    /// Connections in the window, by second.
     window: VecDeque<(i64, u64)>,
     in_window: u64,
-    /// What lies before the window, up to this second.
+    /// Connections before the window, up to this second.
     usual: Usual,
     usual_until: i64,
     started: Option<LogTime>,
-    /// The one under way, with the second in which it began; it is told from `wanted_from` on.
+    /// The current herd, with the second in which it began.
     now: Option<(i64, Herd)>,
-    /// Those that are over.
-    pub(super) told: Vec<Herd>,
+    /// Completed herds.
+    pub(super) found: Vec<Herd>,
 }
 
 impl Herds {
     pub(super) fn broker_started(&mut self, time: Option<LogTime>) {
         self.end();
-        // What came before it says nothing of what is usual now.
-        *self = Self { started: time, told: std::mem::take(&mut self.told), ..Self::default() };
+        // Connections before the start say nothing about the usual number.
+        *self = Self { started: time, found: std::mem::take(&mut self.found), ..Self::default() };
     }
 
-    /// Takes a connection; whether it `is_wanted` says whether a herd that it belongs to is to be told.
+    /// Counts a connection; only one that `is_wanted` can make a herd.
     pub(super) fn connected(&mut self, time: LogTime, is_wanted: bool) {
         let mut second = time.seconds();
         match self.window.back() {
             None => self.usual_until = second,
             Some((last, _)) if second < *last - BACK_MAX_S => {
                 self.end();
-                *self = Self { told: std::mem::take(&mut self.told), usual_until: second, ..Self::default() };
+                *self =
+                    Self { found: std::mem::take(&mut self.found), usual_until: second, ..Self::default() };
             }
             // Lines of several threads are not in order to the second.
             Some((last, _)) => second = second.max(*last),
@@ -113,7 +114,7 @@ impl Herds {
             self.in_window -= count;
             self.usual.add(first - self.usual_until, 0);
             self.usual_until = first;
-            // A herd is nothing usual.
+            // A herd is not usual.
             if self.now.is_none() {
                 self.usual.add(0, count);
             }
@@ -164,20 +165,20 @@ impl Herds {
 
     fn end(&mut self) {
         let Some((_, herd)) = self.now.take() else { return };
-        self.told.push(herd);
-        sort(&mut self.told);
+        self.found.push(herd);
+        sort(&mut self.found);
     }
 
-    /// Every herd, the one under way included.
+    /// Every herd, including the current one.
     pub(super) fn all(&self) -> Vec<Herd> {
-        let mut all = self.told.clone();
+        let mut all = self.found.clone();
         all.extend(self.now.map(|(_, herd)| herd));
         all
     }
 }
 
-/// The most connections first; the last ones are let go.
+/// Largest first; the smallest are dropped.
 pub(super) fn sort(herds: &mut Vec<Herd>) {
     herds.sort_by_key(|herd| (std::cmp::Reverse(herd.connections), herd.log, herd.at));
-    herds.truncate(super::TOLD_MAX);
+    herds.truncate(super::SIGNS_MAX);
 }

@@ -1,4 +1,4 @@
-//! After the last phase: the threads end, what they saw is summed up, judged, and written.
+//! After the last phase: the threads end, and their results are summed up, judged and written.
 
 use ungraceful_record::metric::Percentiles;
 use ungraceful_record::run::{ClockRecord, Completeness, Record};
@@ -22,7 +22,7 @@ impl Conductor<'_> {
         let clock = self.job.stage.options.stamps.as_ref().map(clock_record).unwrap_or_default();
         let cases: Vec<_> = self.job.faults.iter().map(|fault| fault.case()).collect();
         let schedule = self.job.schedule.clone();
-        // The collector ends when nobody can report any more.
+        // The collector ends when no sender is left.
         drop(self.job);
         let (begun, collected) = self.collector.finish()?;
         let broker_log = self.broker.finish_log()?;
@@ -41,8 +41,8 @@ impl Conductor<'_> {
             let (seen, of_bystanders) = (&ended.results.waves, &honest.waves);
             record.waves = waves(&schedule, &cases, seen, of_bystanders, &collected.resources);
         }
-        if let Some((log, told)) = broker_log {
-            recorder.add_broker_log(&told);
+        if let Some((log, by_attempt)) = broker_log {
+            recorder.add_broker_log(&by_attempt);
             record.broker_log = Some(log);
         }
         record.load = ended.results.load;

@@ -1,4 +1,4 @@
-//! The part of a run that attempts faults: wave after wave, each with the restart that was planned for it.
+//! The part of a run that attempts faults: wave after wave, each with its planned restart.
 
 use tokio::time::sleep;
 use ungraceful_record::phase::Phase;
@@ -12,7 +12,7 @@ use crate::run::settings::Attempts;
 use crate::run::summary::{PhaseResults, WaveObservation};
 
 impl Conductor<'_> {
-    /// Attempts everything that is planned. Returns the CPU time that we had used before, and what became of it.
+    /// Makes all planned attempts. Returns the CPU time used before, and the results.
     pub(super) async fn fault_phase(
         &mut self,
         attempts: &Attempts,
@@ -20,7 +20,7 @@ impl Conductor<'_> {
         let common = &self.experiment.common;
         let workers = Workers::start(&self.job, common.threads)?;
         self.progress.wait(common.phases.warmup).await;
-        // Clients that are to be there before the fault are there in the baseline as well.
+        // Gathered clients are connected during the baseline as well.
         self.progress.wait_until(|_now| workers.have_gathered(0)).await;
         let cpu_us_before = self.baseline().await;
         let mut waves = Vec::new();
@@ -34,7 +34,7 @@ impl Conductor<'_> {
             }
             waves.extend(self.wave(number, attempts, &workers).await);
         }
-        // When the run stops, attempts still under way cure what they opened, for as long as they may.
+        // When the run stops, running attempts may take some time to clean up.
         while !workers.are_done() {
             sleep(LOOK_EVERY).await;
         }
@@ -43,7 +43,7 @@ impl Conductor<'_> {
         Ok((cpu_us_before, PhaseResults { worker_stats, waves, ..PhaseResults::default() }))
     }
 
-    /// Lets a wave act, and waits until it has ended.
+    /// Releases a wave, and waits until it has ended.
     async fn wave(
         &mut self,
         number: usize,

@@ -1,4 +1,4 @@
-//! The broker of a run, found and tried, and the faults that it can be confronted with.
+//! The broker of a run, found and tried, and the faults that it supports.
 
 use std::sync::Arc;
 
@@ -18,7 +18,6 @@ use crate::run::settings::{Common, Experiment};
 /// The broker, after it was tried with what the run is about to do.
 pub(super) struct Found {
     pub(super) broker: Broker,
-    /// How clients connect to it.
     pub(super) options: ConnectOptions,
     pub(super) topic_root: Arc<str>,
     pub(super) faults: Arc<[Arc<dyn Fault>]>,
@@ -27,9 +26,6 @@ pub(super) struct Found {
 
 impl Found {
     /// Finds or starts the broker, and tries rights, limits and QoS.
-    ///
-    /// # Errors
-    /// When it can't be reached or refuses what the run needs, in one sentence.
     pub(super) async fn of(
         experiment: &Experiment,
         clock: &RunClock,
@@ -47,16 +43,15 @@ impl Found {
         if let Some(limit) = &broker.record.qos_limit {
             observer.note(&limit.in_words());
         }
-        let options = stamped(&options, &broker);
+        // The kernel stamps what the clients of attempts send and receive.
+        let stamps = Some(Stamps::toward(broker.endpoint.address, histogram()));
+        let options = ConnectOptions { stamps, ..options };
         let left_out = leave_out_unsupported(&mut faults, broker.offers(), observer)?;
         Ok(Self { broker, options, topic_root, faults: faults.into(), left_out })
     }
 }
 
-/// Leaves out the faults that need what the broker says that it does not support, and returns which.
-///
-/// # Errors
-/// When none is left.
+/// Removes the faults that the broker does not support, by its own announcement, and returns them.
 fn leave_out_unsupported(
     faults: &mut Vec<Arc<dyn Fault>>,
     offers: Offers,
@@ -72,19 +67,14 @@ fn leave_out_unsupported(
     let reasons: Vec<String> = left_out.iter().map(|left| format!("{}: {}", left.case, left.why)).collect();
     if faults.is_empty() && !left_out.is_empty() {
         return Err(RunError::Environment(format!(
-            "nothing is left to ask of this broker: {}; choose other variants",
+            "this broker supports none of the selected variants: {}; choose others",
             reasons.join("; ")
         )));
     }
     for reason in reasons {
-        observer.note(&format!("left out: {reason}"));
+        observer.note(&format!("skipped: {reason}"));
     }
     Ok(left_out)
-}
-
-/// The kernel stamps what the clients of attempts send and receive.
-fn stamped(options: &ConnectOptions, broker: &Broker) -> ConnectOptions {
-    ConnectOptions { stamps: Some(Stamps::toward(broker.endpoint.address, histogram())), ..options.clone() }
 }
 
 fn connect_options(common: &Common) -> ConnectOptions {
@@ -96,7 +86,7 @@ fn connect_options(common: &Common) -> ConnectOptions {
     }
 }
 
-/// Unlike any other run's, of the same seed too.
+/// Unique for each run, also with the same seed.
 fn topic_root(common: &Common, clock: &RunClock) -> Arc<str> {
     let of_run = common.seed.0 ^ clock.started().as_second().cast_unsigned();
     format!("{}/{of_run:016x}", common.target.topic_root).into()

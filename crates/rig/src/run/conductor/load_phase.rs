@@ -15,7 +15,7 @@ use crate::run::load::{DRAIN_MAX, DRAIN_WITHIN, Load, LoadReports, LoadStage, Lo
 use crate::run::progress::LOOK_EVERY;
 use crate::run::summary::PhaseResults;
 
-/// Whether what is still under way is waited for no more: `until_us` is when the last message was due.
+/// Whether to stop waiting for messages under way; `until_us` is when the last was due.
 fn is_drained(now_us: u64, until_us: u64, last_delivery_us: Option<u64>) -> bool {
     let is_arriving = last_delivery_us.is_some_and(|last_us| now_us.saturating_sub(last_us) < micros(QUIET));
     let within = if is_arriving { DRAIN_MAX } else { DRAIN_WITHIN };
@@ -23,7 +23,7 @@ fn is_drained(now_us: u64, until_us: u64, last_delivery_us: Option<u64>) -> bool
 }
 
 impl Conductor<'_> {
-    /// Makes the load. Returns the CPU time that we had used before, and what became of the load.
+    /// Makes the load. Returns the CPU time used before, and the results.
     pub(super) async fn load_phase(
         &mut self,
         load: &dyn Load,
@@ -39,7 +39,7 @@ impl Conductor<'_> {
         let cpu_us_before = if has_bystanders { self.baseline().await } else { own_cpu_us() };
         if !self.progress.is_stopped() {
             self.broker.edges.fault_began = self.broker.usage();
-            // Without bystanders the load's warm-up is the run's. With them, what they suffer from it counts.
+            // Without bystanders the load's warm-up is the run's. With them, its effect on them counts.
             let begin_us = self.progress.clock.now_us();
             let counted_from_us = begin_us + micros(common.phases.warmup);
             let until_us = counted_from_us + micros(load.duration());
@@ -98,7 +98,7 @@ mod tests {
     const SECOND_US: u64 = 1_000_000;
 
     #[test]
-    fn a_load_waits_ten_seconds_and_as_long_as_something_comes_but_no_longer_than_a_minute() {
+    fn a_load_drains_for_ten_seconds_to_a_minute() {
         let until_us = 100 * SECOND_US;
         let at = |after_s: u64, came_s_ago: Option<u64>| {
             let now_us = until_us + after_s * SECOND_US;

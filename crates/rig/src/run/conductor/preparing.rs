@@ -1,10 +1,11 @@
-//! Before the first phase: the honest clients and the threads come up, and the record is begun.
+//! Before the first phase: the honest clients and the threads start, and the record is begun.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc};
 use ungraceful_record::live::{Live, Observer};
+use ungraceful_record::run::{Completeness, FORMAT_VERSION, LeftOutRecord, Record};
 use ungraceful_wire::ConnectOptions;
 
 use super::Conductor;
@@ -27,17 +28,17 @@ use crate::error::RunError;
 use crate::measure::clock::RunClock;
 use crate::measure::collector::{Collector, CollectorLinks, REPORTS};
 use crate::measure::recorder::Recorder;
-use crate::run::begun_record::begun_record;
+use crate::run::host;
 use crate::run::plan::Schedule;
 use crate::run::progress::Progress;
 use crate::run::settings::{Common, Experiment, Work};
 use crate::run::stop::Stop;
 
-/// How long a broker has to show, after a load, that it is still there.
+/// How long a broker has, after a load, to show that it is still there.
 const CONFIRMED_WITHIN: Duration = Duration::from_secs(5);
 
 impl<'a> Conductor<'a> {
-    /// Finds the broker, and brings up everything that is to be there before the first phase.
+    /// Finds the broker, and starts everything that must be there before the first phase.
     pub(crate) async fn prepare(
         experiment: &'a Experiment,
         observer: &'a mut dyn Observer,
@@ -99,7 +100,31 @@ impl<'a> Conductor<'a> {
     }
 }
 
-/// Where attempts are made; a load takes some of it too.
+/// The record at the start of a run: readable, and marked as partial.
+fn begun_record(
+    common: &Common,
+    broker: &Broker,
+    clock: &RunClock,
+    descriptor_limit: u64,
+    cases_left_out: Vec<LeftOutRecord>,
+) -> Record {
+    Record {
+        format_version: FORMAT_VERSION,
+        completeness: Completeness::Partial,
+        incomplete_because: Some("the run has not ended, or was cut short".to_owned()),
+        tool: common.tool.clone(),
+        command: common.command.clone(),
+        settings: common.settings.clone(),
+        seed: common.seed.0,
+        started_utc: clock.started().strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string(),
+        host: host::facts(descriptor_limit, u64::from(common.threads.get())),
+        broker: broker.record.clone(),
+        cases_left_out,
+        ..Record::default()
+    }
+}
+
+/// Where attempts act; a load needs some of it too.
 fn stage(
     experiment: &Experiment,
     broker: &Broker,
@@ -130,7 +155,7 @@ fn stage(
     }
 }
 
-/// A place for each client that may misbehave at the same time.
+/// A permit for each client that may misbehave at the same time.
 fn places(clients: u64) -> Arc<Semaphore> {
     Arc::new(Semaphore::new(usize::try_from(clients).unwrap_or(usize::MAX)))
 }
@@ -144,7 +169,6 @@ fn schedule(experiment: &Experiment, faults: &[Arc<dyn Fault>]) -> Result<Schedu
     })
 }
 
-/// How the ClientIDs of this run begin.
 fn client_ids(common: &Common, attempts_planned: u64) -> ClientIds {
     let of_run = format!("{}{:05x}", common.client_id_prefix, common.seed.0 & 0xF_FFFF);
     let before_run = preflight_client_id_prefix(common);

@@ -1,4 +1,4 @@
-//! What the flags of a load take: rates, stages, mixtures of QoS, scenarios by their names.
+//! Values of the flags of a load: rates, stages, QoS weights, named scenarios.
 
 use std::str::FromStr;
 
@@ -7,10 +7,10 @@ use ungraceful_load::pace::Stage;
 use ungraceful_load::shape::Shape;
 use ungraceful_mqtt::QoS;
 
-/// The highest rate that can be asked for, in messages per second.
+/// Maximum rate in messages per second.
 pub const RATE_MAX: f64 = 10_000_000.0;
 
-/// A rate, or as fast as it goes.
+/// A rate, or as fast as possible.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Rate {
     /// Closed loop.
@@ -31,7 +31,7 @@ fn scaled(text: &str) -> Option<f64> {
 fn rate(text: &str) -> Result<f64, String> {
     const MIN: f64 = 0.001;
     scaled(text).filter(|rate| (MIN..=RATE_MAX).contains(rate)).ok_or_else(|| {
-        format!("{text:?} is no rate from {MIN} to {RATE_MAX} per second; write one such as 500 or 10k")
+        format!("invalid rate {text:?}: give {MIN} to {RATE_MAX} per second, such as 500 or 10k")
     })
 }
 
@@ -57,7 +57,7 @@ impl FromStr for Stages {
         let stage = |part: &str| {
             let (lasts, per_second) = part
                 .split_once(':')
-                .ok_or_else(|| format!("{part:?} is no stage; write a time and a rate, such as 10s:1k"))?;
+                .ok_or_else(|| format!("invalid stage {part:?}: give a time and a rate, such as 10s:1k"))?;
             let lasts: PositiveTime = lasts.trim().parse().map_err(|why| format!("{part:?}: {why}"))?;
             Ok(Stage { lasts: lasts.0, per_second: rate(per_second)? })
         };
@@ -76,8 +76,8 @@ impl FromStr for QosWeights {
         let part = |part: &str| {
             let (qos, weight) = part.split_once(':').unwrap_or((part, "1"));
             let weight = weight.trim().parse::<u32>().ok().filter(|weight| (1..=1_000).contains(weight));
-            let weight =
-                weight.ok_or_else(|| format!("{part:?} has no weight from 1 to 1000; write 0:7,1:2,2:1"))?;
+            let weight = weight
+                .ok_or_else(|| format!("{part:?} needs a weight from 1 to 1000, such as 0:7,1:2,2:1"))?;
             Ok::<_, String>((qos.trim().parse::<QoS>().map_err(|why| why.to_string())?, weight))
         };
         text.split(',').map(part).collect::<Result<_, _>>().map(Self)
@@ -92,7 +92,7 @@ impl FromStr for UserProperty {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (name, value) = text.split_once('=').ok_or_else(|| format!("{text:?} is no NAME=VALUE"))?;
+        let (name, value) = text.split_once('=').ok_or_else(|| format!("{text:?} is not NAME=VALUE"))?;
         Ok(Self(name.to_owned(), value.to_owned()))
     }
 }
@@ -100,7 +100,7 @@ impl FromStr for UserProperty {
 /// A scenario.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Preset {
-    /// Connections alone.
+    /// Connections only.
     Connect {
         /// Clients.
         clients: u32,
@@ -126,8 +126,8 @@ impl FromStr for Preset {
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || {
             format!(
-                "{text:?} is no preset; give conn-tcp-1K-100, p2p-1K-1K-1K-1K, fanout-1-1k-1-1K or \
-                 sharedsub-1K-5-1K-1K, with numbers of your own"
+                "unknown preset {text:?}; give conn-tcp-1K-100, p2p-1K-1K-1K-1K, fanout-1-1k-1-1K or \
+                 sharedsub-1K-5-1K-1K, with your own numbers"
             )
         };
         let number = |text: &str| scaled(text).filter(|number| *number >= 1.0);
@@ -146,12 +146,12 @@ impl FromStr for Preset {
                 .map(|(clients, per_second)| Self::Connect { clients, per_second }),
             [kind, publishers, subscribers, topics, rate] => (|| {
                 let (publishers, subscribers) = (clients(publishers)?, clients(subscribers)?);
-                // Each publisher has a topic of its own.
+                // Each publisher has its own topic.
                 clients(topics).filter(|topics| *topics == publishers)?;
                 let out = number(rate)?;
                 let (shape, per_second) = match kind {
                     "p2p" if publishers == subscribers => (Shape::Pairs, out),
-                    // What comes out is each message once for every subscriber.
+                    // Every subscriber receives each message.
                     "fanout" => (Shape::Everyone, out / f64::from(subscribers)),
                     "sharedsub" | "sharesub" => (Shape::Shared, out),
                     _ => return None,
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn qos_are_alone_or_with_weights() {
+    fn qos_may_have_weights() {
         assert_eq!("1".parse(), Ok(QosWeights(vec![(QoS::AtLeastOnce, 1)])));
         let mixed = vec![(QoS::AtMostOnce, 7), (QoS::ExactlyOnce, 1)];
         assert_eq!("0:7,2".parse(), Ok(QosWeights(mixed)));
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn presets_are_what_the_benchmark_suite_means_by_their_names() {
+    fn presets_mean_the_same_as_in_the_benchmark_suite() {
         let messages = |shape, publishers, subscribers, per_second| {
             Ok(Preset::Messages { shape, publishers, subscribers, per_second })
         };

@@ -1,4 +1,4 @@
-//! How a client goes: the last thing it does on its connection, and what the broker does then.
+//! How a client leaves: its last act on the connection, and the broker's reaction.
 
 use std::time::Instant;
 
@@ -11,7 +11,7 @@ use ungraceful_wire::clock::now;
 use crate::ending::watch;
 use crate::peer::Peer;
 
-/// How a client goes.
+/// How a client leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
     /// FIN, and the socket is closed.
@@ -20,39 +20,39 @@ pub enum Way {
     Rst,
     /// FIN; the client reads on until the broker closes as well.
     HalfClose,
-    /// DISCONNECT with this Reason Code (3.1.1 has none), then FIN; the client reads on.
+    /// DISCONNECT with this Reason Code (3.1.1 has none), then FIN; the client reads on until the broker closes as well.
     Disconnect(u8),
 }
 
-/// What was seen when the client went.
+/// The departure, and the broker's reaction.
 #[derive(Debug)]
-pub(super) struct Gone {
+pub(super) struct Departure {
     /// Just before its last act.
     pub(super) before: Instant,
-    /// When its last act began: nothing of it left earlier.
+    /// When its last act began: none of its bytes left earlier.
     pub(super) at: Instant,
     pub(super) reactions: Vec<Reaction>,
     pub(super) outcome: Outcome,
 }
 
-impl Gone {
+impl Departure {
     /// Whether the broker has left its side open.
     pub(super) fn is_open(&self) -> bool {
         self.outcome == Outcome::NoReaction
     }
 }
 
-/// The client goes.
+/// Has the client leave.
 ///
 /// # Errors
-/// In words, when the broker had ended the connection first.
-pub(super) async fn go(stage: &Stage, mut peer: Peer, way: Way) -> Result<Gone, String> {
-    const FIRST: &str = "the broker ended the connection before the client went";
+/// A message for the user when the broker ended the connection first.
+pub(super) async fn depart(stage: &Stage, mut peer: Peer, way: Way) -> Result<Departure, String> {
+    const FIRST: &str = "the broker ended the connection before the client left";
     if peer.client.connection.has_hung_up() {
         return Err(FIRST.to_owned());
     }
     let before = now();
-    let left = |at| Gone { before, at, reactions: Vec::new(), outcome: Outcome::Left };
+    let left = |at| Departure { before, at, reactions: Vec::new(), outcome: Outcome::Left };
     match way {
         Way::Fin => {
             peer.client.connection.close();
@@ -74,11 +74,16 @@ pub(super) async fn go(stage: &Stage, mut peer: Peer, way: Way) -> Result<Gone, 
     let half_closed = peer.client.connection.half_close().await;
     let at = match (half_closed, way) {
         (Ok(sent), _) => sent.at,
-        // A broker that closes at once upon DISCONNECT may be first.
+        // A broker may close first, right after DISCONNECT.
         (Err(_ended), Way::Disconnect(_)) => now(),
         (Err(_ended), _) => return Err(FIRST.to_owned()),
     };
     let watch = watch(at, stage.reaction_timeout);
     let seen = observe_silently(&mut peer.client, &stage.clock, &stage.stop, watch).await;
-    Ok(Gone { before, at, reactions: seen.reactions, outcome: seen.outcome.unwrap_or(Outcome::Interrupted) })
+    Ok(Departure {
+        before,
+        at,
+        reactions: seen.reactions,
+        outcome: seen.outcome.unwrap_or(Outcome::Interrupted),
+    })
 }

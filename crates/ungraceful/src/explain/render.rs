@@ -1,62 +1,64 @@
-//! What is told of a log, in each format.
+//! The result in each format.
 
 use ungraceful_log_causes::scan::LINE_BYTES_MAX;
-use ungraceful_log_causes::story::{CauseTold, Incident, Rates};
+use ungraceful_log_causes::story::{CauseSummary, Incident, Rates};
 use ungraceful_log_causes::{Cause, Explanation, command, explain, patterns};
 use ungraceful_record::scale::{bytes, counted};
 
 use super::document::{self, Block};
-use super::flags::{Form, Look};
+use super::flags::{Options, OutputFormat};
 use super::{Explained, NAME, json, over_time, signs};
 
-/// Everything, in the wanted format.
-pub(super) fn render(told: &Explained, look: &Look) -> String {
-    match look.form {
-        Form::Text => document::text(&blocks(told, look)),
-        Form::Markdown => document::markdown(&blocks(told, look)),
-        Form::Json => json::render(told, look),
+/// The result in the selected format.
+pub(super) fn render(explained: &Explained, options: &Options) -> String {
+    match options.format {
+        OutputFormat::Text => document::text(&blocks(explained, options)),
+        OutputFormat::Markdown => document::markdown(&blocks(explained, options)),
+        OutputFormat::Json => json::render(explained, options),
     }
 }
 
-fn blocks(told: &Explained, look: &Look) -> Vec<Block> {
+fn blocks(explained: &Explained, options: &Options) -> Vec<Block> {
     let mut blocks = vec![Block::Paragraph(format!("{NAME} {}", env!("CARGO_PKG_VERSION")))];
-    blocks.extend(told.logs.iter().map(|log| {
+    blocks.extend(explained.logs.iter().map(|log| {
         let broker = match log.broker {
-            Some(broker) if look.broker.is_some() => format!("{broker}, as given"),
-            Some(broker) => format!("{broker}, by its lines"),
-            None => "no line is known; --broker names a broker, --list the lines that are known".to_owned(),
+            Some(broker) if options.broker.is_some() => format!("{broker} (--broker)"),
+            Some(broker) => format!("{broker} (detected)"),
+            None => {
+                "no line was recognised; --broker selects a broker, --list prints the known lines".to_owned()
+            }
         };
         let lines = format!("{} of {} lines recognised", log.scanned.recognised, log.scanned.lines);
         let cut = match log.scanned.lines_cut {
             0 => String::new(),
             cut => format!(
-                "; {} longer than {}, of which the rest was not looked at",
+                "; {} longer than {}, the rest ignored",
                 counted(cut, "line"),
                 bytes(LINE_BYTES_MAX as u64)
             ),
         };
         Block::Paragraph(format!("{}: {broker}; {lines}{cut}", log.name))
     }));
-    let picture = told.story.picture();
+    let picture = explained.story.picture();
     if let (Some(first), Some(last)) = (picture.first, picture.last) {
         blocks.push(Block::Paragraph(format!("{first} to {last}, as the log prints it")));
     }
     if picture.incidents == 0 {
         blocks.push(Block::Paragraph(
-            "No incident in the lines that were looked at: nobody was disconnected ungracefully, refused or robbed of \
-             messages in them. --since, --until and --client leave lines out."
+            "No incidents in the lines that were read: no client was disconnected ungracefully, was refused or lost messages. \
+             --since, --until and --client exclude lines."
                 .into(),
         ));
-        // What many lines tell together, such as a herd after a quiet time, is there without any incident.
-        blocks.extend(signs::blocks(told));
+        // Patterns across lines, such as a herd, need no incident.
+        blocks.extend(signs::blocks(explained));
         return blocks;
     }
     blocks.push(Block::Heading(format!("Incidents: {}", picture.incidents)));
-    let causes = by_frequency(told);
-    blocks.push(table_of_causes(&causes, told));
-    blocks.extend(over_time::blocks(&causes, told));
-    blocks.extend(signs::blocks(told));
-    blocks.extend(worst_clients(told, look));
+    let causes = by_frequency(explained);
+    blocks.push(table_of_causes(&causes, explained));
+    blocks.extend(over_time::blocks(&causes, explained));
+    blocks.extend(signs::blocks(explained));
+    blocks.extend(worst_clients(explained, options));
     for (cause, of_cause) in &causes {
         blocks.push(Block::Heading(format!(
             "{} ×{}: {}",
@@ -64,47 +66,50 @@ fn blocks(told: &Explained, look: &Look) -> Vec<Block> {
             of_cause.incidents,
             explain(*cause).title
         )));
-        blocks.push(Block::Terms(terms_of(told, *cause, of_cause)));
+        blocks.push(Block::Terms(terms_of(explained, *cause, of_cause)));
     }
-    if told.left_out() > 0 {
+    if explained.left_out() > 0 {
         let what = format!(
-            "{} incidents are counted and not kept for the list; --incidents keeps more.",
-            told.left_out()
+            "{} incidents are counted but not listed; raise --incidents to list them.",
+            explained.left_out()
         );
         blocks.push(Block::Paragraph(what));
     }
     blocks
 }
 
-/// The causes that were seen, the most frequent first.
-pub(super) fn by_frequency(told: &Explained) -> Vec<(Cause, &CauseTold)> {
-    let mut causes: Vec<(Cause, &CauseTold)> =
-        told.story.picture().causes.iter().map(|(cause, of_cause)| (*cause, of_cause)).collect();
+/// The causes of all incidents, the most frequent first.
+pub(super) fn by_frequency(explained: &Explained) -> Vec<(Cause, &CauseSummary)> {
+    let mut causes: Vec<(Cause, &CauseSummary)> =
+        explained.story.picture().causes.iter().map(|(cause, of_cause)| (*cause, of_cause)).collect();
     causes.sort_by(|one, other| other.1.incidents.cmp(&one.1.incidents).then(one.0.cmp(&other.0)));
     causes
 }
 
-fn table_of_causes(causes: &[(Cause, &CauseTold)], whole: &Explained) -> Block {
+fn table_of_causes(causes: &[(Cause, &CauseSummary)], explained: &Explained) -> Block {
     let time = |time: Option<_>| {
         time.map_or_else(
             || "–".to_owned(),
             |time: ungraceful_log_causes::timestamp::LogTime| time.to_string(),
         )
     };
-    let rows = causes.iter().map(|(cause, told)| {
-        let effects: Vec<String> =
-            told.effects.iter().map(|(effect, count)| format!("{} {count}", effect_words(*effect))).collect();
+    let rows = causes.iter().map(|(cause, of_cause)| {
+        let effects: Vec<String> = of_cause
+            .effects
+            .iter()
+            .map(|(effect, count)| format!("{} {count}", effect_words(*effect)))
+            .collect();
         vec![
             cause.slug().to_owned(),
-            told.incidents.to_string(),
+            of_cause.incidents.to_string(),
             effects.join(", "),
-            time(told.first),
-            time(told.last),
-            busiest(&whole.story.picture().rates, *cause),
+            time(of_cause.first),
+            time(of_cause.last),
+            peak(&explained.story.picture().rates, *cause),
         ]
     });
     Block::Table {
-        head: vec!["cause", "incidents", "connections", "first", "last", "most at once"],
+        head: vec!["cause", "incidents", "connections", "first", "last", "peak"],
         numbers: vec![1],
         rows: rows.collect(),
     }
@@ -115,24 +120,24 @@ const fn effect_words(effect: ungraceful_log_causes::Effect) -> &'static str {
     match effect {
         Effect::Ended | Effect::Tail => "ended",
         Effect::Refused => "refused",
-        Effect::Lives => "live on",
+        Effect::Lives => "stayed open",
         Effect::Sign
         | Effect::Aside
         | Effect::Behind
         | Effect::Accepted
         | Effect::Connected
-        | Effect::Left => "of the broker",
+        | Effect::Left => "broker event",
     }
 }
 
-/// The cell of time with the most incidents.
-fn busiest(rates: &Rates, cause: Cause) -> String {
+/// The most incidents in one cell of time.
+fn peak(rates: &Rates, cause: Cause) -> String {
     let most = rates.of(cause).into_iter().max().unwrap_or(0);
     if most == 0 { "–".to_owned() } else { format!("{most} in {} s", rates.cell_s) }
 }
 
-fn worst_clients(told: &Explained, look: &Look) -> Vec<Block> {
-    let worst = told.story.worst_clients(look.top);
+fn worst_clients(explained: &Explained, options: &Options) -> Vec<Block> {
+    let worst = explained.story.worst_clients(options.top);
     if worst.is_empty() {
         return Vec::new();
     }
@@ -140,7 +145,8 @@ fn worst_clients(told: &Explained, look: &Look) -> Vec<Block> {
         let causes: Vec<String> =
             client.causes.iter().map(|(cause, count)| format!("{} ×{count}", cause.slug())).collect();
         vec![
-            told.log_name(client.log)
+            explained
+                .log_name(client.log)
                 .map_or_else(|| client.client.clone(), |log| format!("{} ({log})", client.client)),
             client.incidents.to_string(),
             client.connects.to_string(),
@@ -154,44 +160,48 @@ fn worst_clients(told: &Explained, look: &Look) -> Vec<Block> {
         rows: rows.collect(),
     };
     let mut blocks = vec![Block::Heading("Worst clients".into()), table];
-    let (known, others) = told.story.clients_known();
+    let (known, others) = explained.story.clients_known();
     if others > 0 {
         let what = format!(
-            "{others} incidents were of clients beyond the first {known}; --clients-max tells more apart."
+            "{others} incidents belong to clients beyond the first {known}; raise --clients-max to track more."
         );
         blocks.push(Block::Paragraph(what));
     }
     blocks
 }
 
-fn terms_of(told: &Explained, cause: Cause, of_cause: &CauseTold) -> Vec<(String, Vec<String>)> {
+fn terms_of(explained: &Explained, cause: Cause, of_cause: &CauseSummary) -> Vec<(String, Vec<String>)> {
     let mut terms = explanation_terms(explain(cause));
-    let seen = told.story.picture().seen(cause);
-    terms.push(("provoke".to_owned(), vec![provoke(cause, &seen)]));
+    let seen = explained.story.picture().seen(cause);
+    terms.push(("reproduce".to_owned(), vec![reproduce(cause, &seen)]));
     if let Some((shortest, longest)) = of_cause.lasted_ms {
         let what = format!("{} s to {} s from connect to end", seconds(shortest), seconds(longest));
         terms.push(("lasted".to_owned(), vec![what]));
     }
     terms.push((
         "seen".to_owned(),
-        of_cause.examples.iter().map(|incident| line_about(incident, told.log_name(incident.log))).collect(),
+        of_cause
+            .examples
+            .iter()
+            .map(|incident| line_about(incident, explained.log_name(incident.log)))
+            .collect(),
     ));
     terms
 }
 
-/// What is known of a cause, but for its command.
-pub(super) fn explanation_terms(told: &Explanation) -> Vec<(String, Vec<String>)> {
+/// The explanation of a cause, without its command.
+pub(super) fn explanation_terms(explanation: &Explanation) -> Vec<(String, Vec<String>)> {
     let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
     let mut standard: Vec<String> =
-        told.standard.iter().map(|statement| format!("{statement} {}", statement.gist)).collect();
-    standard.extend((!told.standard_prose.is_empty()).then(|| told.standard_prose.to_owned()));
+        explanation.standard.iter().map(|statement| format!("{statement} {}", statement.gist)).collect();
+    standard.extend((!explanation.standard_prose.is_empty()).then(|| explanation.standard_prose.to_owned()));
     let terms = [
-        ("who closed", vec![told.closed_by.words().to_owned()]),
+        ("closed by", vec![explanation.closed_by.words().to_owned()]),
         ("standard", standard),
-        ("behind it", texts(told.behind)),
-        ("tell apart", texts(told.tell_apart)),
-        ("cure, client", texts(told.cure_client)),
-        ("cure, broker", texts(told.cure_broker)),
+        ("usual reasons", texts(explanation.behind)),
+        ("distinguish", texts(explanation.tell_apart)),
+        ("fix, client", texts(explanation.cure_client)),
+        ("fix, broker", texts(explanation.cure_broker)),
     ];
     terms
         .into_iter()
@@ -200,15 +210,15 @@ pub(super) fn explanation_terms(told: &Explanation) -> Vec<(String, Vec<String>)
         .collect()
 }
 
-/// The command, or what else provokes the cause.
-pub(super) fn provoke(cause: Cause, seen: &command::Seen) -> String {
+/// The command that reproduces the cause, or what else does.
+pub(super) fn reproduce(cause: Cause, seen: &command::Seen) -> String {
     match command::words(cause, seen) {
         Ok(words) => ungraceful_report::shell_command(&words),
-        Err(what) => format!("no tool of ours does it yet; {what}"),
+        Err(what) => format!("no ungraceful tool does yet; {what}"),
     }
 }
 
-/// One incident in one line; `log` is the name of its log where there are several.
+/// An incident in one line; `log` is the name of its log if there are several.
 pub(super) fn line_about(incident: &Incident, log: Option<&str>) -> String {
     let mut parts = Vec::new();
     parts.extend(incident.time.map(|time| time.to_string()));
@@ -227,7 +237,7 @@ fn seconds(ms: i64) -> String {
     if ms % 1_000 == 0 { (ms / 1_000).to_string() } else { format!("{:.1}", ms as f64 / 1_000.0) }
 }
 
-/// Every cause and every known line.
+/// Every known cause and log line.
 pub(super) fn list_blocks() -> Vec<Block> {
     let causes = Cause::ALL.iter().filter(|cause| !cause.is_ordinary());
     let rows = causes.map(|cause| {

@@ -1,22 +1,22 @@
-//! What a command of the user's said, fit for a record: its last line, short, with nothing in it that steers a terminal, and
-//! without the words that the user gave, because one of them may be a password.
+//! The output of a user's command, fit for a record: its last line, short, without control characters, and without
+//! the words of the command, because one of them may be a password.
 
-/// Letters that are kept.
+/// Characters kept.
 const LETTERS_MAX: usize = 200;
 /// Bytes of output that are enough for its last line.
 pub const BYTES_MAX: usize = 4_096;
-/// A word that is shorter than this can't be told from any other text.
+/// A shorter word can't be distinguished from other text.
 const SECRET_MIN: usize = 4;
-/// What stands in place of a word of the user's.
+/// Replaces a word of the command.
 const HIDDEN: &str = "***";
 
-/// Words that are not to be seen in what a command says.
+/// Words to hide in a command's output.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HiddenWords(Vec<String>);
 
 impl HiddenWords {
-    /// The words of a command, whole and in their parts: `--password=hunter2` hides `hunter2`, and so does
-    /// `{"pw":"hunter2"}`. The name of a flag and the program are no secrets; leave out the program.
+    /// The words of a command, whole and in parts: `--password=hunter2` and `{"pw":"hunter2"}` both hide `hunter2`.
+    /// The names of flags are no secrets; nor is the program, so leave it out.
     pub fn of(words: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
         let mut hidden = Vec::new();
         for word in words {
@@ -65,7 +65,7 @@ mod tests {
     use super::{HiddenWords, LETTERS_MAX, last_line};
 
     #[test]
-    fn no_way_of_giving_a_password_leaves_it_in_what_is_told() {
+    fn a_password_is_hidden_however_it_was_given() {
         for words in [
             &["-P", "hunter2"][..],
             &["-Phunter2"],
@@ -74,9 +74,9 @@ mod tests {
             &[r#"{"pw":"hunter2","id":"{client_id}"}"#],
             &["http://me:hunter2@127.0.0.1/{client_id}"],
         ] {
-            let told =
-                last_line(b"first\nrefused: hunter2 is wrong\n\n", &HiddenWords::of(words.iter().copied()));
-            assert_eq!(told, "refused: *** is wrong", "{words:?}");
+            let hidden = HiddenWords::of(words.iter().copied());
+            let shown = last_line(b"first\nrefused: hunter2 is wrong\n\n", &hidden);
+            assert_eq!(shown, "refused: *** is wrong", "{words:?}");
         }
     }
 
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_short_and_steers_no_terminal() {
+    fn a_line_is_short_and_without_control_characters() {
         let nothing = HiddenWords::default();
         assert_eq!(last_line(b"\x1b[2Jgone \xff\r", &nothing), "\\u{1b}[2Jgone \u{fffd}");
         assert_eq!(last_line(&[b'x'; 10_000], &nothing).len(), LETTERS_MAX);

@@ -1,4 +1,4 @@
-//! What a client shows in its CONNECT to be let in.
+//! How a client authenticates in its CONNECT.
 
 use ungraceful_mqtt::{Connect, Properties, Property};
 use ungraceful_rig::attempts::client::Client;
@@ -6,21 +6,20 @@ use ungraceful_rig::broker::target::{Credentials, Secret};
 
 /// User Name and Password, and an Authentication Method where one is used (MQTT 5.0 alone).
 #[derive(Clone, Debug)]
-pub(super) struct Shown {
-    /// User Name and Password.
+pub(super) struct Authentication {
     pub(super) credentials: Credentials,
     /// The method with its data; absent for authentication by User Name and Password.
     pub(super) method: Option<(String, Secret)>,
 }
 
-impl From<Credentials> for Shown {
+impl From<Credentials> for Authentication {
     fn from(credentials: Credentials) -> Self {
         Self { credentials, method: None }
     }
 }
 
-impl Shown {
-    /// The properties by which the method is named, for [`Self::connect`] or an AUTH.
+impl Authentication {
+    /// The properties of the method, for [`Self::connect`] or an AUTH.
     pub(super) fn properties(&self) -> Vec<Property<'_>> {
         let method = self.method.as_ref().map(|(name, data)| {
             [Property::AuthenticationMethod(name), Property::AuthenticationData(data.reveal())]
@@ -28,7 +27,7 @@ impl Shown {
         method.into_iter().flatten().collect()
     }
 
-    /// A CONNECT as a well-behaved client sends it, with the properties of [`Self::properties`].
+    /// The CONNECT of a well-behaved client, with the properties of [`Self::properties`].
     pub(super) fn connect<'a>(&'a self, client_id: &'a str, properties: &'a [Property<'a>]) -> Connect<'a> {
         Connect {
             properties: Properties::List(properties),

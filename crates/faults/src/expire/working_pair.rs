@@ -1,5 +1,5 @@
-//! A client that works while its right to do so ends: it takes what a publisher beside it sends, and publishes itself.
-//! Which of these messages come to their end afterwards tells whether the broker still serves it.
+//! A client that works while its authorisation ends, and its companion: the companion publishes to the client, and the client
+//! publishes itself. The messages that still get through afterwards show whether the broker still serves the client.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,8 +9,7 @@ use std::time::{Duration, Instant};
 use ungraceful_mqtt::{
     Connect, Packet, PacketIdentifier, PacketType, ProtocolVersion, Publish, QoS, ReasonCode,
 };
-use ungraceful_record::scale::micros;
-use ungraceful_record::scale::span;
+use ungraceful_record::scale::{micros, span};
 use ungraceful_rig::attempts::client::{Client, NotConnected};
 use ungraceful_rig::attempts::discarded;
 use ungraceful_rig::attempts::fault::{AttemptLog, Stage};
@@ -19,43 +18,43 @@ use ungraceful_rig::bystanders::witness::WitnessWatch;
 use ungraceful_wire::ReceivedPacket;
 use ungraceful_wire::clock::now;
 
-use super::shown::Shown;
+use super::authentication::Authentication;
 use super::{DELIVERED, LAST_SERVED, PUBLISHED, SERVED, StillServed};
 use crate::numbered::{payload, read_payload};
 use crate::peer::{Event, Peer};
 
-/// From one message to the next, in each direction.
+/// The time between two messages, in each direction.
 const EVERY: Duration = Duration::from_millis(50);
-/// PUBLISH packets that the client leaves unacknowledged at the most; a broker may ask for fewer.
+/// The maximum of unacknowledged PUBLISH packets of the client; a broker may set a lower one.
 const OPEN_MAX: u16 = 8;
-/// Packet Identifiers of the work begin here, above those of its preparation.
+/// The first Packet Identifier of the work, above those of the preparation.
 const FIRST_IDENTIFIER: u16 = 1_000;
 /// The Application Message of the Will.
 pub(super) const WILL: &[u8] = b"will of a client at work";
 
-/// A client at work, and who publishes to it.
+/// A client at work, and its companion.
 #[derive(Debug)]
-pub(super) struct Workplace {
+pub(super) struct WorkingPair {
     /// The client's connection.
     pub(super) client: Client,
     /// What the client does.
     pub(super) work: Work,
-    /// Who publishes to it.
-    pub(super) beside: Beside,
+    /// The publisher to the client.
+    pub(super) companion: Companion,
 }
 
-/// The publisher beside the client: another client, with the run's own credentials, to which nothing is done.
+/// Another client, with the run's own credentials, that publishes to the client and keeps its authorisation.
 #[derive(Debug)]
-pub(super) struct Beside {
+pub(super) struct Companion {
     publisher: Peer,
     topic: String,
     /// When each message was sent, by its number.
     sent: Vec<Instant>,
     /// Whether its own connection has ended.
-    pub(super) is_cut: bool,
+    is_cut: bool,
 }
 
-/// What the client publishes to.
+/// The topics that the client publishes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Publishes {
     /// Always the same topic.
@@ -64,77 +63,70 @@ pub(super) enum Publishes {
     ToNewTopics,
 }
 
-/// What the client does, and what came of it.
+/// What the client does, and the results.
 #[derive(Debug)]
 pub(super) struct Work {
     version: ProtocolVersion,
     topic: String,
-    /// What it publishes to.
     pub(super) publishes: Publishes,
     qos: QoS,
     open_max: usize,
     last_identifier: u16,
     next_at: Instant,
-    /// Published and not acknowledged yet, with the time of sending.
+    /// When each unacknowledged message was sent.
     open: BTreeMap<u16, Instant>,
-    /// When those were sent that were acknowledged.
+    /// When the acknowledged messages were sent.
     acknowledged: Vec<Instant>,
-    /// Messages that were refused.
+    /// How many messages were refused.
     refused: u64,
-    /// Numbers of the messages that came, with the time.
+    /// The number of each delivered message, and when it came.
     delivered: Vec<(u64, Instant)>,
-    /// The broker has sent DISCONNECT.
-    told_to_go: bool,
-    /// The types of the packets that came after it.
+    disconnect_received: bool,
+    /// The types of the packets that came after the DISCONNECT.
     pub(super) after_disconnect: BTreeSet<&'static str>,
-    /// The Authentication Method in the CONNACK.
     pub(super) method_in_connack: Option<String>,
-    /// The AUTH packets that came, as many as are kept.
+    /// The first [`AUTHS_MAX`] AUTH packets that came.
     pub(super) auths: Vec<AuthSeen>,
     /// When watching ends, once that is known.
     pub(super) until: Rc<Cell<Option<Instant>>>,
 }
 
-/// An AUTH that the broker sent.
+/// An AUTH from the broker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct AuthSeen {
-    /// Its Reason Code.
     pub(super) code: u8,
-    /// Its Authentication Method.
     pub(super) method: Option<String>,
-    /// Whether it has any property.
     pub(super) has_properties: bool,
-    /// When it came.
     pub(super) at: Instant,
 }
 
-/// AUTH packets that are kept of one client.
+/// How many AUTH packets are kept for each client.
 const AUTHS_MAX: usize = 4;
-/// Deliveries that are kept of one client, each of 24 bytes: those of an hour and more.
+/// How many deliveries are kept for each client, 24 bytes each: an hour or more.
 const DELIVERED_MAX: usize = 65_536;
 
-impl Workplace {
-    /// Connects the client with these credentials and has it work, which is proved once in both directions.
+impl WorkingPair {
+    /// Connects the client and its companion, and checks that one message gets through in each direction.
     ///
     /// # Errors
-    /// In words, when the broker does not let it.
+    /// A message for the user when the broker refuses.
     pub(super) async fn open(
         stage: &Stage,
         log: &mut AttemptLog<'_>,
         version: ProtocolVersion,
-        shown: &Shown,
+        authentication: &Authentication,
         will: Option<&WitnessWatch>,
     ) -> Result<Self, String> {
         let client_id = log.client_id().to_owned();
         let within = stage.options.connect_timeout;
         let mut worker = Peer::open(stage, log, version).await?;
-        let properties = shown.properties();
+        let properties = authentication.properties();
         let connect = Connect {
             will: will.map(|watch| stage.will(watch, WILL)),
-            ..shown.connect(&client_id, &properties)
+            ..authentication.connect(&client_id, &properties)
         };
-        let let_in = worker.client.connect_with_packet(&connect, within).await;
-        let (accepted, connack) = let_in.map_err(|error| not_let_in(&error))?;
+        let answer = worker.client.connect_with_packet(&connect, within).await;
+        let (accepted, connack) = answer.map_err(|error| refusal(&error))?;
         log.accepted(accepted.connack_at);
         let (to, from) = topics(stage, &client_id);
         worker.subscribe(&to, QoS::AtMostOnce, within).await?;
@@ -142,7 +134,7 @@ impl Workplace {
         let honest = Client::honest_connect(&publisher_id, &stage.credentials);
         let (mut publisher, _) = Peer::connect(stage, version, &honest)
             .await
-            .map_err(|error| format!("the publisher beside the client: {error}"))?;
+            .map_err(|error| format!("the companion of the client: {error}"))?;
         let qos = QoS::AtLeastOnce.min(stage.maximum_qos);
         let first_sent = now();
         publisher.send_publish(&to, QoS::AtMostOnce, 0, None).await?;
@@ -151,34 +143,53 @@ impl Workplace {
         if code >= 0x80 {
             return Err(format!("the broker refuses what the client publishes (0x{code:02X})"));
         }
-        let work = Work {
+        let mut work = Work::new(version, from, qos);
+        work.open_max = accepted.receive_maximum.map_or(OPEN_MAX, |most| most.min(OPEN_MAX)).into();
+        work.method_in_connack = method_in(&connack);
+        let companion = Companion { publisher, topic: to, sent: vec![first_sent], is_cut: false };
+        Ok(Self { client: worker.client, work, companion })
+    }
+
+    /// When watching is to end, once that is known.
+    pub(super) fn until(&self) -> Rc<Cell<Option<Instant>>> {
+        Rc::clone(&self.work.until)
+    }
+
+    /// Disconnects both clients.
+    pub(super) async fn leave(self) {
+        self.client.leave().await;
+        self.companion.leave().await;
+    }
+}
+
+impl Work {
+    fn new(version: ProtocolVersion, topic: String, qos: QoS) -> Self {
+        Self {
             version,
-            topic: from,
+            topic,
             publishes: Publishes::ToOneTopic,
             qos,
-            open_max: usize::from(accepted.receive_maximum.map_or(OPEN_MAX, |most| most.min(OPEN_MAX))),
+            open_max: OPEN_MAX.into(),
             last_identifier: FIRST_IDENTIFIER,
             next_at: now(),
             open: BTreeMap::new(),
             acknowledged: Vec::new(),
             refused: 0,
             delivered: Vec::new(),
-            told_to_go: false,
+            disconnect_received: false,
             after_disconnect: BTreeSet::new(),
-            method_in_connack: method_in(&connack),
+            method_in_connack: None,
             auths: Vec::new(),
             until: Rc::default(),
-        };
-        let beside = Beside { publisher, topic: to, sent: vec![first_sent], is_cut: false };
-        Ok(Self { client: worker.client, work, beside })
+        }
     }
 }
 
-/// Why the client was not let in. That a broker knows no such method has a cure of its own.
-fn not_let_in(error: &NotConnected) -> String {
+/// Why the broker refused the client, with a hint for an unknown method.
+fn refusal(error: &NotConnected) -> String {
     match error {
         NotConnected::Refused { code, .. } if *code == ReasonCode::BAD_AUTHENTICATION_METHOD.0 => {
-            format!("{error}: it does not offer the method that --auth-method names")
+            format!("{error}: the broker does not support the method of --auth-method")
         }
         other => other.to_string(),
     }
@@ -192,13 +203,13 @@ fn method_in(connack: &ReceivedPacket) -> Option<String> {
     }
 }
 
-/// The topic on which the client is published to, and the one on which it publishes.
+/// The topic that the client subscribes to, and the topic that it publishes to.
 pub(super) fn topics(stage: &Stage, client_id: &str) -> (String, String) {
     let of_client = format!("{}/work/{client_id}", stage.topic_root);
     (format!("{of_client}/to"), format!("{of_client}/from"))
 }
 
-/// Waits for the first message: without it, silence afterwards would say nothing.
+/// Waits for the first message: without it, later silence would prove nothing.
 pub(super) async fn await_first(peer: &mut Peer, within: Duration) -> Result<(), String> {
     let deadline = now() + within;
     if !peer.take_set_aside().is_empty() {
@@ -208,18 +219,16 @@ pub(super) async fn await_first(peer: &mut Peer, within: Duration) -> Result<(),
         match peer.next_before(deadline).await {
             Some(Event::Delivered(_)) => return Ok(()),
             Some(Event::Ended { .. } | Event::Disconnect(_)) => {
-                return Err(
-                    "the broker ended the client's connection before anything was done to it".to_owned()
-                );
+                return Err("the broker ended the client's connection before the fault began".to_owned());
             }
             Some(_) => {}
-            None => return Err(format!("nothing was delivered to the client within {}", span(within))),
+            None => return Err(format!("the client received no message within {}", span(within))),
         }
     }
 }
 
-impl Beside {
-    /// Publishes to the client, on and on; never returns.
+impl Companion {
+    /// Publishes to the client; never returns.
     pub(super) async fn publish(&mut self) -> std::convert::Infallible {
         let mut due = now();
         loop {
@@ -240,7 +249,7 @@ impl Beside {
         std::future::pending().await
     }
 
-    /// Publishes one more message, to somebody who came back.
+    /// Publishes one more message, to a client that returned.
     pub(super) async fn publish_once(&mut self) -> Result<(), String> {
         let number = self.sent.len() as u64;
         self.sent.push(now());
@@ -252,7 +261,7 @@ impl Beside {
         !self.is_cut && self.publisher.is_served(within).await
     }
 
-    /// Leaves.
+    /// Disconnects.
     pub(super) async fn leave(self) {
         self.publisher.client.leave().await;
     }
@@ -260,21 +269,21 @@ impl Beside {
 
 impl Occupation for Work {
     fn takes(&mut self, packet: &Packet<'_>, at: Instant) -> bool {
-        if self.told_to_go {
+        if self.disconnect_received {
             let name = packet.packet_type().map_or("a packet of a reserved type", PacketType::name);
             self.after_disconnect.insert(name);
         }
         match packet {
             Packet::Disconnect(_) => {
-                self.told_to_go = true;
+                self.disconnect_received = true;
                 false
             }
             Packet::Publish(publish) => {
                 if let Some(number) = read_payload(publish.payload) {
                     if self.delivered.len() == DELIVERED_MAX {
-                        // What is served after a removal is of the last ones.
+                        // Only the latest deliveries can be later than a removal.
                         self.delivered.drain(..DELIVERED_MAX / 2);
-                        discarded::pass_over(DELIVERED_MAX as u64 / 2);
+                        discarded::count_messages(DELIVERED_MAX as u64 / 2);
                     }
                     self.delivered.push((number, at));
                 }
@@ -305,7 +314,7 @@ impl Occupation for Work {
     }
 
     fn next_at(&self) -> Option<Instant> {
-        (!self.told_to_go && self.open.len() < self.open_max).then_some(self.next_at)
+        (!self.disconnect_received && self.open.len() < self.open_max).then_some(self.next_at)
     }
 
     fn send(&mut self, bytes: &mut Vec<u8>) {
@@ -324,7 +333,7 @@ impl Occupation for Work {
             Some(identifier) => publish.at_least_once(identifier),
             None => publish,
         };
-        publish.encode(self.version, bytes).expect("a PUBLISH on a topic of ours is legal");
+        publish.encode(self.version, bytes).expect("a PUBLISH to the run's own topic is valid");
         if identifier.is_some() {
             self.open.insert(self.last_identifier, sent);
         }
@@ -335,23 +344,24 @@ impl Occupation for Work {
     }
 }
 
-/// What was still served after an instant.
+/// What the broker still served after an instant.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Served {
-    /// Messages that were sent to the client after it, and delivered.
+    /// Delivered messages that were sent to the client after it.
     pub(super) delivered: u64,
-    /// Messages that the client published after it, and that were taken.
+    /// Accepted messages that the client published after it.
     pub(super) published: u64,
     /// From the instant to the last such delivery.
     pub(super) last_after: Duration,
 }
 
 impl Served {
-    /// Of the messages that were sent after `since`.
-    pub(super) fn after(since: Instant, work: &Work, beside: &Beside) -> Self {
+    /// What the broker served of the messages sent after `since`.
+    pub(super) fn after(since: Instant, pair: &WorkingPair) -> Self {
+        let (work, companion) = (&pair.work, &pair.companion);
         let sent_after = |number: u64| {
             let number = usize::try_from(number).ok();
-            number.and_then(|number| beside.sent.get(number)).is_some_and(|sent| *sent > since)
+            number.and_then(|number| companion.sent.get(number)).is_some_and(|sent| *sent > since)
         };
         let delivered = work.delivered.iter().filter(|(number, _)| sent_after(*number));
         let last = delivered.clone().map(|(_, at)| *at).max();
@@ -362,15 +372,15 @@ impl Served {
         }
     }
 
-    /// Puts it into the attempt.
-    pub(super) fn tell(self, log: &mut AttemptLog<'_>) {
-        let still = match (self.delivered > 0, self.published > 0) {
+    /// Records it in the attempt.
+    pub(super) fn report(self, log: &mut AttemptLog<'_>) {
+        let served = match (self.delivered > 0, self.published > 0) {
             (false, false) => StillServed::Nothing,
             (true, false) => StillServed::Deliveries,
             (false, true) => StillServed::Publishing,
             (true, true) => StillServed::BothWays,
         };
-        log.fact(SERVED, still);
+        log.fact(SERVED, served);
         log.measure(DELIVERED, self.delivered);
         log.measure(PUBLISHED, self.published);
         if self.delivered > 0 {
@@ -381,8 +391,7 @@ impl Served {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeMap, BTreeSet};
-    use std::rc::Rc;
+    use std::collections::BTreeSet;
 
     use ungraceful_mqtt::{
         Ack, Disconnect, Framed, Packet, PacketIdentifier, Properties, ProtocolVersion, Publish, QoS,
@@ -391,30 +400,13 @@ mod tests {
     use ungraceful_rig::attempts::observe::Occupation;
     use ungraceful_wire::clock::now;
 
-    use super::{FIRST_IDENTIFIER, Publishes, Work, payload};
+    use super::{Publishes, Work, payload};
 
     fn work(publishes: Publishes, open_max: usize) -> Work {
-        Work {
-            version: ProtocolVersion::V5,
-            topic: "t".to_owned(),
-            publishes,
-            qos: QoS::AtLeastOnce,
-            open_max,
-            last_identifier: FIRST_IDENTIFIER,
-            next_at: now(),
-            open: BTreeMap::new(),
-            acknowledged: Vec::new(),
-            refused: 0,
-            delivered: Vec::new(),
-            told_to_go: false,
-            after_disconnect: BTreeSet::new(),
-            method_in_connack: None,
-            auths: Vec::new(),
-            until: Rc::default(),
-        }
+        Work { publishes, open_max, ..Work::new(ProtocolVersion::V5, "t".to_owned(), QoS::AtLeastOnce) }
     }
 
-    /// Topic and Packet Identifier of what is sent next.
+    /// Topic and Packet Identifier of the next message.
     fn sent(work: &mut Work) -> (String, u16) {
         let mut bytes = Vec::new();
         work.send(&mut bytes);
@@ -430,7 +422,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_is_not_answered_sends_no_more_until_it_is() {
+    fn a_client_waits_for_acknowledgements() {
         let mut work = work(Publishes::ToOneTopic, 2);
         assert!(work.next_at().is_some());
         let (first, second) = (sent(&mut work), sent(&mut work));
@@ -445,14 +437,14 @@ mod tests {
     }
 
     #[test]
-    fn new_topics_are_new_each_time() {
+    fn each_new_topic_is_new() {
         let mut work = work(Publishes::ToNewTopics, 9);
         let topics: BTreeSet<String> = (0..5).map(|_| sent(&mut work).0).collect();
         assert!(topics.len() == 5 && topics.iter().all(|topic| topic.starts_with("t/")), "{topics:?}");
     }
 
     #[test]
-    fn after_disconnect_the_client_is_silent_and_notes_what_comes() {
+    fn after_disconnect_the_client_is_silent_and_records_packets() {
         let mut work = work(Publishes::ToOneTopic, 9);
         let payload = payload(3);
         let delivery = Packet::Publish(Publish::new("t", &payload));
