@@ -189,7 +189,7 @@ fn an_unsupported_version_is_skipped_unless_requested() {
     let record = call.record();
     assert!(every(&record.cases, |case| case.case.version == "3.1.1"));
     assert!(record.broker.versions.iter().any(|version| version.version == "5.0" && !version.spoken));
-    assert_rejected(&double_connect_at(script, "-V 5"), 4, &["does not speak", "5.0"]);
+    assert_rejected(&double_connect_at(script, "-V 5"), 4, &["does not support", "5.0"]);
 }
 
 #[test]

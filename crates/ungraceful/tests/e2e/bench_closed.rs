@@ -47,7 +47,7 @@ fn a_closed_loop_continues_after_losses_but_never_runs_ahead() {
 fn a_loop_that_only_tcp_closes_is_reported() {
     let call = bench_at(Script::default(), "pub", "-c 1 -q 0 --rate max -z 1s");
     assert_eq!((call.exit(), call.load().end_to_end_window), (0, None), "{call}");
-    call.assert_prints(&["Nothing but TCP closes the loop at QoS 0"]);
+    call.assert_prints(&["At QoS 0 only TCP closes the loop"]);
 }
 
 #[test]

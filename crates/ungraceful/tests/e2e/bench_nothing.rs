@@ -111,7 +111,7 @@ fn an_oversized_message_names_the_limit_and_the_flag() {
     assert!(reasons.iter().any(|found| found.starts_with(reason)), "{reasons:?}\n{call}");
     has_no_result(&call, reason);
     // What the broker of 5.0 keeps back is not seen at all.
-    has_no_result(&listen("-V 5"), "keeps back what is larger than --max-packet-size");
+    has_no_result(&listen("-V 5"), "withholds messages larger than --max-packet-size");
     for version in ["3.1.1", "5"] {
         let large = listen(&format!("-V {version} --max-packet-size 400000"));
         assert_eq!((large.load().retained, large.exit()), (1, 3), "{large}");

@@ -122,7 +122,7 @@ fn the_text_has_closer_statement_command_and_fix() {
         "the broker closed",
         "MQTT 5.0 [MQTT-3.1.4-3]",
         "ungraceful-takeover storm -V 5.0 -i twin",
-        "a ClientID of its own",
+        "its own ClientID",
         "line 2, twin, at 10.0.0.7:50123, MQTT 5.0, Keep Alive 60 s, after 4 s",
     ] {
         assert!(said.stdout().contains(part), "{part}\n{}", said.stdout());

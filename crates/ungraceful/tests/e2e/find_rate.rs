@@ -63,7 +63,7 @@ fn a_promise_that_no_rate_keeps_is_violated() {
     let script = Script { deliveries: "lose-every-2".parse().unwrap(), ..Script::default() };
     let broker = ScriptedBroker::start(script);
     let call = on(&broker, "loss==0", "-q 1 --rate 40").expect_exit(1);
-    call.assert_prints(&["none: at 40/s"]);
+    call.assert_prints(&["none: the promise was already broken at 40/s"]);
     assert!(search(&call)["highest_kept_per_second"].is_null());
 }
 
@@ -83,7 +83,7 @@ fn an_inconclusive_search_says_what_it_needs() {
     let few = on(&broker, "e2e p(99)<3600s", "").expect_exit(3);
     few.assert_prints(&["needs 1000 samples and there are 50"]);
     let late = on(&broker, "e2e p(50)<3600s", "--slip-limit 1us").expect_exit(3);
-    late.assert_prints(&["the limit is the generator"]);
+    late.assert_prints(&["the generator itself was late"]);
     let trials = search(&late)["trials"].as_array().unwrap().len();
     assert!((1..=6).contains(&trials), "three rates at which the generator was late are enough\n{late}");
 }
@@ -108,7 +108,7 @@ fn flags_that_conflict_with_a_search_are_rejected() {
     for (flags, expected) in [
         ("--rate max", "--rate: max is no rate to start the search at"),
         ("--stages 1s:5", "--stages: --find-rate chooses the rates"),
-        ("--find-rate speed>9", "there is no \"speed\""),
+        ("--find-rate speed>9", "unknown name \"speed\""),
         ("--threshold loss==0", "--threshold: a rate search uses only its promise"),
     ] {
         let call = bench("pubsub", &format!("--find-rate loss==0 {flags}")).expect_exit(2);

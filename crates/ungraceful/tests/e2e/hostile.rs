@@ -369,7 +369,7 @@ fn a_client_that_stops_reading_says_why_and_records_the_rest() {
         assert!(trouble.contains("more than the Maximum Packet Size of 131072"), "{trouble}");
     }
     assert!(call.record().generator.discarded.bytes > 0, "{call}");
-    call.assert_prints(&["dropped to bound memory"]);
+    call.assert_prints(&["discarded to limit memory"]);
 }
 
 /// The bound on the duration in the plan of this call.

@@ -131,7 +131,7 @@ fn a_spawned_mosquitto_has_a_log_with_the_cause_of_each_attempt() {
         assert_eq!(logged.cause.as_deref(), Some("double-connect"));
         assert_eq!(logged.phrase.as_deref(), Some("Bad client <client> sending multiple CONNECT messages."));
     }
-    call.assert_prints(&["double-connect of 4 attempts"]);
+    call.assert_prints(&["causes: double-connect (4 attempts)"]);
 }
 
 #[test]

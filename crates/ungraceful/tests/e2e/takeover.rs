@@ -461,7 +461,7 @@ fn mistakes_in_flags_are_reported_together() {
     let call = call(TOOL, "storm", "--variant gone -V 7 --will-delay 1500ms --in-flight -1");
     call.assert_mistake(&[
         "unknown variant \"gone\"",
-        "\"7\" is no version",
+        "unknown version \"7\"",
         "--will-delay",
         "whole number of seconds",
         "--in-flight",
