@@ -169,6 +169,9 @@ pub struct BrokerRecord {
     pub target: String,
     /// The address of the connections.
     pub address: String,
+    /// TLS to the broker; absent for plain TCP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsRecord>,
     /// Process id; absent when unknown.
     pub pid: Option<u32>,
     /// The system's name of the process, at most 15 bytes; absent when unknown or unreadable.
@@ -195,6 +198,23 @@ pub struct BrokerRecord {
     pub honest_connections_lost: u64,
     /// How its process ended during the run; absent when it did not, or for an external broker.
     pub exit: Option<String>,
+}
+
+/// TLS to a broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TlsRecord {
+    /// Whether any certificate of the broker was accepted (`--insecure`).
+    pub insecure: bool,
+}
+
+/// The transport, to follow a broker's address; empty for plain TCP.
+#[must_use]
+pub const fn transport(tls: Option<TlsRecord>) -> &'static str {
+    match tls {
+        None => "",
+        Some(TlsRecord { insecure: false }) => " over TLS",
+        Some(TlsRecord { insecure: true }) => " over TLS, certificate not verified (--insecure)",
+    }
 }
 
 /// One phase.

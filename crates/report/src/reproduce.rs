@@ -74,13 +74,19 @@ fn target_words(record: &Record) -> Vec<String> {
         }
         BrokerOrigin::External => {
             let target = &record.broker.target;
-            match target.rsplit_once(':') {
+            let mut words = match target.rsplit_once(':') {
                 Some((host, port)) if port.parse::<u16>().is_ok() => {
                     let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
                     ["--host", host, "-p", port].map(str::to_owned).to_vec()
                 }
                 _ => vec!["--host".to_owned(), target.clone()],
+            };
+            // A URL may have asked for it.
+            let is_flag = record.settings.get("tls").is_some_and(|setting| setting.value == "true");
+            if record.broker.tls.is_some() && !is_flag {
+                words.push("--tls".to_owned());
             }
+            words
         }
     }
 }

@@ -6,8 +6,9 @@ use serde::Serialize;
 use ungraceful_load::Engine;
 use ungraceful_load::pace::{Pace, Stage};
 use ungraceful_record::rate_search::{Promise, TRIALS_MAX};
+use ungraceful_record::run::{TlsRecord, transport};
 use ungraceful_report::Format;
-use ungraceful_rig::broker::target::BrokerChoice;
+use ungraceful_rig::broker::target::{BrokerChoice, TargetSettings};
 use ungraceful_rig::bystanders::{PAYLOAD_BYTES, honest_connections};
 use ungraceful_rig::run::plan::Arrival;
 use ungraceful_rig::run::settings::{Attempts, Common, Spread};
@@ -92,7 +93,7 @@ fn printed(common: &Common, attempts: &Attempts) -> Printed {
     let pairs = common.bystanders.pairs;
     Printed {
         tool: common.tool.name.clone(),
-        target: target(&common.target.broker),
+        target: target(&common.target),
         seed: common.seed.0,
         cases: faults
             .iter()
@@ -113,13 +114,17 @@ fn printed(common: &Common, attempts: &Attempts) -> Printed {
     }
 }
 
-fn target(broker: &BrokerChoice) -> String {
-    match broker {
+fn target(target: &TargetSettings) -> String {
+    match &target.broker {
         BrokerChoice::Embedded => "embedded broker on a free port of 127.0.0.1".to_owned(),
         BrokerChoice::SpawnMosquitto | BrokerChoice::SpawnAdministeredMosquitto => {
             "mosquitto, started on a free port of 127.0.0.1".to_owned()
         }
-        BrokerChoice::Host { host, port } => format!("{host} port {port}"),
+        BrokerChoice::Host { host, port } => {
+            let transport =
+                transport(target.tls.as_ref().map(|tls| TlsRecord { insecure: tls.is_insecure() }));
+            format!("{host} port {port}{transport}")
+        }
     }
 }
 
@@ -218,7 +223,7 @@ fn printed_load(common: &Common, engine: &Engine, promise: Option<&Promise>) -> 
     let trials = promise.map_or(1, |_| TRIALS_MAX as u64);
     PrintedLoad {
         tool: common.tool.name.clone(),
-        target: target(&common.target.broker),
+        target: target(&common.target),
         seed: common.seed.0,
         shape: engine.shape_in_words(),
         release,

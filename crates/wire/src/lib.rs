@@ -5,7 +5,7 @@
 //! ([`ungraceful_mqtt::frame`]) but not what packets mean: it acknowledges nothing, answers no PINGREQ and never
 //! closes by itself, because a client with such reflexes can't misbehave on purpose.
 //!
-//! TCP is the one transport today. TLS and WebSocket would be variants of the private `Stream`, behind the same
+//! TCP and TLS are variants of the private `Stream`, and WebSocket would be one, behind the same
 //! [`Connection`].
 
 mod arrivals;

@@ -64,6 +64,7 @@ pub enum TlsMistake {
 /// TLS as all connections of a run speak it; cheap to clone.
 #[derive(Clone)]
 pub struct Tls {
+    is_insecure: bool,
     config: Arc<ClientConfig>,
     server_name: ServerName<'static>,
 }
@@ -126,7 +127,13 @@ impl Tls {
                 settings.server_name
             ))
         })?;
-        Ok(Self { config: Arc::new(config), server_name })
+        Ok(Self { is_insecure: settings.insecure, config: Arc::new(config), server_name })
+    }
+
+    /// Whether any certificate is accepted.
+    #[must_use]
+    pub fn is_insecure(&self) -> bool {
+        self.is_insecure
     }
 
     /// The configuration, for a client that brings its own connections.

@@ -3,7 +3,7 @@
 use ungraceful_record::ledger::IrregularityKind;
 use ungraceful_record::load::LoadRecord;
 use ungraceful_record::phase::Phase;
-use ungraceful_record::run::{BrokerOrigin, BrokerRecord, Completeness, PhaseRecord, Record};
+use ungraceful_record::run::{BrokerOrigin, BrokerRecord, Completeness, PhaseRecord, Record, transport};
 
 use super::evidence;
 use crate::document::{Block, Document};
@@ -55,6 +55,7 @@ fn broker(broker: &BrokerRecord) -> String {
             if broker.address != broker.target {
                 text += &format!(" ({})", broker.address);
             }
+            text += transport(broker.tls);
             if let Some(name) = name {
                 text += &format!(", {name}");
             }

@@ -1,7 +1,7 @@
 //! The command that reproduces a verdict.
 
-use ungraceful_record::run::{BrokerOrigin, Setting, SettingSource};
-use ungraceful_report::reproduce_command;
+use ungraceful_record::run::{BrokerOrigin, Setting, SettingSource, TlsRecord};
+use ungraceful_report::{Context, Format, render, reproduce_command};
 
 use crate::fixture;
 
@@ -55,6 +55,19 @@ fn an_ipv6_target_loses_its_brackets() {
     record.broker.target = "broker.example".into();
     let command = reproduce_command(&record, &record.verdicts[1]);
     assert!(command.contains(" --host broker.example --variant "), "{command}");
+}
+
+#[test]
+fn tls_is_reproduced_and_named() {
+    let mut record = fixture::violated();
+    record.broker.tls = Some(TlsRecord { insecure: true });
+    let text = render(&record, Format::Text, &Context::default());
+    assert!(text.contains(" over TLS, certificate not verified (--insecure)"), "{text}");
+    record.settings.insert("url".into(), flag("mqtts://broker.example"));
+    let command = reproduce_command(&record, &record.verdicts[1]);
+    assert!(command.contains(" --tls "), "{command}");
+    record.settings.insert("tls".into(), flag("true"));
+    assert_eq!(reproduce_command(&record, &record.verdicts[1]).matches("--tls").count(), 1);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use ungraceful_mqtt::ProtocolVersion;
 use ungraceful_record::live::Observer;
 use ungraceful_record::offers::Offers;
-use ungraceful_record::run::{BrokerOrigin, BrokerRecord, VersionRecord};
+use ungraceful_record::run::{BrokerOrigin, BrokerRecord, TlsRecord, VersionRecord, transport};
 use ungraceful_record::scale::{listed, span};
 use ungraceful_wire::{ConnectOptions, Endpoint};
 
@@ -66,6 +66,7 @@ impl Broker {
             name: owned.as_ref().map(|owned| owned.name.clone()),
             target: target.name,
             address: endpoint.address.to_string(),
+            tls: settings.tls.as_ref().map(|tls| TlsRecord { insecure: tls.is_insecure() }),
             pid,
             process_name: pid.and_then(process_name),
             versions,
@@ -116,7 +117,7 @@ impl Broker {
         observer.note(&format!(
             "{} → {name} at {}, MQTT {}, seed {}, {} at the longest",
             common.tool.name,
-            self.record.target,
+            format!("{}{}", self.record.target, transport(self.record.tls)),
             versions.join(" and "),
             common.seed,
             span(common.bound.longest)

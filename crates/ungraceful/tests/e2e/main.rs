@@ -30,6 +30,7 @@ mod real_brokers;
 mod reference;
 mod rights;
 mod scripted;
+mod secured;
 mod support;
 mod takeover;
 mod tour;

@@ -1,0 +1,242 @@
+//! Faults over TLS: on Mosquitto they are seen as over plain TCP, and what is wrong with TLS is said in one sentence.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
+use tempfile::TempDir;
+use ungraceful_record::verdict::Conclusion;
+
+use crate::support::{Call, call};
+
+/// A Mosquitto with these listeners, and the files of its certificate authority.
+struct SecuredMosquitto {
+    folder: TempDir,
+    child: Child,
+    plain: SocketAddr,
+    tls: SocketAddr,
+    /// Requires a client certificate.
+    mutual: SocketAddr,
+    /// Its certificate is for another name.
+    other_name: SocketAddr,
+    expired: SocketAddr,
+}
+
+impl SecuredMosquitto {
+    /// Another process may take a port before the broker does; then it ends, and others are tried.
+    fn start() -> Self {
+        (0..5).find_map(|_| Self::try_start()).expect("five free ports")
+    }
+
+    fn try_start() -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, folder.path().display().to_string());
+        let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        fs::write(folder.path().join("ca.pem"), authority.pem()).unwrap();
+        let issue = |file: &str, name: &str, is_expired: bool| {
+            let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+            params.distinguished_name.push(DnType::CommonName, file);
+            if is_expired {
+                params.not_before = date_time_ymd(2020, 1, 1);
+                params.not_after = date_time_ymd(2020, 1, 2);
+            }
+            let key = KeyPair::generate().unwrap();
+            let certificate = params.signed_by(&key, &authority).unwrap();
+            fs::write(folder.path().join(format!("{file}.pem")), certificate.pem()).unwrap();
+            fs::write(folder.path().join(format!("{file}.key")), key.serialize_pem()).unwrap();
+        };
+        issue("server", "localhost", false);
+        issue("other", "other.example", false);
+        issue("expired", "localhost", true);
+        issue("client", "client", false);
+        let free = [(); 5].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        let [plain, tls, mutual, other_name, expired] =
+            free.each_ref().map(|port| port.local_addr().unwrap());
+        let at = |file: &str| folder.path().join(file).display().to_string();
+        let listener = |address: SocketAddr| format!("listener {} 127.0.0.1\n", address.port());
+        let secured = |address: SocketAddr, file: &str| {
+            let (ca, certificate, key) =
+                (at("ca.pem"), at(&format!("{file}.pem")), at(&format!("{file}.key")));
+            format!("{}cafile {ca}\ncertfile {certificate}\nkeyfile {key}\n", listener(address))
+        };
+        let configuration = [
+            "user root\nallow_anonymous true\nmax_inflight_messages 1000\n".to_owned(),
+            listener(plain),
+            secured(tls, "server"),
+            secured(mutual, "server") + "require_certificate true\n",
+            secured(other_name, "other"),
+            secured(expired, "expired"),
+        ];
+        fs::write(folder.path().join("mosquitto.conf"), configuration.concat()).unwrap();
+        let log = fs::File::create(folder.path().join("log")).unwrap();
+        drop(free);
+        let mut child = Command::new(if fs::exists("/usr/sbin/mosquitto").unwrap() {
+            "/usr/sbin/mosquitto"
+        } else {
+            "mosquitto"
+        })
+        .args(["-c", &at("mosquitto.conf")])
+        .stderr(log)
+        .spawn()
+        .unwrap();
+        let began = Instant::now();
+        for address in [plain, tls, mutual, other_name, expired] {
+            while child.try_wait().unwrap().is_none() && TcpStream::connect(address).is_err() {
+                assert!(
+                    began.elapsed() < Duration::from_secs(20),
+                    "{}",
+                    fs::read_to_string(at("log")).unwrap()
+                );
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
+        let is_up = child.try_wait().unwrap().is_none();
+        is_up.then_some(Self { folder, child, plain, tls, mutual, other_name, expired })
+    }
+
+    fn file(&self, name: &str) -> String {
+        self.folder.path().join(name).display().to_string()
+    }
+
+    /// Flags for this listener, with TLS and the authority.
+    fn over_tls(&self, address: SocketAddr) -> String {
+        format!("--url mqtts://localhost:{} --cafile {}", address.port(), self.file("ca.pem"))
+    }
+
+    fn over_tcp(&self, address: SocketAddr) -> String {
+        format!("--url mqtt://localhost:{}", address.port())
+    }
+}
+
+impl Drop for SecuredMosquitto {
+    fn drop(&mut self) {
+        let _gone = self.child.kill();
+        let _status = self.child.wait();
+    }
+}
+
+/// What a run saw of the broker, without what depends on time.
+type Reactions = BTreeMap<String, BTreeMap<String, u64>>;
+
+fn reactions(call: &Call) -> Reactions {
+    let cases = call.record().cases;
+    assert!(!cases.is_empty(), "{call}");
+    cases.into_iter().map(|case| (case.case.to_string(), case.outcomes)).collect()
+}
+
+/// The conclusions on the fault, by check and case.
+fn conclusions(call: &Call) -> Vec<(String, String, Conclusion)> {
+    let verdicts = call.record().verdicts.into_iter();
+    let of_cases =
+        verdicts.filter_map(|verdict| Some((verdict.check, verdict.case?.to_string(), verdict.conclusion)));
+    let of_cases: Vec<_> = of_cases.collect();
+    assert!(!of_cases.is_empty(), "{call}");
+    of_cases
+}
+
+#[test]
+fn faults_over_tls_are_seen_as_over_tcp() {
+    let broker = SecuredMosquitto::start();
+    for (tool, mode, flags) in [
+        ("ungraceful-double-connect", "", "--attempts 2"),
+        ("ungraceful-takeover", "storm", "--count 6 --variant resume,clean,discard"),
+        ("ungraceful-takeover", "race", "--attempts 2"),
+        ("ungraceful-vanish", "drop", "--attempts 2 --variant rst,fin,disconnect"),
+        ("ungraceful-vanish", "silence", "--count 6 --variant idle-1s,half-open-1s,downlink-1s"),
+        ("ungraceful-vanish", "knock", "--attempts 2 --wait 1s"),
+        ("ungraceful-flood", "unacked-subscriber", "--attempts 1 --variant k3-qos1,k3-qos2"),
+        ("ungraceful-flood", "quota-leak", "--attempts 1 --messages 3000"),
+        ("ungraceful-violate", "topic-filter", "--attempts 2"),
+    ] {
+        let run = |target: String| call(tool, mode, &format!("{target} --bystanders 1 {flags}"));
+        let (plain, secured) = (run(broker.over_tcp(broker.plain)), run(broker.over_tls(broker.tls)));
+        assert_eq!(reactions(&plain), reactions(&secured), "{plain}\n{secured}");
+        assert_eq!(conclusions(&plain), conclusions(&secured), "{plain}\n{secured}");
+        let delivered = |call: &Call| call.record().bystanders.unwrap().connections_lost.len();
+        assert_eq!((delivered(&plain), delivered(&secured)), (0, 0), "{secured}");
+        secured.assert_prints(&["over TLS", "localhost"]);
+    }
+}
+
+#[test]
+fn a_client_certificate_is_shown_to_a_broker_that_requires_it() {
+    let broker = SecuredMosquitto::start();
+    let target = broker.over_tls(broker.mutual);
+    let with = format!("{target} --cert {} --key {}", broker.file("client.pem"), broker.file("client.key"));
+    let few = "--bystanders 1 --attempts 1 --variant identical -V 5";
+    let call_with = call("ungraceful-double-connect", "", &format!("{with} {few}")).expect_exit(0);
+    assert_eq!(call_with.record().broker.tls.map(|tls| tls.insecure), Some(false));
+    let without = call("ungraceful-double-connect", "", &format!("{target} {few}")).expect_exit(4);
+    without.assert_reports(&["requires a client certificate"]);
+}
+
+#[test]
+fn what_is_wrong_with_tls_is_one_sentence_and_exit_4() {
+    let broker = SecuredMosquitto::start();
+    let other_authority = SecuredMosquitto::start();
+    for (target, words) in [
+        (
+            format!(
+                "--host localhost --port {} --tls --cafile {}",
+                broker.tls.port(),
+                other_authority.file("ca.pem")
+            ),
+            "unknown issuer",
+        ),
+        (broker.over_tls(broker.other_name), "for another name"),
+        (broker.over_tls(broker.expired), "has expired"),
+        (broker.over_tls(broker.plain), "may be a port for plain TCP"),
+        (broker.over_tcp(broker.tls), "expects TLS: add --tls"),
+    ] {
+        let refused = call("ungraceful-double-connect", "", &target).expect_exit(4);
+        refused.assert_reports(&[words]);
+        assert!(!refused.folder.exists());
+    }
+}
+
+#[test]
+fn insecure_accepts_any_certificate_and_every_output_says_so() {
+    let broker = SecuredMosquitto::start();
+    let target = format!("--url mqtts://localhost:{} --insecure", broker.expired.port());
+    let few = "--bystanders 0 --attempts 1 --variant identical -V 5";
+    let words = "over TLS, certificate not verified (--insecure)";
+    let call_with = call("ungraceful-double-connect", "", &format!("{target} {few}")).expect_exit(0);
+    call_with.assert_prints(&[words]);
+    call_with.assert_reports(&[words]);
+    assert_eq!(call_with.record().broker.tls.map(|tls| tls.insecure), Some(true));
+    call("ungraceful-double-connect", "", &format!("{target} --print-plan"))
+        .expect_exit(0)
+        .assert_prints(&[words]);
+}
+
+#[test]
+fn mistakes_in_the_flags_of_tls_are_reported_before_the_first_packet() {
+    for (flags, words) in [
+        ("--host localhost --cafile x", "--cafile: has an effect only with TLS; add --tls"),
+        ("--tls", "--tls: the brokers that this program starts listen on plain TCP"),
+        (
+            "--host localhost --tls --cafile /nonexistent/ca.pem",
+            "--cafile: cannot read certificates from /nonexistent/ca.pem",
+        ),
+        (
+            "--host localhost --tls --insecure --cert x",
+            "--cert: needs the private key of the certificate; give --key",
+        ),
+        ("--host localhost --tls --insecure --key x", "--key: needs its certificate; give --cert"),
+        (
+            "--host localhost --tls --insecure --tls-version 1.1",
+            "--tls-version: \"1.1\" is not supported; give 1.2 or 1.3",
+        ),
+        ("--host localhost --tls --insecure --cafile x", "--insecure: nothing is verified with it"),
+        ("--url wss://localhost", "--url: wss:// is not supported yet"),
+    ] {
+        call("ungraceful-takeover", "storm", flags).assert_mistake(&[words]);
+    }
+    let bench = call("ungraceful-bench", "pubsub", "--host localhost --tls --insecure");
+    bench.assert_mistake(&["--tls: loads do not support TLS yet"]);
+}
