@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command};
 use ungraceful_flags::{Mistake, PositiveTime, Versions, reader};
 use ungraceful_record::exit::Exit;
@@ -274,6 +275,10 @@ fn passed_on(parsed: &Parsed) -> Vec<String> {
         let given = parsed.settings.get(&long);
         let given = given.filter(|given| matches!(given.source, SettingSource::Flag | SettingSource::File));
         match given.map(|given| &*given.value) {
+            // Without credentials it is not among the settings, because host and port are recorded.
+            None if long == "url" && parsed.matches.value_source("url") == Some(ValueSource::CommandLine) => {
+                words.extend(secret(&parsed.matches, &long).map(|url| format!("--url={url}")));
+            }
             None => {}
             Some(WITHHELD) => {
                 words.extend(secret(&parsed.matches, &long).map(|value| format!("--{long}={value}")));

@@ -121,6 +121,12 @@ fn the_plan_of_every_cause_is_printed_and_nothing_is_sent() {
 }
 
 #[test]
+fn a_url_without_credentials_names_the_broker_of_every_run() {
+    let call = tour("--format json --only knock --print-plan --url mqtt://127.0.0.1:9").expect_exit(0);
+    assert_eq!(call.json()[0]["target"], "127.0.0.1 port 9");
+}
+
+#[test]
 fn attempts_max_applies_to_every_run_of_the_tour() {
     let call = tour("--format json --only knock,double-connect --attempts-max 3").expect_exit(0);
     for run in ["1-knock", "2-double-connect"] {
