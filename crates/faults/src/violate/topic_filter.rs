@@ -48,7 +48,7 @@ ungraceful_record::words! {
 ungraceful_record::words! {
     /// What is wrong with the Topic Filter.
     pub enum Variant: "variant" {
-        /// The multi-level wildcard is not the last level (MQTT 5.0 and 3.1.1 [MQTT-4.7.1-1] and [MQTT-4.7.1-2]).
+        /// The multi-level wildcard is not the last level (MQTT 5.0 [MQTT-4.7.1-1], MQTT 3.1.1 [MQTT-4.7.1-2]).
         HashNotLast = "hash-not-last",
         /// The multi-level wildcard shares its level with other characters.
         HashInLevel = "hash-in-level",
