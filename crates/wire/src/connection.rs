@@ -91,9 +91,10 @@ impl Connection {
         }
     }
 
-    /// A stream over `tcp` with this connection's TLS session; this connection goes on in plain TCP.
-    pub(crate) fn hand_over_session(&mut self, tcp: TcpStream) -> Stream {
-        self.stream.hand_over_session(tcp)
+    /// A stream over `tcp` with this connection's TLS session; this connection goes on in plain TCP. What has arrived here, and
+    /// `under_way` after it, is lost.
+    pub(crate) fn hand_over_session(&mut self, tcp: TcpStream, under_way: &[u8]) -> Stream {
+        self.stream.hand_over_session(tcp, under_way)
     }
 
     /// Hands all bytes to the kernel, in one write when its buffer has room.

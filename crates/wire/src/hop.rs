@@ -109,8 +109,9 @@ impl Hop {
     /// of its `client`, whose own bytes nobody reads any more.
     #[must_use]
     pub fn halt(self, client: &mut Connection) -> HaltedHop {
+        let under_way = &self.down.waiting[self.down.written..];
         HaltedHop {
-            broker: Connection::new(client.hand_over_session(self.broker), &self.options),
+            broker: Connection::new(client.hand_over_session(self.broker, under_way), &self.options),
             client_side: ClientSide { _open: self.client },
             last_up: self.up.last,
         }

@@ -68,7 +68,9 @@ impl Stream {
                     let handshaken = poll_fn(|context| secured.poll_records(context)).await;
                     // The broker is told why by an alert.
                     let _best_effort = secured.flush();
-                    if handshaken? == 0 {
+                    let handshaken = handshaken?;
+                    secured.session.failure()?;
+                    if handshaken == 0 {
                         let why = "the broker closed the connection during the TLS handshake";
                         return Err(io::Error::new(io::ErrorKind::UnexpectedEof, why));
                     }
@@ -84,11 +86,13 @@ impl Stream {
         Ok(Self::Tls(Box::new(secured)))
     }
 
-    /// A stream over `tcp` with this one's TLS session; this one goes on in plain TCP.
-    pub(crate) fn hand_over_session(&mut self, tcp: TcpStream) -> Self {
+    /// A stream over `tcp` with this one's TLS session; this one goes on in plain TCP. What has arrived here, and `under_way` after
+    /// it, is lost: the session takes the records, because without them it could decrypt no later ones, and throws their content away.
+    pub(crate) fn hand_over_session(&mut self, tcp: TcpStream, under_way: &[u8]) -> Self {
         match self {
             Self::Tcp(_) => Self::Tcp(tcp),
             Self::Tls(secured) => {
+                secured.lose(under_way);
                 let own = std::mem::replace(&mut secured.tcp, tcp);
                 std::mem::replace(self, Self::Tcp(own))
             }
@@ -272,6 +276,24 @@ impl Secured {
             let _best_effort = self.flush();
             Poll::Ready(taken.map(|()| read.bytes))
         })
+    }
+
+    /// Throws away what has arrived, and the content of the records that were to arrive next.
+    fn lose(&mut self, under_way: &[u8]) {
+        RECORDS.with_borrow_mut(|records| {
+            self.session.discard();
+            // Not through the runtime: it would not look at bytes that it does not know of yet.
+            while let Ok(Read { bytes, .. }) = kernel_stamps::read(&self.tcp, records)
+                && bytes > 0
+            {
+                let _fails_later = self.session.take(&records[..bytes]);
+                self.session.discard();
+            }
+            if !under_way.is_empty() {
+                let _fails_later = self.session.take(under_way);
+                self.session.discard();
+            }
+        });
     }
 
     fn poll_read(&mut self, context: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<Read>> {
