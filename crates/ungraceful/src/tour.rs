@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command};
 use ungraceful_flags::{Mistake, PositiveTime, Versions, reader};
 use ungraceful_record::exit::Exit;
@@ -274,6 +275,10 @@ fn passed_on(parsed: &Parsed) -> Vec<String> {
         let given = parsed.settings.get(&long);
         let given = given.filter(|given| matches!(given.source, SettingSource::Flag | SettingSource::File));
         match given.map(|given| &*given.value) {
+            // One without credentials is no setting: host and port are recorded instead.
+            None if long == "url" && !is_from_environment(&parsed.matches, &long) => {
+                words.extend(secret(&parsed.matches, &long).map(|url| format!("--url={url}")));
+            }
             None => {}
             Some(WITHHELD) => {
                 words.extend(secret(&parsed.matches, &long).map(|value| format!("--{long}={value}")));
@@ -288,6 +293,10 @@ fn passed_on(parsed: &Parsed) -> Vec<String> {
 
 fn is_switch(matches: &ArgMatches, long: &str) -> bool {
     matches.try_get_one::<bool>(&long.replace('-', "_")).is_ok_and(|flag| flag.is_some())
+}
+
+fn is_from_environment(matches: &ArgMatches, long: &str) -> bool {
+    matches.value_source(long) == Some(ValueSource::EnvVariable)
 }
 
 /// The value of a secret flag, which the settings do not contain.

@@ -47,8 +47,10 @@ pub(crate) struct Secured {
     session: Session,
     /// Plain bytes that were encrypted, of whose records the kernel has not taken all.
     unsent: usize,
-    /// Whether an abandoned write is taken up again.
+    /// Whether the bytes are those of a call that is taken up again when it was abandoned.
     resumable: bool,
+    /// As `unsent`, of an abandoned call while others send in between.
+    owed: usize,
     /// The kernel's stamp of the last segment that was read.
     stamp: Option<Duration>,
 }
@@ -59,7 +61,8 @@ impl Stream {
     /// # Errors
     /// Those of the socket, and in words what is wrong with the broker's certificate or handshake.
     pub(crate) async fn secure(tcp: TcpStream, tls: &Tls) -> io::Result<Self> {
-        let mut secured = Secured { tcp, session: tls.session(), unsent: 0, resumable: false, stamp: None };
+        let session = tls.session();
+        let mut secured = Secured { tcp, session, unsent: 0, resumable: false, owed: 0, stamp: None };
         while secured.session.is_handshaking() {
             match secured.flush() {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => secured.tcp.writable().await?,
@@ -171,8 +174,12 @@ impl Stream {
     /// Begins to send; a call that is `resumable` may go on with the bytes of an earlier one that was abandoned.
     pub(crate) fn begin(&mut self, resumable: bool) {
         if let Self::Tls(secured) = self {
-            if !resumable || !secured.resumable {
-                secured.unsent = 0;
+            let unsent = std::mem::take(&mut secured.unsent);
+            if secured.resumable {
+                secured.owed = unsent;
+            }
+            if resumable {
+                secured.unsent = std::mem::take(&mut secured.owed);
             }
             secured.resumable = resumable;
         }

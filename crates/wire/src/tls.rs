@@ -61,6 +61,9 @@ pub enum TlsMistake {
     /// The name of the server.
     #[error("{0}")]
     ServerName(String),
+    /// A protocol for ALPN.
+    #[error("{0}")]
+    Alpn(String),
     /// The file for the secrets of connections.
     #[error("{0}")]
     KeyLog(String),
@@ -119,6 +122,12 @@ impl Tls {
                 })?
             }
         };
+        if let Some(name) = settings.alpn.iter().find(|name| !(1..=255).contains(&name.len())) {
+            let bytes = name.len();
+            return Err(TlsMistake::Alpn(format!(
+                "a protocol has 1 to 255 bytes, not {bytes}; give a name such as mqtt"
+            )));
+        }
         config.alpn_protocols = settings.alpn.iter().map(|name| name.clone().into_bytes()).collect();
         if let Some(file) = std::env::var_os("SSLKEYLOGFILE").filter(|file| !file.is_empty()) {
             key_log_can_be_written(Path::new(&file)).map_err(TlsMistake::KeyLog)?;

@@ -194,6 +194,29 @@ async fn more_than_the_socket_takes_arrives_whole_and_in_order() {
 }
 
 #[tokio::test]
+async fn an_abandoned_send_is_resumed_after_another_one() {
+    let authority = Authority::named("authority");
+    let (Opened { mut connection, .. }, mut server) = connected(&authority).await;
+    let bytes = vec![7; 8_000_000];
+    let mut written = 0;
+    let sending = connection.send_while_receiving(&bytes, &mut written);
+    tokio::time::timeout(Duration::from_millis(200), sending).await.expect_err("nothing reads it");
+    let seen = async {
+        let mut seen = vec![0; bytes.len() + PINGREQ.len()];
+        server.read_exact(&mut seen).await.unwrap();
+        seen
+    };
+    let writing = async {
+        connection.send(&PINGREQ).await.unwrap();
+        connection.send_while_receiving(&bytes, &mut written).await.unwrap();
+        connection.close();
+    };
+    let (seen, ()) = tokio::join!(seen, writing);
+    assert_eq!(seen.iter().filter(|byte| **byte == 7).count(), bytes.len());
+    assert_eq!(server.read(&mut [0; 1]).await.unwrap(), 0, "nothing was sent twice");
+}
+
+#[tokio::test]
 async fn what_a_server_sends_in_one_go_is_read_in_small_parts() {
     let authority = Authority::named("authority");
     let (Opened { mut connection, .. }, mut server) = connected(&authority).await;
@@ -403,6 +426,11 @@ fn files_that_cannot_be_used_are_named() {
     assert!(matches!(&mistake, TlsMistake::Key(text) if text.contains("/nonexistent/ca.pem")), "{mistake}");
     let mistake = Tls::new(&TlsSettings { server_name: "a b".into(), ..authority.settings() }).unwrap_err();
     assert!(matches!(mistake, TlsMistake::ServerName(_)), "{mistake}");
+    for name in [String::new(), "x".repeat(256)] {
+        let alpn = vec!["mqtt".into(), name];
+        let mistake = Tls::new(&TlsSettings { alpn, ..authority.settings() }).unwrap_err();
+        assert!(matches!(mistake, TlsMistake::Alpn(_)), "{mistake}");
+    }
 }
 
 #[test]
