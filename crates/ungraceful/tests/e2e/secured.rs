@@ -255,7 +255,7 @@ fn the_tour_goes_to_the_broker_of_the_url() {
     let tour = binary(&tour).output().unwrap();
     let printed = String::from_utf8_lossy(&tour.stdout);
     let address = format!("localhost:{}", broker.tls.port());
-    for words in [&format!("{address} (127.0.0.1:{}) over TLS", broker.tls.port()), " --tls --seed"] {
+    for words in [&format!("{address} (127.0.0.1:{}) over TLS", broker.tls.port()), " --tls --variant"] {
         assert!(printed.contains(words), "{words}: {printed}");
     }
     let written = fs::read_to_string(folder.join("tour.json")).unwrap();
