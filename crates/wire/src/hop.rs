@@ -89,7 +89,7 @@ impl Hop {
             down: Direction::default(),
             options: options.clone(),
         };
-        let (stream, secured) = hop.carrying(secure(client.tcp, options)).await?;
+        let (stream, secured) = hop.carrying(secure(client.tcp, options, client.started)).await?;
         let connection = Connection::new(stream, options);
         let (started, established) = (client.started, client.established);
         Ok((hop, Opened { connection, started, established, secured }))

@@ -125,8 +125,14 @@ pub fn raise_descriptor_limit() -> u64 {
 mod tests {
     use super::{Demand, Supply, shortages};
 
-    const DEMAND: Demand =
-        Demand { clients: 1_000, connections: 2_000, bystander_pairs: 3, tunnelled: false, threads: 3, sources: 1 };
+    const DEMAND: Demand = Demand {
+        clients: 1_000,
+        connections: 2_000,
+        bystander_pairs: 3,
+        tunnelled: false,
+        threads: 3,
+        sources: 1,
+    };
 
     #[test]
     fn one_missing_descriptor_is_a_shortage() {

@@ -43,7 +43,7 @@ pub struct TargetArgs {
     /// File whose first line is the password
     #[arg(long, value_name = "FILE")]
     pub pw_file: Option<PathBuf>,
-    /// Maximum time for the TCP handshake, again for the TLS handshake, and again for the CONNACK
+    /// Maximum time for the TCP and TLS handshakes together, and again for the CONNACK
     #[arg(long, value_name = "TIME", default_value = "5s")]
     pub connect_timeout: PositiveTime,
     /// Local address to connect from; several addresses, separated by commas, are used in turn

@@ -219,10 +219,7 @@ fn mistakes_in_the_flags_of_tls_are_reported_before_the_first_packet() {
     for (flags, words) in [
         ("--host localhost --cafile x", "--cafile: has an effect only with TLS; add --tls"),
         ("--tls", "--tls: the brokers that this program starts listen on plain TCP"),
-        (
-            "--host localhost --tls --cafile /nonexistent/ca.pem",
-            "--cafile: cannot read /nonexistent/ca.pem",
-        ),
+        ("--host localhost --tls --cafile /nonexistent/ca.pem", "--cafile: cannot read /nonexistent/ca.pem"),
         (
             "--host localhost --tls --insecure --cert x",
             "--cert: needs the private key of the certificate; give --key",
@@ -234,7 +231,10 @@ fn mistakes_in_the_flags_of_tls_are_reported_before_the_first_packet() {
         ),
         ("--host localhost --tls --insecure --cafile x", "--insecure: nothing is verified with it"),
         ("--url wss://localhost", "--url: wss:// is not supported yet"),
-        ("--host localhost --tls --insecure --servername a/b", "--servername: \"a/b\" is neither a host name"),
+        (
+            "--host localhost --tls --insecure --servername a/b",
+            "--servername: \"a/b\" is neither a host name",
+        ),
         ("--host localhost --tls --insecure --alpn mqtt,", "--alpn: a protocol has 1 to 255 bytes, not 0"),
     ] {
         call("ungraceful-takeover", "storm", flags).assert_mistake(&[words]);

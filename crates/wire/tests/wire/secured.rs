@@ -16,7 +16,9 @@ use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig, ServerConnection};
 use tokio_rustls::server::TlsStream;
-use ungraceful_wire::{Arrival, ConnectOptions, EndKind, Endpoint, Hop, Opened, Tls, TlsMistake, TlsSettings};
+use ungraceful_wire::{
+    Arrival, ConnectOptions, EndKind, Endpoint, Hop, Opened, Tls, TlsMistake, TlsSettings,
+};
 
 const PINGREQ: [u8; 2] = [0xC0, 0];
 const PINGRESP: [u8; 2] = [0xD0, 0];
@@ -266,7 +268,11 @@ async fn the_end_is_seen_with_and_without_close_notify() {
 }
 
 /// Records that say this, in one go.
-fn records(server: &mut TlsStream<TcpStream>, plain: &[u8], then: impl FnOnce(&mut ServerConnection)) -> Vec<u8> {
+fn records(
+    server: &mut TlsStream<TcpStream>,
+    plain: &[u8],
+    then: impl FnOnce(&mut ServerConnection),
+) -> Vec<u8> {
     let (_tcp, session) = server.get_mut();
     session.writer().write_all(plain).unwrap();
     then(session);
