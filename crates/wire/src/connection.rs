@@ -1,7 +1,7 @@
 //! One open Network Connection: send exact bytes, receive packets with their instants, end it in a chosen way.
 //!
-//! An idle connection owns its socket's registration and, with TLS, its session of about 10 KB, and nothing else: arrivals are read into one buffer per thread,
-//! and only packets that are incomplete or not asked for yet are kept. Their size is bounded (see `framing`); what is
+//! An idle connection owns its socket's registration and, with TLS, its session of about 10 KB, and nothing else:
+//! arrivals are read into one buffer per thread, and only packets that are incomplete or not asked for yet are kept. Their size is bounded (see `framing`); what is
 //! not read stays in the kernel, which then stops the broker.
 
 use std::cell::RefCell;
