@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command};
 use ungraceful_flags::{Mistake, PositiveTime, Versions, reader};
 use ungraceful_record::exit::Exit;
@@ -276,7 +275,7 @@ fn passed_on(parsed: &Parsed) -> Vec<String> {
         let given = given.filter(|given| matches!(given.source, SettingSource::Flag | SettingSource::File));
         match given.map(|given| &*given.value) {
             // Without credentials it is not among the settings, because host and port are recorded.
-            None if long == "url" && parsed.matches.value_source("url") == Some(ValueSource::CommandLine) => {
+            None if long == "url" && !is_from_environment(&parsed.matches, &long) => {
                 words.extend(secret(&parsed.matches, &long).map(|url| format!("--url={url}")));
             }
             None => {}
@@ -293,6 +292,10 @@ fn passed_on(parsed: &Parsed) -> Vec<String> {
 
 fn is_switch(matches: &ArgMatches, long: &str) -> bool {
     matches.try_get_one::<bool>(&long.replace('-', "_")).is_ok_and(|flag| flag.is_some())
+}
+
+fn is_from_environment(matches: &ArgMatches, long: &str) -> bool {
+    matches.value_source(long) == Some(ValueSource::EnvVariable)
 }
 
 /// The value of a secret flag, which the settings do not contain.

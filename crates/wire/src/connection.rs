@@ -1,7 +1,7 @@
 //! One open Network Connection: send exact bytes, receive packets with their instants, end it in a chosen way.
 //!
-//! An idle connection owns its socket's registration and nothing else: arrivals are read into one buffer per thread,
-//! and only packets that are incomplete or not asked for yet are kept. Their size is bounded (see `framing`); what is
+//! An idle connection owns its socket's registration and, with TLS, its session of about 10 KB, and nothing else:
+//! arrivals are read into one buffer per thread, and only packets that are incomplete or not asked for yet are kept. Their size is bounded (see `framing`); what is
 //! not read stays in the kernel, which then stops the broker.
 
 use std::cell::RefCell;
@@ -91,9 +91,10 @@ impl Connection {
         }
     }
 
-    /// A stream over `tcp` with this connection's TLS session; this connection goes on in plain TCP.
-    pub(crate) fn hand_over_session(&mut self, tcp: TcpStream) -> Stream {
-        self.stream.hand_over_session(tcp)
+    /// A stream over `tcp` with this connection's TLS session; this connection goes on in plain TCP. What has arrived here, and
+    /// `under_way` after it, is lost.
+    pub(crate) fn hand_over_session(&mut self, tcp: TcpStream, under_way: &[u8]) -> Stream {
+        self.stream.hand_over_session(tcp, under_way)
     }
 
     /// Hands all bytes to the kernel, in one write when its buffer has room.

@@ -23,7 +23,7 @@ pub struct Endpoint {
 /// How a Network Connection is opened.
 #[derive(Clone, Debug)]
 pub struct ConnectOptions {
-    /// How long the TCP handshake may take.
+    /// How long the TCP handshake and the TLS handshake may take together.
     pub connect_timeout: Duration,
     /// The local address to connect from; the kernel's choice when absent.
     pub source: Option<IpAddr>,
@@ -138,7 +138,7 @@ impl Endpoint {
     /// [`OpenError`], at the latest after [`ConnectOptions::connect_timeout`].
     pub async fn open(&self, options: &ConnectOptions) -> Result<Opened, OpenError> {
         let Connected { tcp, started, established } = self.connect(options).await?;
-        let (stream, secured) = secure(tcp, options).await?;
+        let (stream, secured) = secure(tcp, options, started).await?;
         let connection = Connection::new(stream, options);
         Ok(Opened { connection, started, established, secured })
     }
@@ -168,13 +168,15 @@ impl Endpoint {
     }
 }
 
-/// The transport over an open TCP connection, and when its TLS handshake was complete; absent without TLS.
+/// The transport over a TCP connection that was begun at `started`, and when its TLS handshake was complete; absent without TLS.
 pub(crate) async fn secure(
     tcp: TcpStream,
     options: &ConnectOptions,
+    started: Instant,
 ) -> Result<(Stream, Option<Instant>), OpenError> {
     let Some(tls) = &options.tls else { return Ok((Stream::Tcp(tcp), None)) };
-    let secured = timeout(options.connect_timeout, Stream::secure(tcp, tls)).await;
+    let left = options.connect_timeout.saturating_sub(clock::now().saturating_duration_since(started));
+    let secured = timeout(left, Stream::secure(tcp, tls)).await;
     let secured = secured.map_err(|_elapsed| OpenError::TlsTimeout(options.connect_timeout))?;
     let secured = secured.map_err(|error| match error.kind() {
         io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof => {

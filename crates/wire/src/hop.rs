@@ -89,7 +89,7 @@ impl Hop {
             down: Direction::default(),
             options: options.clone(),
         };
-        let (stream, secured) = hop.carrying(secure(client.tcp, options)).await?;
+        let (stream, secured) = hop.carrying(secure(client.tcp, options, client.started)).await?;
         let connection = Connection::new(stream, options);
         let (started, established) = (client.started, client.established);
         Ok((hop, Opened { connection, started, established, secured }))
@@ -106,11 +106,12 @@ impl Hop {
     }
 
     /// Stops forwarding for good. What was read and not passed on yet is lost, as in a network. The hop takes over the TLS session
-    /// of its `client`, whose own bytes nobody reads any more.
+    /// of its `client`, whose own bytes are not read any more.
     #[must_use]
     pub fn halt(self, client: &mut Connection) -> HaltedHop {
+        let under_way = &self.down.waiting[self.down.written..];
         HaltedHop {
-            broker: Connection::new(client.hand_over_session(self.broker), &self.options),
+            broker: Connection::new(client.hand_over_session(self.broker, under_way), &self.options),
             client_side: ClientSide { _open: self.client },
             last_up: self.up.last,
         }

@@ -47,8 +47,10 @@ pub(crate) struct Secured {
     session: Session,
     /// Plain bytes that were encrypted, of whose records the kernel has not taken all.
     unsent: usize,
-    /// Whether an abandoned write is taken up again.
+    /// Whether the bytes are those of a call that is taken up again when it was abandoned.
     resumable: bool,
+    /// As `unsent`, of an abandoned call while others send in between.
+    owed: usize,
     /// The kernel's stamp of the last segment that was read.
     stamp: Option<Duration>,
 }
@@ -59,16 +61,19 @@ impl Stream {
     /// # Errors
     /// Those of the socket, and in words what is wrong with the broker's certificate or handshake.
     pub(crate) async fn secure(tcp: TcpStream, tls: &Tls) -> io::Result<Self> {
-        let mut secured = Secured { tcp, session: tls.session(), unsent: 0, resumable: false, stamp: None };
+        let session = tls.session();
+        let mut secured = Secured { tcp, session, unsent: 0, resumable: false, owed: 0, stamp: None };
         while secured.session.is_handshaking() {
             match secured.flush() {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => secured.tcp.writable().await?,
                 flushed => {
                     flushed?;
                     let handshaken = poll_fn(|context| secured.poll_records(context)).await;
-                    // The broker is told why by an alert.
+                    // Sends the alert that has the reason.
                     let _best_effort = secured.flush();
-                    if handshaken? == 0 {
+                    let handshaken = handshaken?;
+                    secured.session.failure()?;
+                    if handshaken == 0 {
                         let why = "the broker closed the connection during the TLS handshake";
                         return Err(io::Error::new(io::ErrorKind::UnexpectedEof, why));
                     }
@@ -84,11 +89,13 @@ impl Stream {
         Ok(Self::Tls(Box::new(secured)))
     }
 
-    /// A stream over `tcp` with this one's TLS session; this one goes on in plain TCP.
-    pub(crate) fn hand_over_session(&mut self, tcp: TcpStream) -> Self {
+    /// A stream over `tcp` with this one's TLS session; this one goes on in plain TCP. What has arrived here, and `under_way` after
+    /// it, is lost: the session takes the records, because without them it could decrypt no later ones, and throws their content away.
+    pub(crate) fn hand_over_session(&mut self, tcp: TcpStream, under_way: &[u8]) -> Self {
         match self {
             Self::Tcp(_) => Self::Tcp(tcp),
             Self::Tls(secured) => {
+                secured.lose(under_way);
                 let own = std::mem::replace(&mut secured.tcp, tcp);
                 std::mem::replace(self, Self::Tcp(own))
             }
@@ -115,8 +122,8 @@ impl Stream {
 
     /// Ready when the kernel's buffer has room, or when a write would fail for good.
     pub(crate) fn poll_writable(&self, context: &mut Context<'_>) -> Poll<()> {
-        // What went wrong is told by the write that follows.
-        self.tcp().poll_write_ready(context).map(|_told_by_the_write| ())
+        // The following write returns the error.
+        self.tcp().poll_write_ready(context).map(|_the_write_returns_it| ())
     }
 
     /// Reads once when there is something to read; 0 bytes are the end.
@@ -167,8 +174,12 @@ impl Stream {
     /// Begins to send; a call that is `resumable` may go on with the bytes of an earlier one that was abandoned.
     pub(crate) fn begin(&mut self, resumable: bool) {
         if let Self::Tls(secured) = self {
-            if !resumable || !secured.resumable {
-                secured.unsent = 0;
+            let unsent = std::mem::take(&mut secured.unsent);
+            if secured.resumable {
+                secured.owed = unsent;
+            }
+            if resumable {
+                secured.unsent = std::mem::take(&mut secured.owed);
             }
             secured.resumable = resumable;
         }
@@ -177,10 +188,9 @@ impl Stream {
     /// Whether FIN, RST or the kernel's own end of the connection has arrived, without reading.
     pub(crate) fn has_hung_up(&self) -> bool {
         let mut asked = [PollFd::new(self.tcp(), PollFlags::RDHUP)];
-        // A poll that fails has nothing to tell: the next one will. An error is told of stamps too; one that ended the
-        // connection is told as a hang-up as well.
-        let told = poll(&mut asked, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).unwrap_or(0);
-        told > 0 && asked[0].revents().intersects(PollFlags::RDHUP | PollFlags::HUP)
+        // When the poll fails, the next one will do. Stamps raise ERR too; a real end raises a hang-up as well.
+        let ready = poll(&mut asked, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).unwrap_or(0);
+        ready > 0 && asked[0].revents().intersects(PollFlags::RDHUP | PollFlags::HUP)
     }
 
     /// Requests immediate acknowledgements of what arrives next. Best effort: a transport or system without the
@@ -200,7 +210,7 @@ impl Stream {
         tokio::io::AsyncWriteExt::shutdown(self.tcp_mut()).await
     }
 
-    /// Sends FIN, with TLS after close_notify, throws away what has arrived, and closes.
+    /// Sends FIN, with TLS after close_notify, discards what has arrived, and closes.
     pub(crate) fn close(self) {
         let tcp = match self {
             Self::Tcp(tcp) => tcp,
@@ -210,7 +220,7 @@ impl Stream {
                 secured.tcp
             }
         };
-        // Not through the runtime: it would not look at bytes that it was not told of yet.
+        // Bypasses the runtime, which would not look at bytes that it was not notified of.
         let Ok(mut tcp) = tcp.into_std() else { return };
         let _gone_already = tcp.shutdown(Shutdown::Write);
         let mut drain = [0; DRAIN_BYTES];
@@ -231,8 +241,8 @@ fn poll_read(tcp: &TcpStream, context: &mut Context<'_>, into: &mut [u8]) -> Pol
         let tried = tcp.try_io(Interest::READABLE, || {
             let brought = kernel_stamps::read(tcp, into)?;
             read = Some(brought);
-            // A read that leaves room in the buffer has emptied the socket: said so here, the runtime waits for more
-            // without another system call.
+            // A read that leaves room in the buffer has emptied the socket: reported here, the runtime waits for more without
+            // another system call.
             let is_emptied = 0 < brought.bytes && brought.bytes < into.len();
             if is_emptied { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
         });
@@ -272,6 +282,24 @@ impl Secured {
             let _best_effort = self.flush();
             Poll::Ready(taken.map(|()| read.bytes))
         })
+    }
+
+    /// Throws away what has arrived, and the content of the records that were to arrive next.
+    fn lose(&mut self, under_way: &[u8]) {
+        RECORDS.with_borrow_mut(|records| {
+            self.session.discard();
+            // Not through the runtime: it would not look at bytes that it does not know of yet.
+            while let Ok(Read { bytes, .. }) = kernel_stamps::read(&self.tcp, records)
+                && bytes > 0
+            {
+                let _fails_later = self.session.take(&records[..bytes]);
+                self.session.discard();
+            }
+            if !under_way.is_empty() {
+                let _fails_later = self.session.take(under_way);
+                self.session.discard();
+            }
+        });
     }
 
     fn poll_read(&mut self, context: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<Read>> {

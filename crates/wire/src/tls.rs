@@ -2,14 +2,16 @@
 //! beneath.
 
 use std::fmt;
+use std::fs::File;
 use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{
     AlertDescription, CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, KeyLogFile,
@@ -59,6 +61,12 @@ pub enum TlsMistake {
     /// The name of the server.
     #[error("{0}")]
     ServerName(String),
+    /// A protocol for ALPN.
+    #[error("{0}")]
+    Alpn(String),
+    /// The file for the secrets of connections.
+    #[error("{0}")]
+    KeyLog(String),
 }
 
 /// TLS as all connections of a run speak it; cheap to clone.
@@ -105,9 +113,7 @@ impl Tls {
             None => builder.with_no_client_auth(),
             Some((certificate, key)) => {
                 let chain = certificates(certificate).map_err(TlsMistake::Certificate)?;
-                let key = PrivateKeyDer::from_pem_file(key).map_err(|error| {
-                    TlsMistake::Key(format!("{} holds no private key: {error}", key.display()))
-                })?;
+                let key = private_key(key).map_err(TlsMistake::Key)?;
                 builder.with_client_auth_cert(chain, key).map_err(|error| {
                     TlsMistake::Key(format!(
                         "the key does not fit the certificate in {}: {error}",
@@ -116,14 +122,23 @@ impl Tls {
                 })?
             }
         };
+        if let Some(name) = settings.alpn.iter().find(|name| !(1..=255).contains(&name.len())) {
+            let bytes = name.len();
+            return Err(TlsMistake::Alpn(format!(
+                "a protocol has 1 to 255 bytes, not {bytes}; give a name such as mqtt"
+            )));
+        }
         config.alpn_protocols = settings.alpn.iter().map(|name| name.clone().into_bytes()).collect();
-        config.key_log = Arc::new(KeyLogFile::new());
+        if let Some(file) = std::env::var_os("SSLKEYLOGFILE").filter(|file| !file.is_empty()) {
+            key_log_can_be_written(Path::new(&file)).map_err(TlsMistake::KeyLog)?;
+            config.key_log = Arc::new(KeyLogFile::new());
+        }
         if settings.full_handshakes {
             config.resumption = Resumption::disabled();
         }
         let server_name = ServerName::try_from(settings.server_name.clone()).map_err(|_invalid| {
             TlsMistake::ServerName(format!(
-                "{:?} is neither a host name nor an address",
+                "{:?} is neither a host name nor an address; give the name in the broker's certificate",
                 settings.server_name
             ))
         })?;
@@ -150,18 +165,71 @@ impl Tls {
 
     pub(crate) fn session(&self) -> Session {
         let tls = ClientConnection::new(Arc::clone(&self.config), self.server_name.clone());
-        Session { tls: tls.expect("the settings were checked"), records: Vec::new(), taken: 0 }
+        let tls = tls.expect("the settings were checked");
+        Session { tls, records: Vec::new(), taken: 0, failed: None }
     }
 }
 
+/// Most bytes of a file of certificates: far more than all authorities of a system.
+const FILE_BYTES_MAX: u64 = 16 << 20;
+
+fn whole(file: &Path) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    File::open(file)
+        .and_then(|open| open.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes))
+        .map_err(|error| format!("cannot read {}: {error}", file.display()))?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        return Err(format!("{} is longer than 16 MiB; is it the right file?", file.display()));
+    }
+    Ok(bytes)
+}
+
 fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let read = CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&whole(file)?).collect();
     match read {
         Ok(found) if found.is_empty() => {
             Err(format!("{} holds no certificate in PEM format", file.display()))
         }
         Ok(found) => Ok(found),
-        Err(error) => Err(format!("cannot read certificates from {}: {error}", file.display())),
+        Err(error) => {
+            Err(format!("cannot read certificates from {}: {}", file.display(), pem_in_words(&error)))
+        }
+    }
+}
+
+fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, String> {
+    let bytes = whole(file)?;
+    PrivateKeyDer::from_pem_slice(&bytes).map_err(|error| {
+        let name = file.display();
+        if bytes.windows(b"ENCRYPTED".len()).any(|word| word == b"ENCRYPTED") {
+            return format!(
+                "{name} is protected by a passphrase; give a copy without one, from openssl pkey -in {name} -out FILE"
+            );
+        }
+        match error {
+            pem::Error::NoItemsFound => format!("{name} holds no private key in PEM format"),
+            error => format!("cannot read a private key from {name}: {}", pem_in_words(&error)),
+        }
+    })
+}
+
+/// The library itself says nothing of a file that it can't write.
+fn key_log_can_be_written(file: &Path) -> Result<(), String> {
+    let opened = File::options().append(true).create(true).mode(0o600).open(file);
+    opened.map(drop).map_err(|error| {
+        format!("cannot write {}: {error}; name another file, or unset the variable", file.display())
+    })
+}
+
+/// The library's own words repeat lines of the file, which may be those of a key.
+const fn pem_in_words(error: &pem::Error) -> &'static str {
+    match error {
+        pem::Error::MissingSectionEnd { .. } => {
+            "a section has no end; BEGIN and END must each be on a line of its own"
+        }
+        pem::Error::IllegalSectionStart { .. } => "a BEGIN line is malformed",
+        pem::Error::Base64Decode(_) => "the base64 between BEGIN and END is damaged",
+        _ => "it is no PEM",
     }
 }
 
@@ -231,6 +299,8 @@ pub(crate) struct Session {
     /// Bytes from the socket that the session had no room for, and how many of them it took.
     records: Vec<u8>,
     taken: usize,
+    /// What went wrong; plain bytes from before it are read first.
+    failed: Option<Box<rustls::Error>>,
 }
 
 impl Session {
@@ -269,10 +339,11 @@ impl Session {
         Ok(())
     }
 
-    /// Takes records from the socket; none at its end.
+    /// Takes records from the socket; none at its end. What is wrong with them is seen by [`Session::failure`], and by
+    /// [`Session::decrypted`] after everything before it.
     ///
     /// # Errors
-    /// Why the broker's bytes are no TLS, or the alert that it sent, in words.
+    /// When the session does not take them.
     pub(crate) fn take(&mut self, records: &[u8]) -> io::Result<()> {
         if records.is_empty() {
             let _end = self.tls.read_tls(&mut io::empty())?;
@@ -282,15 +353,23 @@ impl Session {
         self.process()
     }
 
+    /// Why the broker's bytes are no TLS, or the alert that it sent, in words.
+    pub(crate) fn failure(&self) -> io::Result<()> {
+        let failed = self.failed.as_ref();
+        failed.map_or(Ok(()), |error| Err(io::Error::new(kind(error), in_words(error))))
+    }
+
     fn process(&mut self) -> io::Result<()> {
-        while self.taken < self.records.len() {
+        while self.taken < self.records.len() && self.failed.is_none() {
             match self.tls.read_tls(&mut &self.records[self.taken..]) {
+                // After close_notify, the session ignores the rest.
+                Ok(0) => break,
                 Ok(taken) => self.taken += taken,
                 // The session has plain bytes enough for now.
                 Err(error) if error.kind() == io::ErrorKind::Other => return Ok(()),
                 Err(error) => return Err(error),
             }
-            self.tls.process_new_packets().map_err(|error| io::Error::new(kind(&error), in_words(&error)))?;
+            self.failed = self.tls.process_new_packets().err().map(Box::new);
         }
         // Gives the memory back: an idle connection holds none.
         (self.records, self.taken) = (Vec::new(), 0);
@@ -300,16 +379,23 @@ impl Session {
     /// Plain bytes that have been decrypted: 0 after the broker's close_notify or the end of its stream.
     ///
     /// # Errors
-    /// [`io::ErrorKind::WouldBlock`] when there are none yet.
+    /// [`io::ErrorKind::WouldBlock`] when there are none yet; [`Session::failure`] when no more will come.
     pub(crate) fn decrypted(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let first = self.read_plain(into);
-        match first {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock && !self.records.is_empty() => {
-                self.process()?;
-                self.read_plain(into)
-            }
-            first => first,
+        let mut read = self.read_plain(into);
+        if is_nothing_yet(&read) && !self.records.is_empty() {
+            self.process()?;
+            read = self.read_plain(into);
         }
+        if is_nothing_yet(&read) {
+            self.failure()?;
+        }
+        read
+    }
+
+    /// Throws away all plain bytes of the records that were taken.
+    pub(crate) fn discard(&mut self) {
+        let mut plain = [0; 1024];
+        while self.decrypted(&mut plain).is_ok_and(|bytes| bytes > 0) {}
     }
 
     fn read_plain(&mut self, into: &mut [u8]) -> io::Result<usize> {
@@ -319,6 +405,10 @@ impl Session {
             other => other,
         }
     }
+}
+
+fn is_nothing_yet(read: &io::Result<usize>) -> bool {
+    read.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
 }
 
 /// [`io::ErrorKind::Unsupported`] for bytes that are no TLS.
@@ -345,8 +435,10 @@ pub(crate) fn in_words(error: &rustls::Error) -> String {
         Error::AlertReceived(AlertDescription::ProtocolVersion) => {
             "the broker does not support this version of TLS (alert protocol_version)".to_owned()
         }
+        Error::AlertReceived(AlertDescription::NoApplicationProtocol) => {
+            "the broker supports none of the protocols offered by ALPN".to_owned()
+        }
         Error::AlertReceived(alert) => format!("the broker sent the TLS alert {alert:?}"),
-        Error::NoApplicationProtocol => "the broker supports none of the offered ALPN protocols".to_owned(),
         other => format!("TLS failed: {other}"),
     }
 }
@@ -364,6 +456,11 @@ fn certificate_in_words(why: &CertificateError) -> String {
             format!("the broker's certificate is for another name{}", detail(why))
         }
         Why::UnknownIssuer => "the broker's certificate has an unknown issuer".to_owned(),
+        Why::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
+            "the broker's certificate is one of an authority (CA:TRUE), which is not accepted for a server: have it issue another one \
+             for the broker, or give --insecure"
+                .to_owned()
+        }
         Why::Revoked => "the broker's certificate was revoked".to_owned(),
         other => format!("the broker's certificate is not valid: {other}"),
     }

@@ -120,7 +120,7 @@ pub struct TargetSettings {
     pub versions_required: bool,
     /// Local addresses to connect from, in turn; the kernel's choice when empty.
     pub sources: Vec<IpAddr>,
-    /// Bound of the TCP handshake, of the TLS handshake and of the wait for CONNACK, each.
+    /// Bound of the TCP handshake with the TLS handshake, and of the wait for CONNACK, each.
     pub connect_timeout: Duration,
     /// TLS; plain TCP when absent.
     pub tls: Option<Tls>,

@@ -19,6 +19,8 @@ pub struct Demand {
     pub connections: u64,
     /// Bystander pairs; each takes two connections and a timer.
     pub bystander_pairs: u64,
+    /// Whether bystanders connect through a tunnel, which takes two more descriptors for each connection.
+    pub tunnelled: bool,
     /// Generator threads.
     pub threads: u64,
     /// Local addresses that connections go out from.
@@ -39,7 +41,7 @@ impl Demand {
     #[must_use]
     pub fn descriptors(&self) -> u64 {
         self.connections
-            + 3 * self.bystander_pairs
+            + if self.tunnelled { 7 } else { 3 } * self.bystander_pairs
             + DESCRIPTORS_PER_THREAD * self.threads
             + DESCRIPTORS_BESIDES
     }
@@ -123,8 +125,14 @@ pub fn raise_descriptor_limit() -> u64 {
 mod tests {
     use super::{Demand, Supply, shortages};
 
-    const DEMAND: Demand =
-        Demand { clients: 1_000, connections: 2_000, bystander_pairs: 3, threads: 3, sources: 1 };
+    const DEMAND: Demand = Demand {
+        clients: 1_000,
+        connections: 2_000,
+        bystander_pairs: 3,
+        tunnelled: false,
+        threads: 3,
+        sources: 1,
+    };
 
     #[test]
     fn one_missing_descriptor_is_a_shortage() {
@@ -133,6 +141,8 @@ mod tests {
         assert_eq!(shortages(DEMAND, supply), []);
         let refused = shortages(DEMAND, Supply { descriptors: needed - 1, ..supply });
         assert_eq!(refused.len(), 1);
+        let tunnelled = Demand { tunnelled: true, ..DEMAND };
+        assert_eq!(tunnelled.descriptors(), needed + 3 * 2 * 2, "two for each connection of three pairs");
         assert!(refused[0].what.contains(&needed.to_string()) && refused[0].what.contains("--count to 999"));
     }
 

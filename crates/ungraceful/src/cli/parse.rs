@@ -220,10 +220,11 @@ pub fn without_secrets(arguments: &[OsString]) -> Vec<String> {
         .collect()
 }
 
-/// Whether `--flag=value` is a secret flag.
+/// Whether `--flag=value` is a secret flag. A URL without credentials is none.
 pub(crate) fn is_secret(word: &str) -> bool {
-    let flag = word.split_once('=').map_or(word, |(flag, _)| flag);
-    flag.strip_prefix("--").is_some_and(|name| SECRET.contains(&name))
+    let (flag, value) = word.split_once('=').unwrap_or((word, ""));
+    let is_harmless = flag == "--url" && !value.contains('@');
+    !is_harmless && flag.strip_prefix("--").is_some_and(|name| SECRET.contains(&name))
 }
 
 /// The syntax of times.

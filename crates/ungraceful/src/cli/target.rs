@@ -43,7 +43,7 @@ pub struct TargetArgs {
     /// File whose first line is the password
     #[arg(long, value_name = "FILE")]
     pub pw_file: Option<PathBuf>,
-    /// Maximum time for the TCP handshake, and again for the CONNACK
+    /// Maximum time for the TCP and TLS handshakes together, and again for the CONNACK
     #[arg(long, value_name = "TIME", default_value = "5s")]
     pub connect_timeout: PositiveTime,
     /// Local address to connect from; several addresses, separated by commas, are used in turn
@@ -86,7 +86,7 @@ impl TargetArgs {
         let from_url = self
             .url
             .as_deref()
-            .and_then(|text| read_url(text).map_err(|mistake| mistakes.push(mistake)).ok());
+            .and_then(|text| read_url(text, self.tls.tls).map_err(|mistake| mistakes.push(mistake)).ok());
         let port = self.port.map(Whole::get);
         let broker = self.broker(from_url.as_ref(), port, mistakes);
         let host = match &broker {
@@ -95,7 +95,12 @@ impl TargetArgs {
         };
         let by_url = from_url.as_ref().is_some_and(|from_url| from_url.is_tls);
         TargetSettings {
-            tls: self.tls.settings(host, by_url, mistakes),
+            // A broker that can't be read is one mistake, and not also one of TLS.
+            tls: if host.is_some_and(str::is_empty) || (self.url.is_some() && from_url.is_none()) {
+                None
+            } else {
+                self.tls.settings(host, by_url, mistakes)
+            },
             broker,
             credentials: self.credentials(from_url, &wanted.versions, mistakes),
             versions: wanted.versions,
@@ -219,7 +224,7 @@ impl TargetArgs {
 }
 
 /// An IPv6 address may be in brackets, as in a URL.
-fn without_brackets(host: &str) -> &str {
+pub(super) fn without_brackets(host: &str) -> &str {
     host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
 }
 
@@ -259,7 +264,8 @@ fn read_host(text: &str) -> Result<String, String> {
     Ok(host.to_owned())
 }
 
-fn read_url(text: &str) -> Result<FromUrl, Mistake> {
+/// With `tls`, also a URL of mqtt:// means TLS.
+fn read_url(text: &str, tls: bool) -> Result<FromUrl, Mistake> {
     let mistake = |what: String| Mistake::new("--url", what);
     // The text may contain a password, so it is never repeated.
     let url = Url::parse(text).map_err(|error| {
@@ -282,7 +288,7 @@ fn read_url(text: &str) -> Result<FromUrl, Mistake> {
             .next()
             .map_or_else(String::new, |(_, value)| value.into_owned())
     };
-    let is_tls = !matches!(url.scheme(), "mqtt" | "tcp");
+    let is_tls = tls || !matches!(url.scheme(), "mqtt" | "tcp");
     Ok(FromUrl {
         is_tls,
         host: without_brackets(host).to_owned(),
@@ -329,14 +335,17 @@ mod tests {
 
     #[test]
     fn a_url_gives_host_port_and_decoded_credentials() {
-        let read = read_url("mqtt://me:p%40ss+%26@[::1]:2883").unwrap();
+        let read = read_url("mqtt://me:p%40ss+%26@[::1]:2883", false).unwrap();
         assert_eq!((read.host.as_str(), read.port), ("::1", 2883));
         assert_eq!((read.user_name.as_deref(), read.password.as_deref()), (Some("me"), Some("p@ss+&")));
-        let bare = read_url("mqtt://broker").unwrap();
+        let bare = read_url("mqtt://broker", false).unwrap();
         assert_eq!(
             (bare.host.as_str(), bare.port, bare.user_name, bare.password),
             ("broker", 1883, None, None)
         );
+        assert_eq!(read_url("mqtts://broker", false).unwrap().port, 8883);
+        assert_eq!(read_url("mqtt://broker", true).unwrap().port, 8883);
+        assert_eq!(read_url("mqtt://broker:1883", true).unwrap().port, 1883);
     }
 
     #[test]
@@ -350,7 +359,7 @@ mod tests {
             "mqtt://",
             "mqtt://u:hunter2@h:99999",
         ] {
-            let mistake = read_url(wrong).err().unwrap_or_else(|| panic!("{wrong} was accepted"));
+            let mistake = read_url(wrong, false).err().unwrap_or_else(|| panic!("{wrong} was accepted"));
             assert!(!mistake.to_string().contains("hunter2"), "{mistake}");
         }
     }

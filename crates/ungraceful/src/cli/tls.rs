@@ -6,6 +6,8 @@ use clap::Args;
 use ungraceful_flags::Mistake;
 use ungraceful_wire::{Tls, TlsMistake, TlsSettings, TlsVersion};
 
+use super::target::without_brackets;
+
 /// How TLS is spoken.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "TLS")]
@@ -89,7 +91,7 @@ impl TlsArgs {
             }
         });
         let made = Tls::new(&TlsSettings {
-            server_name: self.servername.as_deref().unwrap_or(host).to_owned(),
+            server_name: self.server_name(host),
             ca_file: self.cafile.clone(),
             identity,
             alpn: self.alpn.clone(),
@@ -103,10 +105,18 @@ impl TlsArgs {
                 TlsMistake::Certificate(_) => "--cert",
                 TlsMistake::Key(_) => "--key",
                 TlsMistake::ServerName(_) => "--servername",
+                TlsMistake::Alpn(_) => "--alpn",
+                TlsMistake::KeyLog(_) => "SSLKEYLOGFILE",
             };
             mistakes.push(Mistake::new(flag, mistake.to_string()));
         })
         .ok()
+    }
+
+    /// No certificate names the interface that follows the `%` of a link-local address.
+    fn server_name(&self, host: &str) -> String {
+        let name = self.servername.as_deref().unwrap_or(host);
+        without_brackets(name).split('%').next().unwrap_or_default().to_owned()
     }
 
     fn refuse_without_tls(&self, mistakes: &mut Vec<Mistake>) {

@@ -10,7 +10,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, 
 use tempfile::TempDir;
 use ungraceful_record::verdict::Conclusion;
 
-use crate::support::{Call, call};
+use crate::support::{Call, binary, call};
 
 /// A Mosquitto with these listeners, and the files of its certificate authority.
 struct SecuredMosquitto {
@@ -120,13 +120,13 @@ impl Drop for SecuredMosquitto {
     }
 }
 
-/// What a run saw of the broker, without what depends on time.
-type Reactions = BTreeMap<String, BTreeMap<String, u64>>;
+/// What a run saw of the broker, without what depends on time: how often is left out.
+type Reactions = BTreeMap<String, Vec<String>>;
 
 fn reactions(call: &Call) -> Reactions {
     let cases = call.record().cases;
     assert!(!cases.is_empty(), "{call}");
-    cases.into_iter().map(|case| (case.case.to_string(), case.outcomes)).collect()
+    cases.into_iter().map(|case| (case.case.to_string(), case.outcomes.into_keys().collect())).collect()
 }
 
 /// The conclusions on the fault, by check and case.
@@ -219,10 +219,7 @@ fn mistakes_in_the_flags_of_tls_are_reported_before_the_first_packet() {
     for (flags, words) in [
         ("--host localhost --cafile x", "--cafile: has an effect only with TLS; add --tls"),
         ("--tls", "--tls: the brokers that this program starts listen on plain TCP"),
-        (
-            "--host localhost --tls --cafile /nonexistent/ca.pem",
-            "--cafile: cannot read certificates from /nonexistent/ca.pem",
-        ),
+        ("--host localhost --tls --cafile /nonexistent/ca.pem", "--cafile: cannot read /nonexistent/ca.pem"),
         (
             "--host localhost --tls --insecure --cert x",
             "--cert: needs the private key of the certificate; give --key",
@@ -234,9 +231,57 @@ fn mistakes_in_the_flags_of_tls_are_reported_before_the_first_packet() {
         ),
         ("--host localhost --tls --insecure --cafile x", "--insecure: nothing is verified with it"),
         ("--url wss://localhost", "--url: wss:// is not supported yet"),
+        (
+            "--host localhost --tls --insecure --servername a/b",
+            "--servername: \"a/b\" is neither a host name",
+        ),
+        ("--host localhost --tls --insecure --alpn mqtt,", "--alpn: a protocol has 1 to 255 bytes, not 0"),
     ] {
         call("ungraceful-takeover", "storm", flags).assert_mistake(&[words]);
     }
     let bench = call("ungraceful-bench", "pubsub", "--host localhost --tls --insecure");
     bench.assert_mistake(&["--tls: loads do not support TLS yet"]);
+}
+
+#[test]
+fn the_tour_goes_to_the_broker_of_the_url() {
+    let broker = SecuredMosquitto::start();
+    let target = broker.over_tls(broker.tls);
+    let plan = binary(&format!("ungraceful {target} --print-plan")).output().unwrap();
+    let printed = String::from_utf8_lossy(&plan.stdout);
+    assert!(printed.contains(&format!("localhost port {} over TLS", broker.tls.port())), "{printed}");
+    let folder = broker.folder.path().join("tour");
+    let tour = format!("ungraceful {target} --only double-connect --output {}", folder.display());
+    let tour = binary(&tour).output().unwrap();
+    let printed = String::from_utf8_lossy(&tour.stdout);
+    let address = format!("localhost:{}", broker.tls.port());
+    for words in [&format!("{address} (127.0.0.1:{}) over TLS", broker.tls.port()), " --tls --variant"] {
+        assert!(printed.contains(words), "{words}: {printed}");
+    }
+    let written = fs::read_to_string(folder.join("tour.json")).unwrap();
+    assert!(written.contains(&format!("--url=mqtts://{address}")), "{written}");
+}
+
+#[test]
+fn a_target_that_cannot_be_read_is_one_mistake() {
+    for (flags, words) in [
+        ("--url mqt://localhost --tls", "--url: mqt:// is not MQTT"),
+        ("--host a@b --tls --insecure", "--host: contains `@`"),
+    ] {
+        let refused = call("ungraceful-takeover", "storm", flags).expect_exit(2);
+        refused.assert_mistake(&[words]);
+        assert_eq!(String::from_utf8_lossy(&refused.output.stderr).matches(": --").count(), 1, "{refused}");
+    }
+}
+
+#[test]
+fn a_key_log_that_cannot_be_written_is_a_mistake() {
+    let flags = "storm --host localhost --tls --insecure --print-plan";
+    let output = binary(&format!("ungraceful-takeover {flags}"))
+        .env("SSLKEYLOGFILE", "/nonexistent/keys")
+        .output()
+        .unwrap();
+    let reported = String::from_utf8_lossy(&output.stderr);
+    assert!(reported.contains("SSLKEYLOGFILE: cannot write /nonexistent/keys"), "{reported}");
+    assert_eq!(output.status.code(), Some(2));
 }

@@ -1,5 +1,6 @@
 //! TLS: packets, ends of every kind beneath it, and what goes wrong in the handshake, against a TLS server in this process.
 
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,9 +14,11 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
-use tokio_rustls::rustls::{RootCertStore, ServerConfig};
+use tokio_rustls::rustls::{RootCertStore, ServerConfig, ServerConnection};
 use tokio_rustls::server::TlsStream;
-use ungraceful_wire::{Arrival, ConnectOptions, EndKind, Endpoint, Opened, Tls, TlsMistake, TlsSettings};
+use ungraceful_wire::{
+    Arrival, ConnectOptions, EndKind, Endpoint, Hop, Opened, Tls, TlsMistake, TlsSettings,
+};
 
 const PINGREQ: [u8; 2] = [0xC0, 0];
 const PINGRESP: [u8; 2] = [0xD0, 0];
@@ -58,6 +61,18 @@ impl Authority {
         }
         let key = KeyPair::generate().unwrap();
         (params.signed_by(&key, &self.issuer).unwrap().pem(), key)
+    }
+
+    /// A server that shows the authority's own certificate.
+    fn itself_as_server(&self) -> TlsAcceptor {
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(self.issuer.key().serialize_der()));
+        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![self.issuer.der().clone()], key)
+            .unwrap();
+        TlsAcceptor::from(Arc::new(config))
     }
 
     fn server(&self, name: &str, is_expired: bool, wants_client: bool) -> TlsAcceptor {
@@ -181,6 +196,29 @@ async fn more_than_the_socket_takes_arrives_whole_and_in_order() {
 }
 
 #[tokio::test]
+async fn an_abandoned_send_is_resumed_after_another_one() {
+    let authority = Authority::named("authority");
+    let (Opened { mut connection, .. }, mut server) = connected(&authority).await;
+    let bytes = vec![7; 8_000_000];
+    let mut written = 0;
+    let sending = connection.send_while_receiving(&bytes, &mut written);
+    tokio::time::timeout(Duration::from_millis(200), sending).await.expect_err("nothing reads it");
+    let seen = async {
+        let mut seen = vec![0; bytes.len() + PINGREQ.len()];
+        server.read_exact(&mut seen).await.unwrap();
+        seen
+    };
+    let writing = async {
+        connection.send(&PINGREQ).await.unwrap();
+        connection.send_while_receiving(&bytes, &mut written).await.unwrap();
+        connection.close();
+    };
+    let (seen, ()) = tokio::join!(seen, writing);
+    assert_eq!(seen.iter().filter(|byte| **byte == 7).count(), bytes.len());
+    assert_eq!(server.read(&mut [0; 1]).await.unwrap(), 0, "nothing was sent twice");
+}
+
+#[tokio::test]
 async fn what_a_server_sends_in_one_go_is_read_in_small_parts() {
     let authority = Authority::named("authority");
     let (Opened { mut connection, .. }, mut server) = connected(&authority).await;
@@ -229,6 +267,105 @@ async fn the_end_is_seen_with_and_without_close_notify() {
     assert!(matches!(opened.connection.next().await, Arrival::End(end) if end.how == EndKind::Reset));
 }
 
+/// Records that say this, in one go.
+fn records(
+    server: &mut TlsStream<TcpStream>,
+    plain: &[u8],
+    then: impl FnOnce(&mut ServerConnection),
+) -> Vec<u8> {
+    let (_tcp, session) = server.get_mut();
+    session.writer().write_all(plain).unwrap();
+    then(session);
+    let mut records = Vec::new();
+    while session.wants_write() {
+        session.write_tls(&mut records).unwrap();
+    }
+    records
+}
+
+#[tokio::test]
+async fn what_follows_a_close_notify_is_ignored() {
+    let authority = Authority::named("authority");
+    let (mut opened, mut server) = connected(&authority).await;
+    let goodbye = records(&mut server, &PINGRESP, |session| session.send_close_notify());
+    let sent = [goodbye, vec![0xFF; 12_000]].concat();
+    server.get_mut().0.write_all(&sent).await.unwrap();
+    let Arrival::Packet(packet) = opened.connection.next().await else { panic!("no packet") };
+    assert_eq!(packet.bytes, PINGRESP);
+    assert!(matches!(opened.connection.next().await, Arrival::End(end) if end.how == EndKind::Fin));
+}
+
+#[tokio::test]
+async fn packets_before_a_failure_of_tls_are_read() {
+    let authority = Authority::named("authority");
+    let (mut opened, mut server) = connected(&authority).await;
+    let packet = records(&mut server, &PINGRESP, |_session| {});
+    // A record that can't be decrypted follows in the same segment.
+    let sent = [packet, vec![23, 3, 3, 0, 32], vec![7; 32]].concat();
+    server.get_mut().0.write_all(&sent).await.unwrap();
+    let Arrival::Packet(packet) = opened.connection.next().await else { panic!("no packet") };
+    assert_eq!(packet.bytes, PINGRESP);
+    for _again in 0..2 {
+        let Arrival::End(end) = opened.connection.next().await else { panic!("not ended") };
+        assert_eq!(end.how, EndKind::Failed);
+        assert!(end.why.is_some_and(|why| why.contains("TLS failed")));
+    }
+}
+
+#[tokio::test]
+async fn a_halted_hop_loses_what_was_under_way_and_reads_what_comes_later() {
+    let authority = Authority::named("authority");
+    let (listener, address) = listening().await;
+    let acceptor = authority.server("localhost", false, false);
+    let options = options(&authority.settings());
+    let accepting =
+        tokio::spawn(async move { acceptor.accept(listener.accept().await.unwrap().0).await.unwrap() });
+    let (mut hop, Opened { connection: mut client, .. }) =
+        Hop::open(Endpoint { address }, &options).await.unwrap();
+    // The end of the handshake goes through the hop too.
+    let mut server = hop.carrying(accepting).await.unwrap();
+    // The hop passes it on, and the client does not read it.
+    hop.carrying(async {
+        server.write_all(&[0x40, 2, 0, 1]).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    })
+    .await;
+    let mut halted = hop.halt(&mut client);
+    server.write_all(&PINGRESP).await.unwrap();
+    let Arrival::Packet(packet) = halted.broker.next().await else { panic!("no packet") };
+    assert_eq!(packet.bytes, PINGRESP);
+    drop(server);
+    assert!(matches!(halted.broker.next().await, Arrival::End(end) if end.how == EndKind::Fin));
+}
+
+#[tokio::test]
+async fn a_handshake_that_never_completes_ends_in_time() {
+    let authority = Authority::named("authority");
+    // Nothing; a byte now and then; an endless record of a handshake; endless alerts of a warning.
+    for (bytes, pause_ms) in [
+        (Vec::new(), 10),
+        (vec![22], 100),
+        ([vec![22, 3, 3, 0x40, 0], vec![0; 0x4000]].concat(), 0),
+        ([21, 3, 3, 0, 2, 1, 90].repeat(100), 0),
+    ] {
+        let (listener, address) = listening().await;
+        let serving = async {
+            let (mut tcp, _) = listener.accept().await.unwrap();
+            while tcp.write_all(&bytes).await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(pause_ms)).await;
+            }
+            std::future::pending::<()>().await;
+        };
+        let connect_timeout = Duration::from_millis(300);
+        let options = ConnectOptions { connect_timeout, ..options(&authority.settings()) };
+        let endpoint = Endpoint { address };
+        let opened = tokio::time::timeout(Duration::from_secs(5), async {
+            tokio::select! { opened = endpoint.open(&options) => opened, () = serving => unreachable!() }
+        });
+        opened.await.expect("it ends in time").expect_err("no TLS");
+    }
+}
+
 #[tokio::test]
 async fn what_is_wrong_with_the_certificate_is_said_in_words() {
     let authority = Authority::named("authority");
@@ -241,6 +378,8 @@ async fn what_is_wrong_with_the_certificate_is_said_in_words() {
         refusal(&settings, Some(Authority::named("another authority").server("localhost", false, false)))
             .await;
     assert!(unknown.contains("unknown issuer"), "{unknown}");
+    let of_authority = refusal(&settings, Some(authority.itself_as_server())).await;
+    assert!(of_authority.contains("one of an authority"), "{of_authority}");
     let plain = refusal(&settings, None).await;
     assert!(plain.contains("no TLS"), "{plain}");
     let insecure = TlsSettings { insecure: true, ..settings };
@@ -293,4 +432,36 @@ fn files_that_cannot_be_used_are_named() {
     assert!(matches!(&mistake, TlsMistake::Key(text) if text.contains("/nonexistent/ca.pem")), "{mistake}");
     let mistake = Tls::new(&TlsSettings { server_name: "a b".into(), ..authority.settings() }).unwrap_err();
     assert!(matches!(mistake, TlsMistake::ServerName(_)), "{mistake}");
+    for name in [String::new(), "x".repeat(256)] {
+        let alpn = vec!["mqtt".into(), name];
+        let mistake = Tls::new(&TlsSettings { alpn, ..authority.settings() }).unwrap_err();
+        assert!(matches!(mistake, TlsMistake::Alpn(_)), "{mistake}");
+    }
+}
+
+#[test]
+fn no_message_repeats_lines_of_a_key() {
+    let authority = Authority::named("authority");
+    let (certificate, key) = authority.issue("client", false);
+    let pem = key.serialize_pem();
+    let secret = pem.lines().nth(1).unwrap().to_owned();
+    let numbers = |text: &str| format!("{:?}", text.as_bytes()).trim_matches(['[', ']']).to_owned();
+    let files = (authority.folder.path().join("client.pem"), authority.folder.path().join("client.key"));
+    std::fs::write(&files.0, certificate).unwrap();
+    for (content, words) in [
+        (pem.replace('\n', ""), "BEGIN and END must each be on a line of its own"),
+        (pem.replace("KEY-----", "KEY"), "BEGIN"),
+        (pem.replace(&secret, &format!("!{secret}")), "base64"),
+        (pem.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY"), "passphrase"),
+        (secret.clone(), "holds no private key"),
+    ] {
+        std::fs::write(&files.1, content).unwrap();
+        let settings = TlsSettings { identity: Some(files.clone()), ..authority.settings() };
+        let TlsMistake::Key(text) = Tls::new(&settings).unwrap_err() else { panic!("not the key") };
+        assert!(text.contains(words) && text.contains("client.key"), "{text}");
+        assert!(!text.contains(&secret[..16]) && !text.contains(&numbers(&secret[..16])), "{text}");
+    }
+    let endless = TlsSettings { ca_file: Some("/dev/zero".into()), ..authority.settings() };
+    let mistake = Tls::new(&endless).unwrap_err();
+    assert!(mistake.to_string().contains("/dev/zero is longer than"), "{mistake}");
 }
