@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command};
 use ungraceful_flags::{Mistake, PositiveTime, Versions, reader};
 use ungraceful_record::exit::Exit;

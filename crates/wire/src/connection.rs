@@ -408,7 +408,13 @@ impl Connection {
         Arrival::End((**end).clone())
     }
 
-    /// Ends the connection by FIN, without a DISCONNECT packet. FIN goes first, and what has arrived is discarded,
+    /// Ends TLS by close_notify, where there is TLS, and then the connection as [`Connection::close`] does.
+    pub fn close_properly(mut self) {
+        self.stream.say_goodbye();
+        self.close();
+    }
+
+    /// Ends the connection by FIN, without a DISCONNECT packet and without close_notify. FIN goes first, and what has arrived is discarded,
     /// because the kernel would send RST otherwise. A broker that goes on sending gets RST, as from any closed
     /// socket.
     pub fn close(self) {

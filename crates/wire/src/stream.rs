@@ -210,15 +210,19 @@ impl Stream {
         tokio::io::AsyncWriteExt::shutdown(self.tcp_mut()).await
     }
 
-    /// Sends FIN, with TLS after close_notify, discards what has arrived, and closes.
+    /// Sends close_notify, with TLS.
+    pub(crate) fn say_goodbye(&mut self) {
+        if let Self::Tls(secured) = self {
+            secured.session.say_goodbye();
+            let _best_effort = secured.flush();
+        }
+    }
+
+    /// Sends FIN, discards what has arrived, and closes.
     pub(crate) fn close(self) {
         let tcp = match self {
             Self::Tcp(tcp) => tcp,
-            Self::Tls(mut secured) => {
-                secured.session.say_goodbye();
-                let _best_effort = secured.flush();
-                secured.tcp
-            }
+            Self::Tls(secured) => secured.tcp,
         };
         // Bypasses the runtime, which would not look at bytes that it was not notified of.
         let Ok(mut tcp) = tcp.into_std() else { return };

@@ -231,7 +231,7 @@ impl Client {
     /// As [`Client::leave`], with properties on the DISCONNECT (MQTT 5.0 only).
     pub async fn leave_with(mut self, properties: Properties<'_>) {
         self.send_disconnect(properties).await;
-        self.connection.close();
+        self.connection.close_properly();
     }
 
     /// Leaves, and waits up to a second until the broker has closed the connection too: the next client with this
@@ -244,7 +244,7 @@ impl Client {
             Some(())
         };
         let _as_far_as_it_came = timeout(LEAVE_WITHIN, ended).await;
-        self.connection.close();
+        self.connection.close_properly();
     }
 
     async fn send_disconnect(&mut self, properties: Properties<'_>) {

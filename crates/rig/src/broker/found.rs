@@ -115,9 +115,10 @@ impl Broker {
         };
         let versions: Vec<String> = self.spoken.iter().map(ToString::to_string).collect();
         observer.note(&format!(
-            "{} → {name} at {}, MQTT {}, seed {}, {} at the longest",
+            "{} → {name} at {}{}, MQTT {}, seed {}, {} at the longest",
             common.tool.name,
-            format!("{}{}", self.record.target, transport(self.record.tls)),
+            self.record.target,
+            transport(self.record.tls),
             versions.join(" and "),
             common.seed,
             span(common.bound.longest)

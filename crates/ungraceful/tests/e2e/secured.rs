@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
 use tempfile::TempDir;
 use ungraceful_record::verdict::Conclusion;
+use ungraceful_wire::clock::now;
 
 use crate::support::{Call, binary, call};
 
@@ -84,7 +85,7 @@ impl SecuredMosquitto {
         .stderr(log)
         .spawn()
         .unwrap();
-        let began = Instant::now();
+        let began = now();
         for address in [plain, tls, mutual, other_name, expired] {
             while child.try_wait().unwrap().is_none() && TcpStream::connect(address).is_err() {
                 assert!(

@@ -211,7 +211,7 @@ async fn an_abandoned_send_is_resumed_after_another_one() {
     let writing = async {
         connection.send(&PINGREQ).await.unwrap();
         connection.send_while_receiving(&bytes, &mut written).await.unwrap();
-        connection.close();
+        connection.close_properly();
     };
     let (seen, ()) = tokio::join!(seen, writing);
     assert_eq!(seen.iter().filter(|byte| **byte == 7).count(), bytes.len());
@@ -236,11 +236,14 @@ async fn what_a_server_sends_in_one_go_is_read_in_small_parts() {
 }
 
 #[tokio::test]
-async fn close_says_goodbye_and_reset_does_not() {
+async fn only_a_proper_close_sends_close_notify() {
     let authority = Authority::named("authority");
     let (opened, mut server) = connected(&authority).await;
-    opened.connection.close();
+    opened.connection.close_properly();
     assert_eq!(server.read(&mut [0; 1]).await.unwrap(), 0, "close_notify");
+    let (opened, mut server) = connected(&authority).await;
+    opened.connection.close();
+    assert_eq!(server.read(&mut [0; 1]).await.unwrap_err().kind(), std::io::ErrorKind::UnexpectedEof);
     let (opened, mut server) = connected(&authority).await;
     opened.connection.reset();
     assert_eq!(server.read(&mut [0; 1]).await.unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
