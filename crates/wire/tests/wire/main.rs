@@ -1,7 +1,9 @@
-//! A connection against a plain TCP peer in the same process: what each side sees, byte for byte.
+//! A connection against a peer in the same process, over TCP and TLS: what each side sees, byte for byte.
 //!
 //! No broker takes part. Loopback delivers before a write returns, so nothing here waits for time to pass; the
 //! one time limit is against hanging.
+
+#![expect(clippy::unwrap_used, reason = "what can't be had ends the test")]
 
 mod closing;
 mod ends;
