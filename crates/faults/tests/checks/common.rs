@@ -120,7 +120,7 @@ impl TestCase {
     }
 
     pub(crate) fn has_no_verdict(&self, check: &str) -> bool {
-        self.verdicts().iter().all(|verdict| verdict.check != check)
+        !self.verdicts().iter().any(|verdict| verdict.check == check)
     }
 
     #[track_caller]
