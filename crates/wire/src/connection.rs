@@ -410,7 +410,7 @@ impl Connection {
 
     /// Ends TLS by close_notify, where there is TLS, and then the connection as [`Connection::close`] does.
     pub fn close_properly(mut self) {
-        self.stream.say_goodbye();
+        self.stream.send_close_notify();
         self.close();
     }
 

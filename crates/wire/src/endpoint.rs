@@ -143,6 +143,14 @@ impl Endpoint {
         Ok(Opened { connection, started, established, secured })
     }
 
+    /// Whether a TLS server listens here, whatever its certificate.
+    pub async fn speaks_tls(&self, options: &ConnectOptions) -> bool {
+        let server_name = self.address.ip().to_string();
+        let settings = TlsSettings { server_name, insecure: true, ..TlsSettings::default() };
+        let options = ConnectOptions { tls: Tls::new(&settings).ok(), ..options.clone() };
+        matches!(self.open(&options).await, Ok(_) | Err(OpenError::Tls(_)))
+    }
+
     pub(crate) async fn connect(&self, options: &ConnectOptions) -> Result<Connected, OpenError> {
         let socket = match self.address {
             SocketAddr::V4(_) => TcpSocket::new_v4()?,
@@ -186,16 +194,6 @@ pub(crate) async fn secure(
         _ => OpenError::Tls(error),
     });
     Ok((secured?, Some(clock::now())))
-}
-
-impl Endpoint {
-    /// Whether a TLS server listens here, whatever its certificate.
-    pub async fn speaks_tls(&self, options: &ConnectOptions) -> bool {
-        let server_name = self.address.ip().to_string();
-        let settings = TlsSettings { server_name, insecure: true, ..TlsSettings::default() };
-        let options = ConnectOptions { tls: Tls::new(&settings).ok(), ..options.clone() };
-        matches!(self.open(&options).await, Ok(_) | Err(OpenError::Tls(_)))
-    }
 }
 
 /// What TCP brings to every transport.

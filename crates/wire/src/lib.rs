@@ -28,4 +28,4 @@ pub use framing::{HELD_BYTES_MAX, PACKET_BYTES_MAX, discarded_bytes};
 pub use hop::{ClientSide, Forwarded, HaltedHop, Hop};
 pub use received::{Arrival, EndKind, ReceivedPacket, SendError, Sent, StreamEnd, Unframed};
 pub use stamps::{StampCounts, StampedBy, Stamps};
-pub use tls::{Tls, TlsMistake, TlsSettings, TlsVersion};
+pub use tls::{Pem, Tls, TlsMistake, TlsSettings, TlsVersion};

@@ -211,9 +211,9 @@ impl Stream {
     }
 
     /// Sends close_notify, with TLS.
-    pub(crate) fn say_goodbye(&mut self) {
+    pub(crate) fn send_close_notify(&mut self) {
         if let Self::Tls(secured) = self {
-            secured.session.say_goodbye();
+            secured.session.send_close_notify();
             let _best_effort = secured.flush();
         }
     }

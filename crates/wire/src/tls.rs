@@ -5,7 +5,8 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -23,10 +24,10 @@ use rustls::{
 pub struct TlsSettings {
     /// The name that the certificate must be issued for, and that goes into SNI: a host name or an address.
     pub server_name: String,
-    /// PEM file of the certificates that are trusted; those of the system when absent.
-    pub ca_file: Option<PathBuf>,
-    /// PEM files of the client certificate with its chain, and of its key; no client certificate when absent.
-    pub identity: Option<(PathBuf, PathBuf)>,
+    /// The certificates that are trusted; those of the system when absent.
+    pub authorities: Option<Pem>,
+    /// The client certificate with its chain, and its key; no client certificate when absent.
+    pub identity: Option<(Pem, Pem)>,
     /// Protocols to offer by ALPN, in order of preference; no ALPN when empty.
     pub alpn: Vec<String>,
     /// Accepts any certificate.
@@ -37,13 +38,41 @@ pub struct TlsSettings {
     pub full_handshakes: bool,
 }
 
+/// Certificates or a key in PEM format.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Pem {
+    /// The file's name, for messages.
+    pub name: String,
+    /// The file's content; never shown.
+    pub bytes: Vec<u8>,
+}
+
+impl fmt::Debug for Pem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pem").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
 /// A version of TLS.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TlsVersion {
     /// TLS 1.2.
     V1_2,
     /// TLS 1.3.
+    #[default]
     V1_3,
+}
+
+impl FromStr for TlsVersion {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "1.2" => Ok(Self::V1_2),
+            "1.3" => Ok(Self::V1_3),
+            other => Err(format!("{other:?} is not supported; give 1.2 or 1.3")),
+        }
+    }
 }
 
 /// What is wrong with [`TlsSettings`].
@@ -84,11 +113,11 @@ impl fmt::Debug for Tls {
 }
 
 impl Tls {
-    /// Reads the files that `settings` name. Writes the secrets of every connection to the file that the environment variable
+    /// TLS with these settings. Writes the secrets of every connection to the file that the environment variable
     /// `SSLKEYLOGFILE` names, if any.
     ///
     /// # Errors
-    /// [`TlsMistake`], with the file and the cure.
+    /// [`TlsMistake`], with the name of the file and the cure.
     pub fn new(settings: &TlsSettings) -> Result<Self, TlsMistake> {
         // Named here, because two providers in one program panic when the default one is chosen.
         let provider = Arc::new(ring::default_provider());
@@ -103,7 +132,7 @@ impl Tls {
         let verifier: Arc<dyn ServerCertVerifier> = if settings.insecure {
             Arc::new(AnyCertificate(provider))
         } else {
-            let roots = Arc::new(roots(settings.ca_file.as_deref())?);
+            let roots = Arc::new(roots(settings.authorities.as_ref())?);
             WebPkiServerVerifier::builder_with_provider(roots, provider)
                 .build()
                 .map_err(|error| TlsMistake::CaFile(error.to_string()))?
@@ -117,7 +146,7 @@ impl Tls {
                 builder.with_client_auth_cert(chain, key).map_err(|error| {
                     TlsMistake::Key(format!(
                         "the key does not fit the certificate in {}: {error}",
-                        certificate.display()
+                        certificate.name
                     ))
                 })?
             }
@@ -166,41 +195,21 @@ impl Tls {
     pub(crate) fn session(&self) -> Session {
         let tls = ClientConnection::new(Arc::clone(&self.config), self.server_name.clone());
         let tls = tls.expect("the settings were checked");
-        Session { tls, records: Vec::new(), taken: 0, failed: None }
+        Session { tls, records: Vec::new(), failed: None }
     }
 }
 
-/// Most bytes of a file of certificates: far more than all authorities of a system.
-const FILE_BYTES_MAX: u64 = 16 << 20;
-
-fn whole(file: &Path) -> Result<Vec<u8>, String> {
-    let mut bytes = Vec::new();
-    File::open(file)
-        .and_then(|open| open.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes))
-        .map_err(|error| format!("cannot read {}: {error}", file.display()))?;
-    if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Err(format!("{} is longer than 16 MiB; is it the right file?", file.display()));
-    }
-    Ok(bytes)
-}
-
-fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&whole(file)?).collect();
+fn certificates(pem: &Pem) -> Result<Vec<CertificateDer<'static>>, String> {
+    let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem.bytes).collect();
     match read {
-        Ok(found) if found.is_empty() => {
-            Err(format!("{} holds no certificate in PEM format", file.display()))
-        }
+        Ok(found) if found.is_empty() => Err(format!("{} holds no certificate in PEM format", pem.name)),
         Ok(found) => Ok(found),
-        Err(error) => {
-            Err(format!("cannot read certificates from {}: {}", file.display(), pem_in_words(&error)))
-        }
+        Err(error) => Err(format!("cannot read certificates from {}: {}", pem.name, pem_in_words(&error))),
     }
 }
 
-fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, String> {
-    let bytes = whole(file)?;
-    PrivateKeyDer::from_pem_slice(&bytes).map_err(|error| {
-        let name = file.display();
+fn private_key(Pem { name, bytes }: &Pem) -> Result<PrivateKeyDer<'static>, String> {
+    PrivateKeyDer::from_pem_slice(bytes).map_err(|error| {
         if bytes.windows(b"ENCRYPTED".len()).any(|word| word == b"ENCRYPTED") {
             return format!(
                 "{name} is protected by a passphrase; give a copy without one, from openssl pkey -in {name} -out FILE"
@@ -213,7 +222,7 @@ fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, String> {
     })
 }
 
-/// The library itself says nothing of a file that it can't write.
+/// Checked here, because the library ignores a file that it can't write.
 fn key_log_can_be_written(file: &Path) -> Result<(), String> {
     let opened = File::options().append(true).create(true).mode(0o600).open(file);
     opened.map(drop).map_err(|error| {
@@ -221,7 +230,7 @@ fn key_log_can_be_written(file: &Path) -> Result<(), String> {
     })
 }
 
-/// The library's own words repeat lines of the file, which may be those of a key.
+/// The error without its own text, which repeats lines of the file: they may be those of a key.
 const fn pem_in_words(error: &pem::Error) -> &'static str {
     match error {
         pem::Error::MissingSectionEnd { .. } => {
@@ -233,15 +242,12 @@ const fn pem_in_words(error: &pem::Error) -> &'static str {
     }
 }
 
-fn roots(file: Option<&Path>) -> Result<RootCertStore, TlsMistake> {
+fn roots(authorities: Option<&Pem>) -> Result<RootCertStore, TlsMistake> {
     let mut roots = RootCertStore::empty();
-    if let Some(file) = file {
-        for certificate in certificates(file).map_err(TlsMistake::CaFile)? {
+    if let Some(pem) = authorities {
+        for certificate in certificates(pem).map_err(TlsMistake::CaFile)? {
             roots.add(certificate).map_err(|error| {
-                TlsMistake::CaFile(format!(
-                    "{} holds a certificate that can't be trusted: {error}",
-                    file.display()
-                ))
+                TlsMistake::CaFile(format!("{} holds a certificate that can't be trusted: {error}", pem.name))
             })?;
         }
         return Ok(roots);
@@ -296,9 +302,8 @@ impl ServerCertVerifier for AnyCertificate {
 #[derive(Debug)]
 pub(crate) struct Session {
     tls: ClientConnection,
-    /// Bytes from the socket that the session had no room for, and how many of them it took.
+    /// Bytes from the socket that the session had no room for.
     records: Vec<u8>,
-    taken: usize,
     /// What went wrong; plain bytes from before it are read first.
     failed: Option<Box<rustls::Error>>,
 }
@@ -315,7 +320,7 @@ impl Session {
     }
 
     /// Adds a close_notify to what is to be written.
-    pub(crate) fn say_goodbye(&mut self) {
+    pub(crate) fn send_close_notify(&mut self) {
         self.tls.send_close_notify();
     }
 
@@ -349,8 +354,21 @@ impl Session {
             let _end = self.tls.read_tls(&mut io::empty())?;
             return Ok(());
         }
-        self.records.extend_from_slice(records);
-        self.process()
+        if !self.records.is_empty() {
+            self.records.extend_from_slice(records);
+            return self.take_waiting();
+        }
+        let taken = self.feed(records)?;
+        self.records = records[taken..].to_vec();
+        Ok(())
+    }
+
+    /// Takes records that had to wait. An idle connection keeps no memory for them.
+    fn take_waiting(&mut self) -> io::Result<()> {
+        let waiting = std::mem::take(&mut self.records);
+        let taken = self.feed(&waiting)?;
+        self.records = waiting[taken..].to_vec();
+        Ok(())
     }
 
     /// Why the broker's bytes are no TLS, or the alert that it sent, in words.
@@ -359,21 +377,20 @@ impl Session {
         failed.map_or(Ok(()), |error| Err(io::Error::new(kind(error), in_words(error))))
     }
 
-    fn process(&mut self) -> io::Result<()> {
-        while self.taken < self.records.len() && self.failed.is_none() {
-            match self.tls.read_tls(&mut &self.records[self.taken..]) {
+    /// Gives records to the session until it has enough plain bytes for now. Returns how many bytes it has no more use for.
+    fn feed(&mut self, records: &[u8]) -> io::Result<usize> {
+        let mut taken = 0;
+        while taken < records.len() && self.failed.is_none() {
+            match self.tls.read_tls(&mut &records[taken..]) {
                 // After close_notify, the session ignores the rest.
                 Ok(0) => break,
-                Ok(taken) => self.taken += taken,
-                // The session has plain bytes enough for now.
-                Err(error) if error.kind() == io::ErrorKind::Other => return Ok(()),
+                Ok(more) => taken += more,
+                Err(error) if error.kind() == io::ErrorKind::Other => return Ok(taken),
                 Err(error) => return Err(error),
             }
             self.failed = self.tls.process_new_packets().err().map(Box::new);
         }
-        // Gives the memory back: an idle connection holds none.
-        (self.records, self.taken) = (Vec::new(), 0);
-        Ok(())
+        Ok(records.len())
     }
 
     /// Plain bytes that have been decrypted: 0 after the broker's close_notify or the end of its stream.
@@ -383,7 +400,7 @@ impl Session {
     pub(crate) fn decrypted(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let mut read = self.read_plain(into);
         if is_nothing_yet(&read) && !self.records.is_empty() {
-            self.process()?;
+            self.take_waiting()?;
             read = self.read_plain(into);
         }
         if is_nothing_yet(&read) {

@@ -83,12 +83,8 @@ struct FromUrl {
 impl TargetArgs {
     /// The target. Mistakes are added to the list; the target is then unusable.
     pub fn settings(&self, wanted: Wanted, mistakes: &mut Vec<Mistake>) -> TargetSettings {
-        let from_url = self
-            .url
-            .as_deref()
-            .and_then(|text| read_url(text, self.tls.tls).map_err(|mistake| mistakes.push(mistake)).ok());
-        let port = self.port.map(Whole::get);
-        let broker = self.broker(from_url.as_ref(), port, mistakes);
+        let from_url = self.from_url(mistakes);
+        let broker = self.broker(from_url.as_ref(), mistakes);
         let host = match &broker {
             BrokerChoice::Host { host, .. } => Some(host.as_str()),
             _ => None,
@@ -137,7 +133,13 @@ impl TargetArgs {
     /// The selected broker; [`TargetArgs::settings`] reports the mistakes.
     #[must_use]
     pub fn chosen(&self) -> BrokerChoice {
-        self.settings(Wanted::default(), &mut Vec::new()).broker
+        let ignored = &mut Vec::new();
+        self.broker(self.from_url(ignored).as_ref(), ignored)
+    }
+
+    fn from_url(&self, mistakes: &mut Vec<Mistake>) -> Option<FromUrl> {
+        let text = self.url.as_deref()?;
+        read_url(text, self.tls.tls).map_err(|mistake| mistakes.push(mistake)).ok()
     }
 
     /// What to watch of the broker. Mistakes are added to the list.
@@ -151,12 +153,8 @@ impl TargetArgs {
         settings
     }
 
-    fn broker(
-        &self,
-        from_url: Option<&FromUrl>,
-        port: Option<u16>,
-        mistakes: &mut Vec<Mistake>,
-    ) -> BrokerChoice {
+    fn broker(&self, from_url: Option<&FromUrl>, mistakes: &mut Vec<Mistake>) -> BrokerChoice {
+        let port = self.port.map(Whole::get);
         let named = [
             ("--host", self.host.is_some()),
             ("--url", self.url.is_some()),

@@ -1,14 +1,18 @@
 //! The flags of TLS.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
-use ungraceful_flags::Mistake;
-use ungraceful_wire::{Tls, TlsMistake, TlsSettings, TlsVersion};
+use ungraceful_flags::{Mistake, reader};
+use ungraceful_rig::run::input_file;
+use ungraceful_wire::{Pem, Tls, TlsMistake, TlsSettings, TlsVersion};
 
 use super::target::without_brackets;
 
-/// How TLS is spoken.
+/// Most bytes of a file of certificates, in bytes: far more than those of all authorities of a system.
+const PEM_BYTES_MAX: usize = 16 << 20;
+
+/// The flags of TLS.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "TLS")]
 pub struct TlsArgs {
@@ -34,8 +38,8 @@ pub struct TlsArgs {
     #[arg(long)]
     pub insecure: bool,
     /// TLS version to offer, 1.2 or 1.3 [default: both]
-    #[arg(long, value_name = "VERSION")]
-    pub tls_version: Option<String>,
+    #[arg(long, value_name = "VERSION", value_parser = reader::<TlsVersion>())]
+    pub tls_version: Option<TlsVersion>,
     /// Make a full handshake for every connection, without resuming a session
     #[arg(long)]
     pub no_tls_resumption: bool,
@@ -64,39 +68,27 @@ impl TlsArgs {
                 "nothing is verified with it; leave out --cafile or --insecure",
             ));
         }
-        let identity = match (&self.cert, &self.key) {
-            (Some(certificate), Some(key)) => Some((certificate.clone(), key.clone())),
-            (None, None) => None,
+        match (&self.cert, &self.key) {
             (Some(_), None) => {
-                mistakes.push(Mistake::new(
-                    "--cert",
-                    "needs the private key of the certificate; give --key FILE",
-                ));
-                None
+                let what = "needs the private key of the certificate; give --key FILE";
+                mistakes.push(Mistake::new("--cert", what));
             }
             (None, Some(_)) => {
                 mistakes.push(Mistake::new("--key", "needs its certificate; give --cert FILE"));
-                None
             }
-        };
-        let version = self.tls_version.as_deref().and_then(|version| match version {
-            "1.2" => Some(TlsVersion::V1_2),
-            "1.3" => Some(TlsVersion::V1_3),
-            other => {
-                mistakes.push(Mistake::new(
-                    "--tls-version",
-                    format!("{other:?} is not supported; give 1.2 or 1.3"),
-                ));
-                None
-            }
-        });
+            _ => {}
+        }
+        // All files are read, so that every mistake is reported; without one of them, TLS would be another.
+        let files = [("--cafile", &self.cafile), ("--cert", &self.cert), ("--key", &self.key)];
+        let read = files.map(|(flag, file)| read_pem(flag, file.as_deref(), mistakes));
+        let [Some(authorities), Some(certificate), Some(key)] = read else { return None };
         let made = Tls::new(&TlsSettings {
             server_name: self.server_name(host),
-            ca_file: self.cafile.clone(),
-            identity,
+            authorities,
+            identity: certificate.zip(key),
             alpn: self.alpn.clone(),
             insecure: self.insecure,
-            version,
+            version: self.tls_version,
             full_handshakes: self.no_tls_resumption,
         });
         made.map_err(|mistake| {
@@ -132,6 +124,18 @@ impl TlsArgs {
         ];
         for (flag, _) in given.into_iter().filter(|(_, is_given)| *is_given) {
             mistakes.push(Mistake::new(flag, "has an effect only with TLS; add --tls, or leave it out"));
+        }
+    }
+}
+
+/// The content of the file, if there is one; absent when it can't be read, which is added to the mistakes.
+fn read_pem(flag: &str, file: Option<&Path>, mistakes: &mut Vec<Mistake>) -> Option<Option<Pem>> {
+    let Some(file) = file else { return Some(None) };
+    match input_file::whole(file, PEM_BYTES_MAX) {
+        Ok(bytes) => Some(Some(Pem { name: file.display().to_string(), bytes })),
+        Err(what) => {
+            mistakes.push(Mistake::new(flag, what));
+            None
         }
     }
 }

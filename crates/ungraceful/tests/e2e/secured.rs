@@ -222,6 +222,10 @@ fn mistakes_in_the_flags_of_tls_are_reported_before_the_first_packet() {
         ("--tls", "--tls: the brokers that this program starts listen on plain TCP"),
         ("--host localhost --tls --cafile /nonexistent/ca.pem", "--cafile: cannot read /nonexistent/ca.pem"),
         (
+            "--host localhost --tls --cafile /dev/zero",
+            "--cafile: /dev/zero is longer than the 16,777,216 bytes",
+        ),
+        (
             "--host localhost --tls --insecure --cert x",
             "--cert: needs the private key of the certificate; give --key",
         ),

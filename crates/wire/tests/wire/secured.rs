@@ -2,12 +2,12 @@
 
 use std::io::Write as _;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
-use tempfile::TempDir;
+use rcgen::{
+    BasicConstraints, Certificate, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
@@ -17,16 +17,19 @@ use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig, ServerConnection};
 use tokio_rustls::server::TlsStream;
 use ungraceful_wire::{
-    Arrival, ConnectOptions, EndKind, Endpoint, Hop, Opened, Tls, TlsMistake, TlsSettings,
+    Arrival, ConnectOptions, EndKind, Endpoint, Hop, Opened, Pem, Tls, TlsMistake, TlsSettings,
 };
 
 const PINGREQ: [u8; 2] = [0xC0, 0];
 const PINGRESP: [u8; 2] = [0xD0, 0];
 
-/// A certificate authority, and its files.
+/// A certificate authority.
 struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
-    folder: TempDir,
+}
+
+fn pem(name: &str, text: impl Into<Vec<u8>>) -> Pem {
+    Pem { name: name.to_owned(), bytes: text.into() }
 }
 
 impl Authority {
@@ -35,32 +38,30 @@ impl Authority {
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("ca.pem"), issuer.pem()).unwrap();
-        Self { issuer, folder }
+        Self { issuer }
     }
 
-    fn ca_file(&self) -> PathBuf {
-        self.folder.path().join("ca.pem")
+    fn authorities(&self) -> Pem {
+        pem("ca.pem", self.issuer.pem())
     }
 
     fn settings(&self) -> TlsSettings {
         TlsSettings {
             server_name: "localhost".into(),
-            ca_file: Some(self.ca_file()),
+            authorities: Some(self.authorities()),
             ..TlsSettings::default()
         }
     }
 
     /// A certificate for `name`, and its key.
-    fn issue(&self, name: &str, is_expired: bool) -> (String, KeyPair) {
+    fn issue(&self, name: &str, is_expired: bool) -> (Certificate, KeyPair) {
         let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
         if is_expired {
             params.not_after = date_time_ymd(2020, 1, 2);
             params.not_before = date_time_ymd(2020, 1, 1);
         }
         let key = KeyPair::generate().unwrap();
-        (params.signed_by(&key, &self.issuer).unwrap().pem(), key)
+        (params.signed_by(&key, &self.issuer).unwrap(), key)
     }
 
     /// A server that shows the authority's own certificate.
@@ -76,13 +77,7 @@ impl Authority {
     }
 
     fn server(&self, name: &str, is_expired: bool, wants_client: bool) -> TlsAcceptor {
-        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
-        if is_expired {
-            params.not_before = date_time_ymd(2020, 1, 1);
-            params.not_after = date_time_ymd(2020, 1, 2);
-        }
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        let (certificate, key) = self.issue(name, is_expired);
         let provider = Arc::new(ring::default_provider());
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
@@ -410,10 +405,8 @@ async fn a_client_certificate_is_shown_and_a_missing_one_is_said_in_words() {
     let Arrival::End(end) = connection.next().await else { panic!("not ended") };
     assert_eq!(end.why.as_deref(), Some("the broker requires a client certificate; give one"));
     let (certificate, key) = authority.issue("client", false);
-    let files = (authority.folder.path().join("client.pem"), authority.folder.path().join("client.key"));
-    std::fs::write(&files.0, certificate).unwrap();
-    std::fs::write(&files.1, key.serialize_pem()).unwrap();
-    let with = options(&TlsSettings { identity: Some(files), ..authority.settings() });
+    let identity = Some((pem("client.pem", certificate.pem()), pem("client.key", key.serialize_pem())));
+    let with = options(&TlsSettings { identity, ..authority.settings() });
     let accepting = async { acceptor.accept(listener.accept().await.unwrap().0).await.map(drop) };
     let (opened, accepted) = tokio::join!(endpoint.open(&with), accepting);
     opened.unwrap();
@@ -423,16 +416,16 @@ async fn a_client_certificate_is_shown_and_a_missing_one_is_said_in_words() {
 #[test]
 fn files_that_cannot_be_used_are_named() {
     let authority = Authority::named("authority");
-    let missing = PathBuf::from("/nonexistent/ca.pem");
+    let none = pem("none.pem", "");
     let mistake =
-        Tls::new(&TlsSettings { ca_file: Some(missing.clone()), ..authority.settings() }).unwrap_err();
-    assert!(
-        matches!(&mistake, TlsMistake::CaFile(text) if text.contains("/nonexistent/ca.pem")),
-        "{mistake}"
-    );
-    let identity = Some((authority.ca_file(), missing));
+        Tls::new(&TlsSettings { authorities: Some(none.clone()), ..authority.settings() }).unwrap_err();
+    assert!(matches!(&mistake, TlsMistake::CaFile(text) if text.contains("none.pem")), "{mistake}");
+    let identity = Some((authority.authorities(), none.clone()));
     let mistake = Tls::new(&TlsSettings { identity, ..authority.settings() }).unwrap_err();
-    assert!(matches!(&mistake, TlsMistake::Key(text) if text.contains("/nonexistent/ca.pem")), "{mistake}");
+    assert!(matches!(&mistake, TlsMistake::Key(text) if text.contains("none.pem")), "{mistake}");
+    let identity = Some((none.clone(), none));
+    let mistake = Tls::new(&TlsSettings { identity, ..authority.settings() }).unwrap_err();
+    assert!(matches!(&mistake, TlsMistake::Certificate(text) if text.contains("none.pem")), "{mistake}");
     let mistake = Tls::new(&TlsSettings { server_name: "a b".into(), ..authority.settings() }).unwrap_err();
     assert!(matches!(mistake, TlsMistake::ServerName(_)), "{mistake}");
     for name in [String::new(), "x".repeat(256)] {
@@ -446,25 +439,21 @@ fn files_that_cannot_be_used_are_named() {
 fn no_message_repeats_lines_of_a_key() {
     let authority = Authority::named("authority");
     let (certificate, key) = authority.issue("client", false);
-    let pem = key.serialize_pem();
-    let secret = pem.lines().nth(1).unwrap().to_owned();
+    let key = key.serialize_pem();
+    let secret = key.lines().nth(1).unwrap().to_owned();
     let numbers = |text: &str| format!("{:?}", text.as_bytes()).trim_matches(['[', ']']).to_owned();
-    let files = (authority.folder.path().join("client.pem"), authority.folder.path().join("client.key"));
-    std::fs::write(&files.0, certificate).unwrap();
     for (content, words) in [
-        (pem.replace('\n', ""), "BEGIN and END must each be on a line of its own"),
-        (pem.replace("KEY-----", "KEY"), "BEGIN"),
-        (pem.replace(&secret, &format!("!{secret}")), "base64"),
-        (pem.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY"), "passphrase"),
+        (key.replace('\n', ""), "BEGIN and END must each be on a line of its own"),
+        (key.replace("KEY-----", "KEY"), "BEGIN"),
+        (key.replace(&secret, &format!("!{secret}")), "base64"),
+        (key.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY"), "passphrase"),
         (secret.clone(), "holds no private key"),
     ] {
-        std::fs::write(&files.1, content).unwrap();
-        let settings = TlsSettings { identity: Some(files.clone()), ..authority.settings() };
+        let identity = Some((pem("client.pem", certificate.pem()), pem("client.key", content)));
+        let settings = TlsSettings { identity, ..authority.settings() };
+        assert!(!format!("{settings:?}").contains(&numbers(&secret[..16])));
         let TlsMistake::Key(text) = Tls::new(&settings).unwrap_err() else { panic!("not the key") };
         assert!(text.contains(words) && text.contains("client.key"), "{text}");
         assert!(!text.contains(&secret[..16]) && !text.contains(&numbers(&secret[..16])), "{text}");
     }
-    let endless = TlsSettings { ca_file: Some("/dev/zero".into()), ..authority.settings() };
-    let mistake = Tls::new(&endless).unwrap_err();
-    assert!(mistake.to_string().contains("/dev/zero is longer than"), "{mistake}");
 }
