@@ -90,7 +90,7 @@ fn cases_in_which_nothing_was_attempted_are_inconclusive_or_not_judged() {
             assert_eq!(verdict.conclusion, Conclusion::Inconclusive, "{verdict:?}");
             assert_eq!(verdict.case.unwrap().fault, fault);
         }
-        let of_its_mode = ungraceful_faults::find(fault).expect("one of ours").checks();
+        let of_its_mode = ungraceful_faults::find(fault).expect("a known fault").checks();
         assert_eq!(Made::of("double-connect", variant, V5, &[]).judged(&of_its_mode), [], "another fault's");
     }
 }

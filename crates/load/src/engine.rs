@@ -135,7 +135,7 @@ impl Load for Engine {
 }
 
 /// Where publishers see how far their subscribers are; absent where they don't wait for them: with a schedule,
-/// without subscribers of ours, and with messages that can't be followed.
+/// if the load has no subscribers, and with messages that can't be followed.
 fn heard(settings: &LoadSettings, threads: u32) -> Result<Option<Arc<Heard>>, RunError> {
     if settings.end_to_end_window().is_none() {
         return Ok(None);

@@ -86,7 +86,7 @@ pub(crate) struct Publisher {
     in_flight: u32,
     /// The slot of the message that was sent last, if it waits for its acknowledgement.
     last_slot: Option<u16>,
-    /// In a closed loop with subscribers of ours: messages below this number may be sent.
+    /// In a closed loop whose subscribers belong to the load: messages below this number may be sent.
     until: u64,
     written_off: WrittenOff,
     /// In the same: how far its subscribers were, and what it had sent, at the last check whether they move.

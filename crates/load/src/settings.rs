@@ -37,8 +37,8 @@ pub struct LoadSettings {
     pub payload: Payload,
     /// Properties and flags of every message.
     pub message: MessageSettings,
-    /// Messages that a publisher may have unacknowledged (QoS 1 and 2), within the broker's Receive Maximum; in a
-    /// closed loop with subscribers of ours, also those that may be under way to them, at any QoS.
+    /// Messages that a publisher may have unacknowledged (QoS 1 and 2), within the broker's Receive Maximum. In a closed
+    /// loop whose subscribers belong to the load, messages in transit to them count as well, at any QoS.
     pub in_flight: u16,
     /// Connections per second, over all threads.
     pub connects_per_second: f64,
@@ -94,7 +94,7 @@ impl LoadSettings {
     }
 
     /// Messages of each publisher that may be under way to its subscribers; absent where that is not bounded: with a
-    /// schedule, without subscribers of ours, and with messages that can't be followed.
+    /// schedule, if the load has no subscribers, and with messages that can't be followed.
     #[must_use]
     pub fn end_to_end_window(&self) -> Option<u16> {
         let is_closed = matches!(self.pace, Pace::Closed(_));

@@ -32,7 +32,7 @@ use crate::run::stop::{Stop, StopReason};
 /// Makes a run.
 ///
 /// # Errors
-/// [`RunError`] when it could not start, or for a defect of ours. What the broker does is never an error: it is in
+/// [`RunError`] when it could not start, or for a bug in this program. What the broker does is never an error: it is in
 /// the record.
 pub fn run(experiment: &Experiment, observer: &mut dyn Observer) -> Result<Finished, RunError> {
     let began = now();

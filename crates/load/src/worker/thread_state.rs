@@ -128,7 +128,7 @@ impl ThreadState {
         client.waits_for_room = for_room;
         let flags = if for_room { EventFlags::IN | EventFlags::OUT } else { EventFlags::IN };
         if let Some(socket) = &client.socket {
-            // Fails only for a socket that is not watched, and each of ours is.
+            // Fails only for a socket that is not watched, and every connection's is.
             let _watched = epoll::modify(&self.epoll, socket, EventData::new_u64(place as u64), flags);
         }
     }

@@ -75,7 +75,7 @@ pub(crate) fn mqtt_protocol_core(bytes: &[u8], version: ProtocolVersion) -> Agai
             $parsed.map(|(packet, _)| packet.to_continuous_buffer()).map_err(|why| format!("{why:?}"))
         };
     }
-    let packet_type = found.packet_type().expect("a packet of ours has a type");
+    let packet_type = found.packet_type().expect("our own packets have a type");
     macro_rules! again_by {
         ($module:ident) => {
             match packet_type {

@@ -168,7 +168,7 @@ pub async fn observe_at_work(
             // One answer may have been under way before the fault; two prove that the broker goes on serving.
             return watching.conclude(client, stop, 2).await;
         }
-        // A thread of ours that is late still leaves the broker its time.
+        // If this thread is late, the broker still gets its full time.
         ask_at = deadline.min(ask_at.max(now()) + ASK_AGAIN_EVERY).max(now() + answer_within);
     }
 }

@@ -24,7 +24,7 @@ pub(super) fn encoded(version: ProtocolVersion, packet: &Packet<'_>) -> Vec<u8> 
     let mut bytes = Vec::new();
     packet
         .encode(version, &mut bytes)
-        .expect("a packet of ours, with codes and properties that it may carry");
+        .expect("our own packets have only codes and properties that they may carry");
     bytes
 }
 

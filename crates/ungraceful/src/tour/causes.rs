@@ -65,7 +65,7 @@ impl Needs {
             ) => Showable::With(vec!["--variant=disable".to_owned()]),
             (Self::Administrator, BrokerChoice::Embedded, None) => Showable::No {
                 why: "the embedded broker has no administrator who could remove a client".to_owned(),
-                cure: "--spawn mosquitto, or a broker of yours with --host and --kick-cmd".to_owned(),
+                cure: "--spawn mosquitto, or your own broker with --host and --kick-cmd".to_owned(),
             },
             (Self::Administrator, BrokerChoice::Host { .. }, None) => Showable::No {
                 why: "there is no command to remove a client from this broker".to_owned(),

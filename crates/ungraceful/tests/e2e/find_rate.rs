@@ -1,4 +1,5 @@
-//! `ungraceful-bench --find-rate`: it finds the highest rate or reports that there is none, and each trial can be repeated.
+//! `ungraceful-bench --find-rate` finds the highest rate that keeps a promise, or reports that no rate does. Each trial can be
+//! repeated.
 
 use std::process::Command;
 
