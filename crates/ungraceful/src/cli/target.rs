@@ -83,7 +83,7 @@ struct FromUrl {
 impl TargetArgs {
     /// The target. Mistakes are added to the list; the target is then unusable.
     pub fn settings(&self, wanted: Wanted, mistakes: &mut Vec<Mistake>) -> TargetSettings {
-        let from_url = self.from_url(mistakes);
+        let from_url = self.read_url(mistakes);
         let broker = self.broker(from_url.as_ref(), mistakes);
         let host = match &broker {
             BrokerChoice::Host { host, .. } => Some(host.as_str()),
@@ -134,10 +134,10 @@ impl TargetArgs {
     #[must_use]
     pub fn chosen(&self) -> BrokerChoice {
         let ignored = &mut Vec::new();
-        self.broker(self.from_url(ignored).as_ref(), ignored)
+        self.broker(self.read_url(ignored).as_ref(), ignored)
     }
 
-    fn from_url(&self, mistakes: &mut Vec<Mistake>) -> Option<FromUrl> {
+    fn read_url(&self, mistakes: &mut Vec<Mistake>) -> Option<FromUrl> {
         let text = self.url.as_deref()?;
         read_url(text, self.tls.tls).map_err(|mistake| mistakes.push(mistake)).ok()
     }
