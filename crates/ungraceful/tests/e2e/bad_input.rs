@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener};
 use ungraceful_record::testing::every;
 use ungraceful_scripted_broker::{Greeting, Script, ScriptedBroker};
 
-use crate::support::{Call, at, bench, binary, call, call_at, double_connect, double_connect_at};
+use crate::support::{Call, at, bench, binary, call, call_at, double_connect, double_connect_at, free_port};
 
 fn assert_rejected(call: &Call, exit: i32, words: &[&str]) {
     assert_eq!(call.exit(), exit, "{call}");
@@ -113,8 +113,7 @@ fn an_unknown_or_misplaced_mode_lists_the_modes() {
 fn an_unknown_host_and_a_refused_port_are_reported_by_name() {
     let call = double_connect("--host no-such-host.invalid");
     assert_rejected(&call, 4, &["no-such-host.invalid", "resolve"]);
-    // A port that was free a moment ago.
-    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let closed = SocketAddr::from(([127, 0, 0, 1], free_port()));
     assert_rejected(&double_connect_at(closed, ""), 4, &["refused", &closed.port().to_string()]);
 }
 

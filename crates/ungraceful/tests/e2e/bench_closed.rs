@@ -7,8 +7,7 @@ use ungraceful_record::phase::Phase;
 use ungraceful_record::testing::until;
 use ungraceful_scripted_broker::{Pubacks, Script};
 
-use crate::support::{Call, bench_at};
-use crate::vanish_herd::free_port;
+use crate::support::{Call, bench_at, free_port};
 
 /// A closed loop from one publisher to several subscribers, against a broker with this policy for deliveries.
 fn as_fast_as_it_goes(deliveries: &str, flags: &str) -> Call {

@@ -68,7 +68,8 @@ fn a_conforming_broker_passes_the_message_checks_in_both_versions() {
 #[test]
 fn mqtt5_4_5_0_1_lost_acknowledged_messages_are_violated() {
     for version in VERSIONS {
-        let call = against("lose-every-10", &format!("-V {version}"));
+        // At this rate no queue fills up while a busy machine delays the messages; a full queue would explain the loss.
+        let call = against("lose-every-10", &format!("--bystander-rate 20 -V {version}"));
         call.assert_violates(&[ARRIVE]);
         let citation = format!("MQTT {version} [MQTT-4.5.0-1]");
         assert_eq!(call.verdicts(ARRIVE)[0].citation, Some(citation));

@@ -2,9 +2,10 @@
 
 use std::fmt::{Display, Formatter};
 use std::io::Write;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde::de::DeserializeOwned;
@@ -99,6 +100,18 @@ impl Target for Script {
     fn open(self) -> (SocketAddr, Option<ScriptedBroker>) {
         let broker = ScriptedBroker::start(self);
         (broker.address(), Some(broker))
+    }
+}
+
+/// A free port of its own for each call, below those that the system gives to clients and to listeners on any port.
+pub(crate) fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(29_999);
+    loop {
+        let port = NEXT.fetch_sub(1, Ordering::Relaxed);
+        assert!(port > 20_000, "no free port");
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
     }
 }
 

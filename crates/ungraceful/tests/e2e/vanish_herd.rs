@@ -6,7 +6,7 @@ use ungraceful_record::testing::{FactsByText, until};
 use ungraceful_record::verdict::Conclusion::{Holds, Violated};
 use ungraceful_scripted_broker::{Readmission, Script, Sessions};
 
-use crate::support::{Call, call, call_at};
+use crate::support::{Call, call, call_at, free_port};
 
 const TOOL: &str = "ungraceful-vanish";
 const LETS_IN: &str = "lets_everybody_in_again";
@@ -202,13 +202,6 @@ fn a_restart_command_restarts_and_its_failure_is_reported() {
     let failing = failing.expect_exit(3);
     assert_eq!(failing.record().completeness, Completeness::BrokerDown);
     failing.assert_prints(&["the planned restart failed", "no unit"]);
-}
-
-/// A port below those that the system gives to clients.
-pub(crate) fn free_port() -> u16 {
-    let tried = (20_000..30_000).rev().step_by(7);
-    let mut free = tried.filter(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok());
-    free.next().unwrap()
 }
 
 #[test]
