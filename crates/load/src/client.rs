@@ -1,5 +1,7 @@
 //! One client of a load: its socket, its stage, and what is still to be read and written.
 
+use std::borrow::Cow;
+
 use ungraceful_mqtt::Oddity;
 
 use crate::publisher::Publisher;
@@ -22,6 +24,9 @@ pub(crate) enum Role {
     Idle,
 }
 
+/// How a connection ended.
+pub(crate) type Ended = Cow<'static, str>;
+
 /// The stage of a client. Instants in µs of the run's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
@@ -29,8 +34,10 @@ pub(crate) enum Stage {
     Waiting,
     /// SYN sent.
     Connecting { since_us: u64 },
+    /// The TCP handshake is complete, those of the layers over it are not.
+    Handshaking { established_us: u64 },
     /// CONNECT sent.
-    Greeting { established_us: u64 },
+    Greeting { since_us: u64 },
     /// SUBSCRIBE sent.
     Subscribing { since_us: u64 },
     /// It does its work.
@@ -85,12 +92,12 @@ impl Client {
 
     /// Whether everything has gone to the kernel.
     pub(crate) fn is_drained(&self) -> bool {
-        self.unsent.is_empty()
+        self.unsent.is_empty() && self.socket.as_ref().is_none_or(Socket::is_flushed)
     }
 
     /// Sends bytes that can't be taken back: what the socket does not take now goes out later. Returns how the
     /// connection ended, if it did.
-    pub(crate) fn send(&mut self, bytes: &[u8], now_us: u64) -> Option<&'static str> {
+    pub(crate) fn send(&mut self, bytes: &[u8], now_us: u64) -> Option<Ended> {
         if bytes.is_empty() {
             return None;
         }
@@ -98,7 +105,7 @@ impl Client {
             // These bytes are at the end, so no more of them can be left than of everything.
             self.behind = self.behind.min(self.unsent.len() - self.unsent_from) + bytes.len();
             if self.behind > BEHIND_BYTES_MAX {
-                return Some(NOT_READ);
+                return Some(NOT_READ.into());
             }
             if self.unsent_from > BEHIND_BYTES_MAX {
                 self.unsent.drain(..self.unsent_from);
@@ -121,7 +128,7 @@ impl Client {
         self.last_sent_us = now_us;
         match &mut self.socket {
             Some(socket) => socket.write(bytes),
-            None => Moved::Ended("no connection"),
+            None => Moved::Ended("no connection".into()),
         }
     }
 
@@ -131,7 +138,10 @@ impl Client {
     }
 
     /// The socket takes more: sends what is kept. Returns how the connection ended, if it did.
-    pub(crate) fn go_on(&mut self, now_us: u64) -> Option<&'static str> {
+    pub(crate) fn go_on(&mut self, now_us: u64) -> Option<Ended> {
+        if let Some(Moved::Ended(how)) = self.socket.as_mut().map(Socket::flush) {
+            return Some(how);
+        }
         if self.unsent.is_empty() {
             return None;
         }
@@ -198,7 +208,7 @@ mod tests {
     fn a_broker_that_reads_no_answers_is_cut_at_the_bound() {
         let mut client = behind();
         let ends: Vec<_> = (0..3).map(|_| client.send(&ANSWERS, 0)).collect();
-        assert_eq!(ends, [None, None, Some(NOT_READ)]);
+        assert_eq!(ends, [None, None, Some(NOT_READ.into())]);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use ungraceful_record::phase::Phase;
 use ungraceful_rig::measure::{Counters, Interval};
 
 /// The metrics that a load has, in the order of their histograms.
-const METRICS: [Metric; 10] = [
+const METRICS: [Metric; 11] = [
     Metric::PublishResponseTime,
     Metric::PublishServiceTime,
     Metric::DeliveryResponseTime,
@@ -15,6 +15,7 @@ const METRICS: [Metric; 10] = [
     Metric::ScheduleSlip,
     Metric::LoopLag,
     Metric::TcpConnectTime,
+    Metric::HandshakeTime,
     Metric::ConnackTime,
     Metric::SubackTime,
 ];
@@ -29,6 +30,7 @@ pub(crate) enum Timed {
     Slip,
     Lag,
     TcpConnect,
+    Handshake,
     Connack,
     Suback,
 }
@@ -97,6 +99,7 @@ mod tests {
             Timed::Slip,
             Timed::Lag,
             Timed::TcpConnect,
+            Timed::Handshake,
             Timed::Connack,
             Timed::Suback,
         ];

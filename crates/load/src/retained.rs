@@ -3,15 +3,14 @@
 //! there.
 
 use std::collections::BTreeSet;
-use std::io::{Read, Write};
-use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
+use tokio::time::timeout;
 use ungraceful_mqtt::encode::pingreq;
-use ungraceful_mqtt::{Framed, Packet, Publish, frame};
+use ungraceful_mqtt::{Packet, ProtocolVersion, Publish};
 use ungraceful_record::load::RetainedRecord;
 use ungraceful_rig::run::load::LoadStage;
-use ungraceful_wire::clock::now;
+use ungraceful_wire::{Arrival, ConnectOptions, Connection, Endpoint};
 
 use crate::handshake::connect;
 use crate::settings::LoadSettings;
@@ -25,90 +24,77 @@ pub(crate) fn remove(
     stage: &LoadStage,
     topics: &BTreeSet<String>,
 ) -> RetainedRecord {
-    let left_because = Remover::connect(settings, stage).and_then(|mut remover| remover.remove(topics)).err();
+    let removing = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| format!("no runtime: {error}"))?;
+        runtime.block_on(async {
+            let removed = timeout(WITHIN, remove_each(settings, stage, topics)).await;
+            removed.unwrap_or_else(|_elapsed| Err(format!("it took longer than {} s", WITHIN.as_secs())))
+        })
+    };
+    // On a thread of its own, because the caller's may have a runtime already.
+    let removed = std::thread::scope(|scope| scope.spawn(removing).join());
+    let left_because = removed.unwrap_or_else(|_panic| Err("its thread panicked".to_owned())).err();
     RetainedRecord { topics: topics.len() as u64, left_because }
 }
 
-struct Remover<'s> {
-    stage: &'s LoadStage,
-    stream: TcpStream,
-    read: Vec<u8>,
-    deadline: std::time::Instant,
+/// An empty retained message removes what is retained (MQTT 5.0 [MQTT-3.3.1-6], MQTT 3.1.1 [MQTT-3.3.1-10]). The PINGREQ behind them
+/// is answered when they have been taken.
+async fn remove_each(
+    settings: &LoadSettings,
+    stage: &LoadStage,
+    topics: &BTreeSet<String>,
+) -> Result<(), String> {
+    let version = stage.version;
+    let options = ConnectOptions {
+        connect_timeout: stage.connect_timeout.min(WITHIN),
+        transport: stage.transport.clone(),
+        ..ConnectOptions::default()
+    };
+    let opened = Endpoint { address: stage.address }.open(&options).await;
+    let mut connection = opened.map_err(|error| format!("cannot connect: {error}"))?.connection;
+    let client_id = format!("{}z", stage.client_id_prefix);
+    send(&mut connection, &connect(&client_id, &stage.credentials, settings, version)?).await?;
+    await_packet(&mut connection, version, "CONNACK", |packet| match packet {
+        Packet::ConnAck(connack) if connack.is_accepted() => Some(Ok(())),
+        Packet::ConnAck(connack) => Some(Err(format!("CONNACK 0x{:02X}", connack.code))),
+        _ => None,
+    })
+    .await?;
+    let mut bytes = Vec::new();
+    for topic in topics {
+        let empty = Publish { retain: true, ..Publish::new(topic, &[]) };
+        empty.encode(version, &mut bytes).map_err(|error| format!("PUBLISH: {error}"))?;
+    }
+    pingreq(&mut bytes);
+    send(&mut connection, &bytes).await?;
+    let is_answer = |packet: &Packet<'_>| matches!(packet, Packet::PingResp).then_some(Ok(()));
+    await_packet(&mut connection, version, "PINGRESP", is_answer).await?;
+    let _gone_already = send(&mut connection, &DISCONNECT).await;
+    connection.close_properly();
+    Ok(())
 }
 
-impl<'s> Remover<'s> {
-    fn connect(settings: &LoadSettings, stage: &'s LoadStage) -> Result<Self, String> {
-        let deadline = now() + WITHIN;
-        let stream = TcpStream::connect_timeout(&stage.address, stage.connect_timeout.min(WITHIN))
-            .map_err(|error| format!("cannot connect: {error}"))?;
-        let mut remover = Self { stage, stream, read: Vec::new(), deadline };
-        let client_id = format!("{}z", stage.client_id_prefix);
-        let greeting = connect(&client_id, &stage.credentials, settings, stage.version)?;
-        remover.write(&greeting)?;
-        remover.await_packet("CONNACK", |packet| match packet {
-            Packet::ConnAck(connack) if connack.is_accepted() => Some(Ok(())),
-            Packet::ConnAck(connack) => Some(Err(format!("CONNACK 0x{:02X}", connack.code))),
-            _ => None,
-        })?;
-        Ok(remover)
-    }
+async fn send(connection: &mut Connection, bytes: &[u8]) -> Result<(), String> {
+    connection.send(bytes).await.map(drop).map_err(|error| format!("cannot send: {error}"))
+}
 
-    /// An empty retained message removes what is retained (MQTT 5.0 [MQTT-3.3.1-6], MQTT 3.1.1 [MQTT-3.3.1-10]). The PINGREQ
-    /// behind them is answered when they have been taken.
-    fn remove(&mut self, topics: &BTreeSet<String>) -> Result<(), String> {
-        let mut bytes = Vec::new();
-        for topic in topics {
-            let empty = Publish { retain: true, ..Publish::new(topic, &[]) };
-            empty.encode(self.stage.version, &mut bytes).map_err(|error| format!("PUBLISH: {error}"))?;
-        }
-        pingreq(&mut bytes);
-        self.write(&bytes)?;
-        self.await_packet("PINGRESP", |packet| matches!(packet, Packet::PingResp).then_some(Ok(())))?;
-        let _gone_already = self.write(&DISCONNECT);
-        let _gone_already = self.stream.shutdown(Shutdown::Write);
-        Ok(())
-    }
-
-    fn left(&self) -> Result<Duration, String> {
-        let left = self.deadline.saturating_duration_since(now());
-        if left.is_zero() { Err(format!("it took longer than {} s", WITHIN.as_secs())) } else { Ok(left) }
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> Result<(), String> {
-        let left = self.left()?;
-        self.stream
-            .set_write_timeout(Some(left))
-            .and_then(|()| self.stream.write_all(bytes))
-            .map_err(|error| format!("cannot send: {error}"))
-    }
-
-    /// Reads until `wanted` has an answer.
-    fn await_packet(
-        &mut self,
-        name: &str,
-        wanted: impl Fn(&Packet<'_>) -> Option<Result<(), String>>,
-    ) -> Result<(), String> {
-        let mut buffer = [0; 4_096];
-        loop {
-            while let Framed::Complete(found) = frame(&self.read) {
-                let length = found.bytes.len();
-                if let Some(answer) = wanted(&found.decode(self.stage.version).packet) {
-                    self.read.drain(..length);
+/// Reads until `wanted` has an answer.
+async fn await_packet(
+    connection: &mut Connection,
+    version: ProtocolVersion,
+    name: &str,
+    wanted: impl Fn(&Packet<'_>) -> Option<Result<(), String>>,
+) -> Result<(), String> {
+    loop {
+        match connection.next().await {
+            Arrival::Packet(packet) => {
+                if let Some(answer) = wanted(&packet.frame().decode(version).packet) {
                     return answer;
                 }
-                self.read.drain(..length);
             }
-            // No broker sends anything longer here.
-            if self.read.len() > buffer.len() {
-                return Err(format!("something else came in place of {name}"));
-            }
-            let left = self.left()?;
-            let read = self.stream.set_read_timeout(Some(left)).and_then(|()| self.stream.read(&mut buffer));
-            match read {
-                Ok(0) => return Err(format!("the broker closed the connection before its {name}")),
-                Ok(count) => self.read.extend_from_slice(&buffer[..count]),
-                Err(error) => return Err(format!("no {name}: {error}")),
-            }
+            Arrival::Unframeable { why, .. } => return Err(format!("{why} came in place of {name}")),
+            Arrival::End(_) => return Err(format!("the broker closed the connection before its {name}")),
         }
     }
 }

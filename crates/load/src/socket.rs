@@ -1,5 +1,6 @@
-//! A TCP socket that never waits.
+//! A socket that never waits, and the layers over it.
 
+use std::borrow::Cow;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::time::Instant;
@@ -7,10 +8,14 @@ use std::time::Instant;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, ipproto, socket_with, sockopt};
 use ungraceful_wire::clock::now;
-use ungraceful_wire::{Arrived, read_arrived, stamp_arrivals};
+use ungraceful_wire::{Arrived, Layers, Transport, read_arrived, stamp_arrivals};
 
 #[derive(Debug)]
-pub(crate) struct Socket(TcpStream);
+pub(crate) struct Socket {
+    tcp: TcpStream,
+    /// Absent for plain TCP.
+    layers: Option<Box<Layers>>,
+}
 
 /// The result of a read or a write.
 #[derive(Debug, PartialEq, Eq)]
@@ -20,12 +25,16 @@ pub(crate) enum Moved {
     /// Nothing now.
     NotNow,
     /// Nothing ever again; how it ended.
-    Ended(&'static str),
+    Ended(Cow<'static, str>),
 }
 
 impl Socket {
     /// Begins to connect. The error is the kernel's, with the cure where there is one.
-    pub(crate) fn connect(address: SocketAddr, source: Option<IpAddr>) -> Result<Self, String> {
+    pub(crate) fn connect(
+        address: SocketAddr,
+        source: Option<IpAddr>,
+        transport: &Transport,
+    ) -> Result<Self, String> {
         let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         let socket = socket_with(family, SocketType::STREAM, flags, Some(ipproto::TCP)).map_err(why)?;
@@ -36,40 +45,79 @@ impl Socket {
         // Without it, arrivals are timed as they are read.
         let _best_effort = stamp_arrivals(&socket);
         match connect(&socket, &address) {
-            Ok(()) | Err(Errno::INPROGRESS) => Ok(Self(TcpStream::from(socket))),
+            Ok(()) | Err(Errno::INPROGRESS) => {
+                Ok(Self { tcp: TcpStream::from(socket), layers: transport.layers().map(Box::new) })
+            }
             Err(error) => Err(why(error)),
         }
     }
 
-    /// Whether the handshake succeeded.
+    /// Whether the TCP handshake succeeded.
     pub(crate) fn connected(&self) -> Result<(), String> {
-        match sockopt::socket_error(&self.0) {
+        match sockopt::socket_error(&self.tcp) {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) | Err(error) => Err(why(error)),
         }
     }
 
+    /// Goes on with the handshakes of the layers. Returns whether they are complete.
+    pub(crate) fn shake_hands(&mut self) -> Result<bool, String> {
+        let Self { tcp, layers } = self;
+        layers
+            .as_mut()
+            .map_or(Ok(true), |layers| layers.shake_hands_on(tcp).map_err(|error| format!("TLS: {error}")))
+    }
+
+    /// Whether it has layers whose handshakes follow that of TCP.
+    pub(crate) fn is_layered(&self) -> bool {
+        self.layers.is_some()
+    }
+
     /// Reads once. Nothing of it arrived before `not_before`. The error is [`Moved::NotNow`] or [`Moved::Ended`].
     pub(crate) fn read(&mut self, into: &mut [u8], not_before: Instant) -> Result<Arrived, Moved> {
-        match read_arrived(&self.0, into, not_before) {
-            Ok(Arrived { bytes: 0, .. }) => Err(Moved::Ended("FIN")),
+        let Self { tcp, layers } = self;
+        let read = match layers {
+            None => read_arrived(tcp, into, not_before),
+            Some(layers) => layers.read_arrived(into, not_before, tcp),
+        };
+        match read {
+            Ok(Arrived { bytes: 0, .. }) => Err(Moved::Ended("FIN".into())),
             Ok(arrived) => Ok(arrived),
             Err(error) => Err(moved(&error)),
         }
     }
 
-    /// Writes once.
+    /// Whether the next read may bring bytes although the kernel has none.
+    pub(crate) fn holds_bytes(&mut self) -> bool {
+        self.layers.as_mut().is_some_and(|layers| layers.holds_bytes())
+    }
+
+    /// Writes once. What the layers have taken and the kernel has not goes out with the next call, or with [`Socket::flush`].
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Moved {
-        match self.0.write(bytes) {
-            Ok(written) => Moved::Bytes(written),
-            Err(error) => moved(&error),
-        }
+        let Self { tcp, layers } = self;
+        let written = match layers {
+            None => tcp.write(bytes),
+            Some(layers) => layers.write_ahead(bytes, tcp),
+        };
+        written.map_or_else(|error| moved(&error), Moved::Bytes)
+    }
+
+    /// Writes what the layers have taken and the kernel has not.
+    pub(crate) fn flush(&mut self) -> Moved {
+        let Self { tcp, layers } = self;
+        let flushed = layers.as_mut().map_or(Ok(()), |layers| layers.flush_to(tcp));
+        flushed.map_or_else(|error| moved(&error), |()| Moved::Bytes(0))
+    }
+
+    /// Whether the kernel has everything that was written.
+    pub(crate) fn is_flushed(&self) -> bool {
+        self.layers.as_ref().is_none_or(|layers| layers.is_flushed())
     }
 
     /// Sends nothing more: the peer sees the end behind everything that was sent.
     pub(crate) fn end_sending(&self) {
         // What is closed already has ended for the peer too.
-        let _closed_already = self.0.shutdown(Shutdown::Write);
+        let _closed_already = self.tcp.shutdown(Shutdown::Write);
     }
 
     /// Waits, after [`Socket::end_sending`], until the peer has ended the connection too, and so has taken
@@ -79,13 +127,13 @@ impl Socket {
         loop {
             let left = deadline.saturating_duration_since(now());
             let is_set = match left.is_zero() {
-                true => self.0.set_nonblocking(true),
-                false => self.0.set_nonblocking(false).and_then(|()| self.0.set_read_timeout(Some(left))),
+                true => self.tcp.set_nonblocking(true),
+                false => self.tcp.set_nonblocking(false).and_then(|()| self.tcp.set_read_timeout(Some(left))),
             };
             if is_set.is_err() {
                 return false;
             }
-            match self.0.read(&mut answers) {
+            match self.tcp.read(&mut answers) {
                 Ok(0) => return true,
                 Ok(_) if !left.is_zero() => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted && !left.is_zero() => {}
@@ -98,17 +146,19 @@ impl Socket {
 
 impl std::os::fd::AsFd for Socket {
     fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
-        self.0.as_fd()
+        self.tcp.as_fd()
     }
 }
 
 fn moved(error: &io::Error) -> Moved {
     match error.kind() {
         io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Moved::NotNow,
-        io::ErrorKind::ConnectionReset => Moved::Ended("RST"),
-        io::ErrorKind::BrokenPipe => Moved::Ended("an already closed connection"),
-        io::ErrorKind::TimedOut => Moved::Ended("no acknowledgement from the broker's host"),
-        _ => Moved::Ended("a network error"),
+        io::ErrorKind::ConnectionReset => Moved::Ended("RST".into()),
+        io::ErrorKind::BrokenPipe => Moved::Ended("an already closed connection".into()),
+        io::ErrorKind::TimedOut => Moved::Ended("no acknowledgement from the broker's host".into()),
+        // What was wrong with what the broker sent, in words of a layer.
+        io::ErrorKind::InvalidData | io::ErrorKind::Unsupported => Moved::Ended(error.to_string().into()),
+        _ => Moved::Ended("a network error".into()),
     }
 }
 

@@ -95,6 +95,7 @@ pub(crate) fn record(
             never_begun: total(|thread| thread.never_begun),
             up_after_us: first_us.zip(last_us).map(|(first_us, last_us)| last_us.saturating_sub(first_us)),
             tcp_connect_time: times(Timed::TcpConnect),
+            handshake_time: times(Timed::Handshake),
             connack_time: times(Timed::Connack),
             suback_time: times(Timed::Suback),
         },

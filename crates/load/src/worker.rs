@@ -314,7 +314,8 @@ impl Worker {
         for client in &mut self.clients[..self.next_connect] {
             let (since_us, waited_for) = match client.stage {
                 Stage::Connecting { since_us } => (since_us, "TCP: no answer to SYN"),
-                Stage::Greeting { established_us } => (established_us, "no CONNACK"),
+                Stage::Handshaking { established_us } => (established_us, "no answer to the TLS handshake"),
+                Stage::Greeting { since_us } => (since_us, "no CONNACK"),
                 Stage::Subscribing { since_us } => (since_us, "no SUBACK"),
                 Stage::Waiting | Stage::Ready | Stage::Gone => continue,
             };

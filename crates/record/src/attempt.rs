@@ -148,6 +148,9 @@ pub struct Attempt {
     /// When the TCP handshake was complete; absent when it was not.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub established_us: Option<u64>,
+    /// When the handshakes of TLS and WebSocket over TCP were complete; absent over plain TCP.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub handshaken_us: Option<u64>,
     /// When the accepting CONNACK was complete; absent without one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub connack_us: Option<u64>,
@@ -214,6 +217,7 @@ impl Attempt {
             due_us,
             started_us,
             established_us: None,
+            handshaken_us: None,
             connack_us: None,
             provoked_us: None,
             reactions: Vec::new(),
@@ -248,10 +252,16 @@ impl Attempt {
         ended_at_us(&self.reactions).filter(|_| self.outcome.is_ended())
     }
 
-    /// From the TCP handshake's end to the CONNACK, in µs. Absent without a CONNACK.
+    /// From the TCP handshake's end to the end of those over it, in µs. Absent over plain TCP.
+    #[must_use]
+    pub fn handshake_time_us(&self) -> Option<u64> {
+        Some(self.handshaken_us?.saturating_sub(self.established_us?))
+    }
+
+    /// From the last handshake's end to the CONNACK, in µs. Absent without a CONNACK.
     #[must_use]
     pub fn connack_time_us(&self) -> Option<u64> {
-        Some(self.connack_us?.saturating_sub(self.established_us?))
+        Some(self.connack_us?.saturating_sub(self.handshaken_us.or(self.established_us)?))
     }
 
     /// From the provoking byte to the first copy of the first CONNECT's Will, in µs. Absent without one. Not from the end of
@@ -372,9 +382,12 @@ mod tests {
     }
 
     #[test]
-    fn connack_time_starts_at_the_handshake() {
+    fn connack_time_starts_at_the_last_handshake() {
         let accepted = attempt(Outcome::Closed, Vec::new());
         assert_eq!(accepted.connack_time_us(), Some(250));
+        assert_eq!(accepted.handshake_time_us(), None);
+        let secured = Attempt { handshaken_us: Some(180), ..accepted.clone() };
+        assert_eq!((secured.handshake_time_us(), secured.connack_time_us()), (Some(80), Some(170)));
         assert_eq!(Attempt { connack_us: None, ..accepted.clone() }.connack_time_us(), None);
         assert_eq!(Attempt { established_us: None, ..accepted }.connack_time_us(), None);
     }
@@ -452,6 +465,7 @@ mod tests {
         };
         let least = Attempt {
             established_us: None,
+            handshaken_us: None,
             connack_us: None,
             provoked_us: None,
             ..attempt(Outcome::NotActed, Vec::new())

@@ -102,7 +102,11 @@ pub struct LoadConnections {
     pub up_after_us: Option<u64>,
     /// SYN until the TCP handshake was complete.
     pub tcp_connect_time: Percentiles,
-    /// TCP handshake complete until CONNACK.
+    /// TCP handshake complete until the handshakes of TLS and WebSocket over it were complete; none over plain TCP, and in older
+    /// records.
+    #[serde(default)]
+    pub handshake_time: Percentiles,
+    /// CONNECT sent until CONNACK.
     pub connack_time: Percentiles,
     /// SUBSCRIBE until SUBACK.
     pub suback_time: Percentiles,

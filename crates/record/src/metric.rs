@@ -29,7 +29,9 @@ crate::words! {
         TimeToClose = "time_to_close",
         /// From the SYN to the complete TCP handshake; of a load's connections.
         TcpConnectTime = "tcp_connect_time",
-        /// From the complete TCP handshake to the complete CONNACK.
+        /// From the complete TCP handshake until those of TLS and WebSocket over it are complete; none over plain TCP.
+        HandshakeTime = "handshake_time",
+        /// From the complete handshakes to the complete CONNACK.
         ConnackTime = "connack_time",
         /// From the SUBSCRIBE handed to the kernel to the complete SUBACK; of a load's connections.
         SubackTime = "suback_time",

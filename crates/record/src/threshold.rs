@@ -109,8 +109,9 @@ const LOAD: &[Phase] = &[Phase::Load];
 /// When honest clients are compared with their baseline.
 const ACTS: &[Phase] = &[Phase::Load, Phase::Fault];
 
-const TIMES: [Times; 9] = [
+const TIMES: [Times; 10] = [
     time_of("connect", |record| load(record, |load| load.connections.tcp_connect_time), CONNECTING),
+    time_of("handshake", |record| load(record, |load| load.connections.handshake_time), CONNECTING),
     time_of("connack", |record| load(record, |load| load.connections.connack_time), CONNECTING),
     time_of("suback", |record| load(record, |load| load.connections.suback_time), CONNECTING),
     time_of("ack", |record| load(record, |load| load.publish_response_time), LOAD),

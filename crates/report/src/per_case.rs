@@ -77,6 +77,7 @@ fn load_fields(load: &LoadRecord, qos: u8, counts: &LoadCounts) -> Vec<Field> {
         ("publish_service_time_all_qos", &load.publish_service_time),
         ("departure_time_all_qos", &load.departure_time),
         ("tcp_connect_time", &connections.tcp_connect_time),
+        ("handshake_time", &connections.handshake_time),
         ("connack_time", &connections.connack_time),
         ("suback_time", &connections.suback_time),
     ];

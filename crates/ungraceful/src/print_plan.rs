@@ -122,7 +122,7 @@ fn target(target: &TargetSettings) -> String {
         }
         BrokerChoice::Host { host, port } => {
             let transport =
-                transport(target.tls.as_ref().map(|tls| TlsRecord { insecure: tls.is_insecure() }));
+                transport(target.transport.tls.as_ref().map(|tls| TlsRecord { insecure: tls.is_insecure() }));
             format!("{host} port {port}{transport}")
         }
     }

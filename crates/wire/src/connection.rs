@@ -76,8 +76,8 @@ impl Chunk {
 
 impl Connection {
     pub(crate) fn new(stream: Stream, options: &ConnectOptions) -> Self {
-        // The kernel counts the bytes of records, and a capture shows no packets in them: their stamps are the program's own.
-        let stamps = options.stamps.as_ref().filter(|_| options.tls.is_none());
+        // The kernel counts the bytes of the layers, and a capture shows no packets in them: their stamps are the program's own.
+        let stamps = options.stamps.as_ref().filter(|_| !stream.is_layered());
         let stamping = stamps.and_then(|stamps| Stamping::begin(stamps, &stream));
         Self {
             stream,
@@ -91,10 +91,10 @@ impl Connection {
         }
     }
 
-    /// A stream over `tcp` with this connection's TLS session; this connection goes on in plain TCP. What has arrived here, and
+    /// A stream over `tcp` with this connection's layers; this connection goes on in plain TCP. What has arrived here, and
     /// `under_way` after it, is lost.
-    pub(crate) fn hand_over_session(&mut self, tcp: TcpStream, under_way: &[u8]) -> Stream {
-        self.stream.hand_over_session(tcp, under_way)
+    pub(crate) fn hand_over_layers(&mut self, tcp: TcpStream, under_way: &[u8]) -> Stream {
+        self.stream.hand_over_layers(tcp, under_way)
     }
 
     /// Hands all bytes to the kernel, in one write when its buffer has room.
@@ -410,7 +410,7 @@ impl Connection {
 
     /// Ends TLS by close_notify, where there is TLS, and then the connection as [`Connection::close`] does.
     pub fn close_properly(mut self) {
-        self.stream.send_close_notify();
+        self.stream.close_layers();
         self.close();
     }
 

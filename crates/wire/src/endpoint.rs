@@ -9,6 +9,7 @@ use tokio::time::timeout;
 
 use crate::clock;
 use crate::connection::Connection;
+use crate::layers::Transport;
 use crate::stamps::Stamps;
 use crate::stream::Stream;
 use crate::tls::{Tls, TlsSettings};
@@ -37,8 +38,8 @@ pub struct ConnectOptions {
     /// Has the kernel stamp departures and arrivals; without it our own clock does. One more system call for each
     /// send, and about 200 bytes for each connection.
     pub stamps: Option<Stamps>,
-    /// TLS; plain TCP when absent.
-    pub tls: Option<Tls>,
+    /// The layers over TCP.
+    pub transport: Transport,
 }
 
 impl Default for ConnectOptions {
@@ -50,7 +51,7 @@ impl Default for ConnectOptions {
             quick_ack: true,
             receive_buffer_bytes: None,
             stamps: None,
-            tls: None,
+            transport: Transport::default(),
         }
     }
 }
@@ -62,10 +63,25 @@ pub struct Opened {
     pub connection: Connection,
     /// When the SYN was handed to the kernel.
     pub started: Instant,
-    /// When the kernel reported the handshake as complete.
-    pub established: Instant,
-    /// When the TLS handshake was complete; absent without TLS.
-    pub secured: Option<Instant>,
+    /// When the handshakes were complete.
+    pub established: Established,
+}
+
+/// When the handshakes of a connection were complete.
+#[derive(Clone, Copy, Debug)]
+pub struct Established {
+    /// That of TCP, as the kernel reported it.
+    pub tcp: Instant,
+    /// The last one of the layers over it; absent for plain TCP.
+    pub layers: Option<Instant>,
+}
+
+impl Established {
+    /// When MQTT could begin.
+    #[must_use]
+    pub fn last(self) -> Instant {
+        self.layers.unwrap_or(self.tcp)
+    }
 }
 
 /// Why a Network Connection could not be opened. The environment is at fault: none of these is a finding about how a
@@ -121,6 +137,17 @@ impl From<io::Error> for OpenError {
 }
 
 impl OpenError {
+    /// Of an error that the TLS handshake ended with.
+    pub(crate) fn of_handshake(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof => {
+                Self::TlsCut
+            }
+            io::ErrorKind::Unsupported => Self::NotTls,
+            _ => Self::Tls(error),
+        }
+    }
+
     fn of_bind(error: io::Error, source: IpAddr) -> Self {
         match error.kind() {
             io::ErrorKind::AddrNotAvailable => Self::NoSuchSource(source),
@@ -137,17 +164,16 @@ impl Endpoint {
     /// # Errors
     /// [`OpenError`], at the latest after [`ConnectOptions::connect_timeout`].
     pub async fn open(&self, options: &ConnectOptions) -> Result<Opened, OpenError> {
-        let Connected { tcp, started, established } = self.connect(options).await?;
-        let (stream, secured) = secure(tcp, options, started).await?;
-        let connection = Connection::new(stream, options);
-        Ok(Opened { connection, started, established, secured })
+        let connected = self.connect(options).await?;
+        connected.layered(options).await
     }
 
     /// Whether a TLS server listens here, whatever its certificate.
     pub async fn speaks_tls(&self, options: &ConnectOptions) -> bool {
         let server_name = self.address.ip().to_string();
         let settings = TlsSettings { server_name, insecure: true, ..TlsSettings::default() };
-        let options = ConnectOptions { tls: Tls::new(&settings).ok(), ..options.clone() };
+        let transport = Transport { tls: Tls::new(&settings).ok() };
+        let options = ConnectOptions { transport, ..options.clone() };
         matches!(self.open(&options).await, Ok(_) | Err(OpenError::Tls(_)))
     }
 
@@ -176,31 +202,24 @@ impl Endpoint {
     }
 }
 
-/// The transport over a TCP connection that was begun at `started`, and when its TLS handshake was complete; absent without TLS.
-pub(crate) async fn secure(
-    tcp: TcpStream,
-    options: &ConnectOptions,
-    started: Instant,
-) -> Result<(Stream, Option<Instant>), OpenError> {
-    let Some(tls) = &options.tls else { return Ok((Stream::Tcp(tcp), None)) };
-    let left = options.connect_timeout.saturating_sub(clock::now().saturating_duration_since(started));
-    let secured = timeout(left, Stream::secure(tcp, tls)).await;
-    let secured = secured.map_err(|_elapsed| OpenError::TlsTimeout(options.connect_timeout))?;
-    let secured = secured.map_err(|error| match error.kind() {
-        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof => {
-            OpenError::TlsCut
-        }
-        io::ErrorKind::Unsupported => OpenError::NotTls,
-        _ => OpenError::Tls(error),
-    });
-    Ok((secured?, Some(clock::now())))
-}
-
 /// What TCP brings to every transport.
 pub(crate) struct Connected {
     pub(crate) tcp: TcpStream,
     pub(crate) started: Instant,
     pub(crate) established: Instant,
+}
+
+impl Connected {
+    /// Makes the layers over it.
+    pub(crate) async fn layered(self, options: &ConnectOptions) -> Result<Opened, OpenError> {
+        let Self { tcp, started, established } = self;
+        let left = options.connect_timeout.saturating_sub(clock::now().saturating_duration_since(started));
+        let stream = timeout(left, Stream::over(tcp, &options.transport)).await;
+        let stream = stream.map_err(|_elapsed| OpenError::TlsTimeout(options.connect_timeout))??;
+        let layers = stream.is_layered().then(clock::now);
+        let connection = Connection::new(stream, options);
+        Ok(Opened { connection, started, established: Established { tcp: established, layers } })
+    }
 }
 
 #[cfg(test)]

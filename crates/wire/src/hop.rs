@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use crate::clock;
 use crate::connection::Connection;
-use crate::endpoint::{ConnectOptions, Endpoint, OpenError, Opened, secure};
+use crate::endpoint::{ConnectOptions, Endpoint, OpenError, Opened};
 
 /// Most bytes of one read.
 const READ_BYTES: usize = 4 * 1024;
@@ -89,10 +89,8 @@ impl Hop {
             down: Direction::default(),
             options: options.clone(),
         };
-        let (stream, secured) = hop.carrying(secure(client.tcp, options, client.started)).await?;
-        let connection = Connection::new(stream, options);
-        let (started, established) = (client.started, client.established);
-        Ok((hop, Opened { connection, started, established, secured }))
+        let opened = hop.carrying(client.layered(options)).await?;
+        Ok((hop, opened))
     }
 
     /// Forwards while `work` runs, and returns its result. An end on one side is passed on as FIN. Nothing that was
@@ -111,7 +109,7 @@ impl Hop {
     pub fn halt(self, client: &mut Connection) -> HaltedHop {
         let under_way = &self.down.waiting[self.down.written..];
         HaltedHop {
-            broker: Connection::new(client.hand_over_session(self.broker, under_way), &self.options),
+            broker: Connection::new(client.hand_over_layers(self.broker, under_way), &self.options),
             client_side: ClientSide { _open: self.client },
             last_up: self.up.last,
         }

@@ -5,8 +5,7 @@
 //! ([`ungraceful_mqtt::frame`]) but not what packets mean: it acknowledges nothing, answers no PINGREQ and never
 //! closes by itself, because a client with such reflexes can't misbehave on purpose.
 //!
-//! TCP and TLS are variants of the private `Stream`, and WebSocket would be one, behind the same
-//! [`Connection`].
+//! What lies over TCP ([`Layers`]) does no I/O, so it serves a [`Connection`] and the engine of a load alike.
 
 mod arrivals;
 pub mod clock;
@@ -15,6 +14,7 @@ mod endpoint;
 mod framing;
 mod hop;
 mod kernel_stamps;
+mod layers;
 mod received;
 mod stamps;
 mod stream;
@@ -23,9 +23,10 @@ mod tls;
 
 pub use arrivals::{Arrived, departed, forget_departures, read_arrived, stamp_arrivals, watch_departures};
 pub use connection::{Connection, SilentConnection};
-pub use endpoint::{ConnectOptions, Endpoint, OpenError, Opened};
+pub use endpoint::{ConnectOptions, Endpoint, Established, OpenError, Opened};
 pub use framing::{HELD_BYTES_MAX, PACKET_BYTES_MAX, discarded_bytes};
 pub use hop::{ClientSide, Forwarded, HaltedHop, Hop};
+pub use layers::{Layers, Transport};
 pub use received::{Arrival, EndKind, ReceivedPacket, SendError, Sent, StreamEnd, Unframed};
 pub use stamps::{StampCounts, StampedBy, Stamps};
 pub use tls::{Pem, Tls, TlsMistake, TlsSettings, TlsVersion};

@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, BufRead as _, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::str::FromStr;
@@ -311,6 +311,16 @@ pub(crate) struct Session {
 impl Session {
     pub(crate) fn is_handshaking(&self) -> bool {
         self.tls.is_handshaking()
+    }
+
+    /// Whether no records are left to be written.
+    pub(crate) fn is_flushed(&self) -> bool {
+        !self.tls.wants_write()
+    }
+
+    /// Whether plain bytes, or records that had to wait, were not taken yet.
+    pub(crate) fn holds_plain(&mut self) -> bool {
+        !self.records.is_empty() || self.tls.reader().fill_buf().is_ok_and(|plain| !plain.is_empty())
     }
 
     /// Encrypts as many of the bytes as fit into one record.

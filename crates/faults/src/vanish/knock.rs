@@ -169,6 +169,7 @@ impl Knock {
             async { stage.open(self.version).await.map_err(|error| format!("cannot connect: {error}")) };
         let (mut client, established) = prepared(stage, opening).await?;
         log.established(established);
+        let established = established.last();
         log.provoked(established);
         let client_id = log.client_id().to_owned();
         let (seen, dripped) = match self.variant {

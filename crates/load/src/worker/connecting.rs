@@ -2,6 +2,8 @@
 
 use rustix::event::epoll::{self, EventData, EventFlags};
 
+use ungraceful_rig::run::load::LoadStage;
+
 use super::Worker;
 use crate::client::Stage;
 use crate::socket::Socket;
@@ -30,7 +32,8 @@ impl Worker {
             let sources = &self.thread_state.stage.sources;
             let source = (!sources.is_empty()).then(|| sources[place % sources.len()]);
             let client = &mut self.clients[place];
-            match Socket::connect(self.thread_state.stage.address, source) {
+            let LoadStage { address, transport, .. } = &self.thread_state.stage;
+            match Socket::connect(*address, source, transport) {
                 Ok(socket) => {
                     let flags = EventFlags::IN | EventFlags::OUT;
                     if let Err(error) =

@@ -17,6 +17,16 @@ impl Worker {
                 thread_state.established(client, place, since_us);
                 return Ok(());
             }
+            Stage::Handshaking { established_us } => {
+                thread_state.shake_hands(client, place, established_us);
+                // What came behind the handshake may be in the layers already.
+                if client.stage != Stage::Gone
+                    && client.socket.as_mut().is_some_and(|socket| socket.holds_bytes())
+                {
+                    self.read(place)?;
+                }
+                return Ok(());
+            }
             Stage::Greeting { .. } | Stage::Subscribing { .. } | Stage::Ready => {}
         }
         if flags.intersects(EventFlags::ERR)
@@ -28,7 +38,7 @@ impl Worker {
         if flags.intersects(EventFlags::OUT) {
             let now_us = thread_state.clock.now_us();
             if let Some(how) = client.go_on(now_us) {
-                thread_state.lose(client, how);
+                thread_state.lose(client, &how);
                 return Ok(());
             }
             if client.is_drained() {
@@ -44,7 +54,7 @@ impl Worker {
 
     pub(super) fn read(&mut self, place: usize) -> Result<(), String> {
         let mut now_us = 0;
-        for _ in 0..READS_IN_A_ROW {
+        for reads in 1.. {
             let (client, thread_state) = (&mut self.clients[place], &mut self.thread_state);
             let begun = client.unread.len();
             self.buffer[..begun].copy_from_slice(&client.unread);
@@ -94,12 +104,14 @@ impl Worker {
                         }
                     }
                     thread_state.acknowledge(client, place, now_us);
-                    if all < self.buffer.len() {
+                    let is_enough = all < self.buffer.len() || reads >= READS_IN_A_ROW;
+                    // The socket does not become readable again for what the layers hold.
+                    if is_enough && client.socket.as_mut().is_none_or(|socket| !socket.holds_bytes()) {
                         break;
                     }
                 }
                 Err(Moved::Ended(how)) => {
-                    thread_state.lose(client, how);
+                    thread_state.lose(client, &how);
                     return Ok(());
                 }
                 Err(Moved::NotNow | Moved::Bytes(_)) => {

@@ -211,7 +211,7 @@ impl Worker {
         }
         (thread_state.out, thread_state.made) = (out, made);
         if let Some(how) = end {
-            thread_state.lose(client, how);
+            thread_state.lose(client, &how);
         }
         Ok(())
     }

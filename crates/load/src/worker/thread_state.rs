@@ -10,7 +10,7 @@ use ungraceful_rig::run::load::LoadStage;
 use ungraceful_wire::{departed, watch_departures};
 
 use super::{Ended, ReceiverEnd};
-use crate::client::{Client, Role, Stage, unreadable};
+use crate::client::{Client, Ended as EndedBy, Role, Stage, unreadable};
 use crate::figures::{Figures, Timed};
 use crate::handshake::{check_connack, check_suback};
 use crate::publisher::{Context, Made};
@@ -58,7 +58,7 @@ pub(super) struct ThreadState {
 }
 
 impl ThreadState {
-    /// The TCP handshake has ended, well or not.
+    /// The TCP handshake has ended, successfully or not.
     pub(super) fn established(&mut self, client: &mut Client, place: usize, since_us: u64) {
         let established_us = self.clock.now_us();
         if let Some(Err(why)) = client.socket.as_ref().map(Socket::connected) {
@@ -66,11 +66,36 @@ impl ThreadState {
             return;
         }
         self.figures.record(Timed::TcpConnect, established_us.saturating_sub(since_us));
-        client.stage = Stage::Greeting { established_us };
+        client.stage = Stage::Handshaking { established_us };
+        self.shake_hands(client, place, established_us);
+    }
+
+    /// Goes on with the handshakes over TCP, if there are any, and then sends CONNECT.
+    pub(super) fn shake_hands(&mut self, client: &mut Client, place: usize, established_us: u64) {
+        let Some(socket) = &mut client.socket else { return };
+        match socket.shake_hands() {
+            Ok(true) => {}
+            Ok(false) => {
+                let for_room = !socket.is_flushed();
+                self.watch(client, place, for_room);
+                return;
+            }
+            Err(why) => {
+                self.refuse(client, why);
+                return;
+            }
+        }
+        let since_us = if socket.is_layered() {
+            let now_us = self.clock.now_us();
+            self.figures.record(Timed::Handshake, now_us.saturating_sub(established_us));
+            now_us
+        } else {
+            established_us
+        };
+        client.stage = Stage::Greeting { since_us };
         let greeting =
             self.greetings[place].as_ref().map(|(greeting, _)| greeting.clone()).unwrap_or_default();
-        let end = client.send(&greeting, established_us);
-        client.waits_for_room = true;
+        let end = client.send(&greeting, since_us);
         if client.is_drained() {
             self.stop_waiting_for_room(client, place);
         }
@@ -78,9 +103,9 @@ impl ThreadState {
     }
 
     /// Handles the result of a send.
-    pub(super) fn sent(&mut self, client: &mut Client, place: usize, end: Option<&'static str>) {
+    pub(super) fn sent(&mut self, client: &mut Client, place: usize, end: Option<EndedBy>) {
         if let Some(how) = end {
-            self.lose(client, how);
+            self.lose(client, &how);
         } else if !client.is_drained() {
             self.wait_for_room(client, place);
         }
@@ -164,7 +189,7 @@ impl ThreadState {
                 *self.ended.lost.entry(how.to_owned()).or_default() += 1;
                 self.let_go(client);
             }
-            Stage::Connecting { .. } => self.refuse(client, how.to_owned()),
+            Stage::Connecting { .. } | Stage::Handshaking { .. } => self.refuse(client, how.to_owned()),
             Stage::Greeting { .. } => self.refuse(client, format!("{how} in place of CONNACK")),
             Stage::Subscribing { .. } => self.refuse(client, format!("{how} in place of SUBACK")),
         }
@@ -261,12 +286,12 @@ impl ThreadState {
     ) {
         let version = self.context.version;
         match (&decoded.packet, client.stage) {
-            (Packet::ConnAck(connack), Stage::Greeting { established_us }) => {
+            (Packet::ConnAck(connack), Stage::Greeting { since_us: sent_us }) => {
                 if let Err(why) = check_connack(client, connack, &self.settings, version) {
                     self.refuse(client, why);
                     return;
                 }
-                self.figures.record(Timed::Connack, now_us.saturating_sub(established_us));
+                self.figures.record(Timed::Connack, now_us.saturating_sub(sent_us));
                 let greeting = self.greetings[place].take();
                 if matches!(client.role, Role::Subscriber { .. }) {
                     let since_us = self.clock.now_us();

@@ -171,6 +171,7 @@ fn times(load: &LoadRecord) -> Table {
         ("acknowledged, service", &load.publish_service_time),
         ("local write", &load.departure_time),
         ("TCP connect", &connections.tcp_connect_time),
+        ("TLS handshake", &connections.handshake_time),
         ("CONNACK", &connections.connack_time),
         ("SUBACK", &connections.suback_time),
     ];

@@ -51,6 +51,7 @@ fn load() -> LoadRecord {
             never_begun: 1,
             up_after_us: Some(70_000),
             tcp_connect_time: times(30, 100),
+            handshake_time: times(29, 150),
             connack_time: times(31, 200),
             suback_time: times(32, 300),
         },

@@ -16,7 +16,7 @@ use ungraceful_record::offers::Offers;
 use ungraceful_record::phase::Phase;
 use ungraceful_record::reaction::Outcome;
 use ungraceful_record::scale::micros;
-use ungraceful_wire::{ConnectOptions, Endpoint, Hop, OpenError};
+use ungraceful_wire::{ConnectOptions, Endpoint, Established, Hop, OpenError};
 
 use crate::attempts::client::Client;
 use crate::attempts::connections::OpenConnections;
@@ -111,7 +111,7 @@ impl Stage {
     ///
     /// # Errors
     /// [`OpenError`].
-    pub async fn open(&self, version: ProtocolVersion) -> Result<(Client, Instant), OpenError> {
+    pub async fn open(&self, version: ProtocolVersion) -> Result<(Client, Established), OpenError> {
         self.open_with(version, &self.options).await
     }
 
@@ -123,7 +123,7 @@ impl Stage {
         &self,
         version: ProtocolVersion,
         options: &ConnectOptions,
-    ) -> Result<(Client, Instant), OpenError> {
+    ) -> Result<(Client, Established), OpenError> {
         let options = ConnectOptions { source: self.sources.next(), ..options.clone() };
         let opened = self.endpoint.open(&options).await?;
         let client = Client::new(opened.connection, version).counted(self.connections.enter());
@@ -138,7 +138,7 @@ impl Stage {
     pub async fn open_through_hop(
         &self,
         version: ProtocolVersion,
-    ) -> Result<(Hop, Client, Instant), OpenError> {
+    ) -> Result<(Hop, Client, Established), OpenError> {
         let options = ConnectOptions { source: self.sources.next(), ..self.options.clone() };
         let (hop, opened) = Hop::open(self.endpoint, &options).await?;
         let client = Client::new(opened.connection, version).counted(self.connections.enter());
@@ -359,9 +359,10 @@ impl<'a> AttemptLog<'a> {
         self.attempt.attempt
     }
 
-    /// The TCP handshake was complete.
-    pub fn established(&mut self, at: Instant) {
-        self.attempt.established_us = Some(self.clock.us(at));
+    /// The handshakes of the connection were complete.
+    pub fn established(&mut self, at: Established) {
+        self.attempt.established_us = Some(self.clock.us(at.tcp));
+        self.attempt.handshaken_us = at.layers.map(|at| self.clock.us(at));
     }
 
     /// The CONNACK that accepted the client was complete.

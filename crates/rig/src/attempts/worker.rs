@@ -287,6 +287,7 @@ impl Worker {
         record(Metric::ReactionTime, attempt.reaction_time_us());
         record(Metric::TimeToClose, attempt.time_to_close_us());
         record(Metric::WillTime, attempt.will_time_us());
+        record(Metric::HandshakeTime, attempt.handshake_time_us());
         record(Metric::ConnackTime, attempt.connack_time_us());
         self.meter.count(Phase::Fault, |counters| {
             counters.attempts_finished += 1;

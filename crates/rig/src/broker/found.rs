@@ -66,7 +66,7 @@ impl Broker {
             name: owned.as_ref().map(|owned| owned.name.clone()),
             target: target.name,
             address: endpoint.address.to_string(),
-            tls: settings.tls.as_ref().map(|tls| TlsRecord { insecure: tls.is_insecure() }),
+            tls: settings.transport.tls.as_ref().map(|tls| TlsRecord { insecure: tls.is_insecure() }),
             pid,
             process_name: pid.and_then(process_name),
             versions,
@@ -183,7 +183,11 @@ async fn try_versions(
             connack_time_us: None,
         });
     }
-    if spoken.is_empty() && closes_always && options.tls.is_none() && endpoint.speaks_tls(options).await {
+    if spoken.is_empty()
+        && closes_always
+        && options.transport.tls.is_none()
+        && endpoint.speaks_tls(options).await
+    {
         return Err(RunError::Environment(format!(
             "{} expects TLS: add --tls, and --cafile FILE if this system does not trust the certificate's issuer",
             endpoint.address

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use ungraceful_mqtt::ProtocolVersion;
-use ungraceful_wire::{ConnectOptions, Endpoint, Tls};
+use ungraceful_wire::{ConnectOptions, Endpoint, Transport};
 
 use crate::error::RunError;
 use crate::run::safety;
@@ -122,8 +122,8 @@ pub struct TargetSettings {
     pub sources: Vec<IpAddr>,
     /// Bound of the TCP handshake with the TLS handshake, and of the wait for CONNACK, each.
     pub connect_timeout: Duration,
-    /// TLS; plain TCP when absent.
-    pub tls: Option<Tls>,
+    /// The layers over TCP.
+    pub transport: Transport,
     /// The host named by `--i-own-this-broker`.
     pub owned_host: Option<String>,
     /// Prefix of every topic of the run: a Topic Name without a slash at its end.

@@ -34,8 +34,8 @@ const MESSAGES_OF_TRIAL: u32 = 11;
 const ANSWERS_OF_ATTEMPT: u32 = 8;
 /// Of these, those before a gathered attempt's turn.
 const ANSWERS_OF_GATHERING: u32 = 3;
-/// What each client of a load waits for: handshake, CONNACK, SUBACK.
-const ANSWERS_OF_LOAD: u32 = 3;
+/// What each client of a load waits for: the TCP handshake, those over it, CONNACK, SUBACK.
+const ANSWERS_OF_LOAD: u32 = 4;
 /// How often an attempt gives the broker time to react: to messages in flight, the fault, a newcomer, a last PINGREQ.
 const REACTIONS_OF_ATTEMPT: u32 = 4;
 /// Of these, those before a gathered attempt's turn.
@@ -239,6 +239,7 @@ pub(crate) mod tests {
     use std::time::Duration;
 
     use ungraceful_mqtt::ProtocolVersion;
+    use ungraceful_wire::Transport;
 
     use super::{AttemptWaits, Bound, LoadWaits, Waits};
     use crate::broker::target::{BrokerChoice, Credentials, TargetSettings};
@@ -260,7 +261,7 @@ pub(crate) mod tests {
             versions_required: false,
             sources: Vec::new(),
             connect_timeout: Duration::from_secs(5),
-            tls: None,
+            transport: Transport::default(),
             owned_host: None,
             topic_root: "ungraceful".into(),
         }

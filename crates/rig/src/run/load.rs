@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use ungraceful_mqtt::{ProtocolVersion, QoS};
 use ungraceful_record::live::LiveLoad;
 use ungraceful_record::load::LoadRecord;
+use ungraceful_wire::Transport;
 
 use crate::broker::target::Credentials;
 use crate::error::RunError;
@@ -77,7 +78,9 @@ pub struct LoadStage {
     pub credentials: Credentials,
     /// Local addresses to connect from, in turn; the kernel's choice when empty.
     pub sources: Vec<IpAddr>,
-    /// Limit of the TCP handshake, and of the waits for CONNACK and SUBACK.
+    /// The layers over TCP.
+    pub transport: Transport,
+    /// Limit of each of the TCP handshake, the handshakes over it, and the waits for CONNACK and SUBACK.
     pub connect_timeout: Duration,
     /// Prefix of every ClientID of the load.
     pub client_id_prefix: Arc<str>,

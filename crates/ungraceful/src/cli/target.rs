@@ -9,6 +9,7 @@ use ungraceful_mqtt::ProtocolVersion;
 use ungraceful_rig::broker::target::{BrokerChoice, Credentials, Secret, TargetSettings};
 use ungraceful_rig::broker::watch::WatchSettings;
 use ungraceful_rig::run::input_file;
+use ungraceful_wire::Transport;
 use url::Url;
 
 use super::tls::TlsArgs;
@@ -92,10 +93,10 @@ impl TargetArgs {
         let by_url = from_url.as_ref().is_some_and(|from_url| from_url.is_tls);
         TargetSettings {
             // A broker that can't be read is one mistake, and not also one of TLS.
-            tls: if host.is_some_and(str::is_empty) || (self.url.is_some() && from_url.is_none()) {
-                None
+            transport: if host.is_some_and(str::is_empty) || (self.url.is_some() && from_url.is_none()) {
+                Transport::default()
             } else {
-                self.tls.settings(host, by_url, mistakes)
+                Transport { tls: self.tls.settings(host, by_url, mistakes) }
             },
             broker,
             credentials: self.credentials(from_url, &wanted.versions, mistakes),

@@ -135,11 +135,6 @@ pub(crate) fn prepare_load(call: &Call<'_>, mode: &LoadMode, parsed: &Parsed) ->
     let settings = run.settings(&mut mistakes);
     let plan = (mode.plan)(parsed, settings.arrival, &mut mistakes);
     let target_settings = target.settings(plan.wanted, &mut mistakes);
-    if target_settings.tls.is_some() {
-        let what =
-            "loads do not support TLS yet; the tools that provoke faults do. Give a port for plain TCP";
-        mistakes.push(Mistake::new("--tls", what));
-    }
     let watch = target.watch(&mut mistakes);
     check(&target_settings, &output, mistakes)?;
     let load = plan.load;

@@ -254,7 +254,7 @@ fn a_will_that_comes_twice_differs() {
 #[test]
 fn bystanders_are_slower_in_the_fault_phase_only() {
     // Far more than the lateness of a busy test machine.
-    let deliveries = "delay-1500ms-while-attacked-500ms".parse().unwrap();
+    let deliveries = "delay-1500ms-while-attacked-3s".parse().unwrap();
     let script = Script { deliveries, ..Script::default() };
     let call = double_connect_at(script, "--variant identical --attempts 20 -R 20 --recovery 10s");
     let bystanders = call.record().bystanders.unwrap();

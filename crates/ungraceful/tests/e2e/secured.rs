@@ -7,10 +7,11 @@ use std::process::{Child, Command};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
 use tempfile::TempDir;
+use ungraceful_record::attempt::Attempt;
 use ungraceful_record::testing::until;
 use ungraceful_record::verdict::Conclusion;
 
-use crate::support::{Call, binary, call, free_port};
+use crate::support::{Call, VERSIONS, binary, call, free_port};
 
 /// A Mosquitto with these listeners, and the files of its certificate authority.
 struct SecuredMosquitto {
@@ -127,6 +128,7 @@ fn conclusions(call: &Call) -> Vec<(String, String, Conclusion)> {
 #[test]
 fn faults_over_tls_are_seen_as_over_tcp() {
     let broker = SecuredMosquitto::start();
+    let mut handshakes = 0;
     for (tool, mode, flags) in [
         ("ungraceful-double-connect", "", "--attempts 2"),
         ("ungraceful-takeover", "storm", "--count 6 --variant resume,clean,discard"),
@@ -150,7 +152,15 @@ fn faults_over_tls_are_seen_as_over_tcp() {
         let delivered = |call: &Call| call.record().bystanders.unwrap().connections_lost.len();
         assert_eq!((delivered(&plain), delivered(&secured)), (0, 0), "{secured}");
         secured.assert_prints(&["over TLS", "localhost"]);
+        // Some attempts are many connections, none of which is timed.
+        let timed =
+            |call: &Call, time: fn(&Attempt) -> Option<u64>| call.attempts().iter().filter_map(time).count();
+        let (of_tcp, of_tls) =
+            (timed(&secured, |attempt| attempt.established_us), timed(&secured, Attempt::handshake_time_us));
+        assert_eq!((of_tls, timed(&plain, Attempt::handshake_time_us)), (of_tcp, 0), "{secured}");
+        handshakes += of_tls;
     }
+    assert!(handshakes > 0);
 }
 
 #[test]
@@ -233,8 +243,56 @@ fn mistakes_in_the_flags_of_tls_are_reported_before_the_first_packet() {
     ] {
         call("ungraceful-takeover", "storm", flags).assert_mistake(&[words]);
     }
-    let bench = call("ungraceful-bench", "pubsub", "--host localhost --tls --insecure");
-    bench.assert_mistake(&["--tls: loads do not support TLS yet"]);
+}
+
+#[test]
+fn loads_over_tls_are_counted_as_over_tcp() {
+    let broker = SecuredMosquitto::start();
+    for version in VERSIONS {
+        for flags in [
+            "-q 0,1,2 --publishers 6 --subscribers 6 --rate 600 -z 2s",
+            // More bytes at once than the socket takes: of a record, some are left for later.
+            "-q 1 --publishers 2 --subscribers 2 --rate max -F 50 -s 100000 -z 2s",
+            "-q 1 --publishers 2 --subscribers 2 --rate 20 -z 1s --retain",
+        ] {
+            let target = broker.over_tls(broker.tls);
+            let load = call("ungraceful-bench", "pubsub", &format!("{target} -V {version} {flags}"));
+            load.assert_violates_nothing();
+            let record = load.load();
+            let clients = record.publishers + record.subscribers;
+            let connections = &record.connections;
+            assert_eq!((connections.accepted, connections.lost.len()), (clients, 0), "{load}");
+            assert_eq!(
+                (connections.handshake_time.count, connections.connack_time.count),
+                (clients, clients)
+            );
+            let counts: Vec<_> = record.by_qos.values().collect();
+            assert!(!counts.is_empty(), "{load}");
+            for counts in counts {
+                assert!(counts.delivered > 0, "{load}");
+                assert_eq!((counts.delivered, counts.lost), (counts.expected, 0), "{load}");
+            }
+            if flags.contains("--retain") {
+                let removed = record.retained_by_us.as_ref().map(|by_us| (by_us.topics, &by_us.left_because));
+                assert_eq!(removed, Some((2, &None)), "{load}");
+            }
+            load.assert_prints(&["over TLS", "TLS handshake"]);
+        }
+    }
+    let plain = call("ungraceful-bench", "conn", &format!("{} -c 5 -z 1s", broker.over_tcp(broker.plain)));
+    assert_eq!(plain.load().connections.handshake_time.count, 0);
+    assert!(!plain.stdout().contains("handshake"), "{plain}");
+}
+
+#[test]
+fn a_load_says_why_tls_failed() {
+    let broker = SecuredMosquitto::start();
+    let target = broker.over_tls(broker.mutual);
+    let with = format!("{target} --cert {} --key {}", broker.file("client.pem"), broker.file("client.key"));
+    let call_with = call("ungraceful-bench", "conn", &format!("{with} -c 5 -z 1s")).expect_exit(0);
+    assert_eq!(call_with.load().connections.accepted, 5);
+    let without = call("ungraceful-bench", "conn", &format!("{target} -c 5 -z 1s")).expect_exit(4);
+    without.assert_reports(&["requires a client certificate"]);
 }
 
 #[test]

@@ -17,7 +17,7 @@ use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig, ServerConnection};
 use tokio_rustls::server::TlsStream;
 use ungraceful_wire::{
-    Arrival, ConnectOptions, EndKind, Endpoint, Hop, Opened, Pem, Tls, TlsMistake, TlsSettings,
+    Arrival, ConnectOptions, EndKind, Endpoint, Hop, Opened, Pem, Tls, TlsMistake, TlsSettings, Transport,
 };
 
 const PINGREQ: [u8; 2] = [0xC0, 0];
@@ -104,7 +104,10 @@ async fn listening() -> (TcpListener, SocketAddr) {
 }
 
 fn options(settings: &TlsSettings) -> ConnectOptions {
-    ConnectOptions { tls: Some(Tls::new(settings).unwrap()), ..ConnectOptions::default() }
+    ConnectOptions {
+        transport: Transport { tls: Some(Tls::new(settings).unwrap()) },
+        ..ConnectOptions::default()
+    }
 }
 
 async fn connected(authority: &Authority) -> (Opened, TlsStream<TcpStream>) {
@@ -141,8 +144,8 @@ async fn refusal(settings: &TlsSettings, acceptor: Option<TlsAcceptor>) -> Strin
 #[tokio::test]
 async fn packets_go_both_ways_and_the_handshake_has_its_own_time() {
     let authority = Authority::named("authority");
-    let (Opened { mut connection, established, secured, .. }, mut server) = connected(&authority).await;
-    assert!(secured.expect("there is TLS") >= established);
+    let (Opened { mut connection, established, .. }, mut server) = connected(&authority).await;
+    assert!(established.layers.expect("there is TLS") > established.tcp);
     connection.send(&PINGREQ).await.unwrap();
     let mut seen = [0; 2];
     server.read_exact(&mut seen).await.unwrap();

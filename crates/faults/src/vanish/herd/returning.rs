@@ -11,8 +11,8 @@ use ungraceful_record::fact::Measure;
 use ungraceful_rig::attempts::backoff::Waits;
 use ungraceful_rig::attempts::client::{Accepted, NotConnected};
 use ungraceful_rig::attempts::fault::Stage;
-use ungraceful_wire::OpenError;
 use ungraceful_wire::clock::now;
+use ungraceful_wire::{Established, OpenError};
 
 use super::members::Member;
 use super::{Herd, LATE_HANDSHAKES, LOST_AGAIN, Loss, OUR_OWN};
@@ -32,7 +32,7 @@ pub(crate) struct Returned {
     pub(super) peer: Peer,
     pub(super) accepted: Accepted,
     /// When the TCP handshake was complete.
-    pub(super) established: Instant,
+    pub(super) established: Established,
     /// How long the TCP handshake took.
     handshake: Duration,
 }
@@ -86,7 +86,7 @@ pub(super) async fn connect(
     let accepted = client.connect(connect, stage.options.connect_timeout).await;
     let accepted = accepted.map_err(Failure::NotConnected)?;
     let peer = Peer::accepted(client, &accepted);
-    let handshake = established.saturating_duration_since(begun);
+    let handshake = established.tcp.saturating_duration_since(begun);
     Ok(Returned { peer, accepted, established, handshake })
 }
 

@@ -81,7 +81,7 @@ fn connect_options(common: &Common) -> ConnectOptions {
     ConnectOptions {
         connect_timeout: common.target.connect_timeout,
         source: common.target.sources.first().copied(),
-        tls: common.target.tls.clone(),
+        transport: common.target.transport.clone(),
         ..ConnectOptions::default()
     }
 }

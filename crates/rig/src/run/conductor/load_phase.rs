@@ -75,6 +75,7 @@ impl Conductor<'_> {
             shared_subscriptions: version == ProtocolVersion::V5 && offers.shared_subscription_available,
             credentials: common.target.credentials.clone(),
             sources: common.target.sources.clone(),
+            transport: common.target.transport.clone(),
             connect_timeout: common.target.connect_timeout,
             client_id_prefix: job.stage.client_id_prefix.clone(),
             topic_root: job.stage.topic_root.clone(),

@@ -1,0 +1,239 @@
+//! What lies between the bytes of MQTT and those of the socket, without I/O of its own: the same for a connection that a runtime
+//! waits for and for an engine that waits for thousands of sockets itself.
+
+use std::cell::RefCell;
+use std::io::{self, Write as _};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use crate::arrivals::Arrived;
+use crate::clock;
+use crate::endpoint::OpenError;
+use crate::kernel_stamps::{self, Read};
+use crate::stamps::possible;
+use crate::tls::{Session, Tls};
+
+/// How much is read from the socket at once, in bytes.
+const READ_BYTES: usize = 16 * 1024;
+
+thread_local! {
+    static READ_BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BYTES].into_boxed_slice());
+}
+
+/// The layers with which a run's connections are made; plain TCP without any. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Transport {
+    /// TLS; absent without.
+    pub tls: Option<Tls>,
+}
+
+impl Transport {
+    /// The layers of a new connection; absent for plain TCP.
+    #[must_use]
+    pub fn layers(&self) -> Option<Layers> {
+        let session = self.tls.as_ref()?.session();
+        Some(Layers { session, unsent: 0, resumable: false, owed: 0, stamp: None })
+    }
+}
+
+/// The layers of one connection. The functions of this crate get the socket as two functions that never wait: one that writes and one
+/// that reads.
+#[derive(Debug)]
+pub struct Layers {
+    session: Session,
+    /// Bytes of MQTT that were encrypted, of whose records the kernel has not taken all.
+    unsent: usize,
+    /// Whether the bytes are those of a call that is taken up again when it was abandoned.
+    resumable: bool,
+    /// As `unsent`, of an abandoned call while others send in between.
+    owed: usize,
+    /// The kernel's stamp of the last segment that was read.
+    stamp: Option<Duration>,
+}
+
+impl Layers {
+    /// Goes on with the handshakes, as far as the non-blocking `socket` goes now. Returns whether they are complete; if not, it is to
+    /// be called again when the socket can be read, or written while [`Layers::is_flushed`] is false.
+    ///
+    /// # Errors
+    /// [`OpenError`], with what is wrong with the broker's certificate or answer in words.
+    pub fn shake_hands_on(&mut self, socket: &TcpStream) -> Result<bool, OpenError> {
+        self.shake_hands(write_to(socket), |into| kernel_stamps::read(socket, into))
+    }
+
+    /// As [`Layers::shake_hands_on`].
+    pub(crate) fn shake_hands(
+        &mut self,
+        mut write: impl FnMut(&[u8]) -> io::Result<usize>,
+        mut read: impl FnMut(&mut [u8]) -> io::Result<Read>,
+    ) -> Result<bool, OpenError> {
+        loop {
+            match self.session.flush(&mut write) {
+                Err(error) if is_not_now(&error) => return Ok(false),
+                flushed => flushed.map_err(OpenError::of_handshake)?,
+            }
+            if !self.session.is_handshaking() {
+                return Ok(true);
+            }
+            let came = match self.take_from(&mut read) {
+                Err(error) if is_not_now(&error) => return Ok(false),
+                came => came.map_err(OpenError::of_handshake)?,
+            };
+            if let Err(error) = self.session.failure() {
+                // Sends the alert that has the reason.
+                let _best_effort = self.session.flush(&mut write);
+                return Err(OpenError::of_handshake(error));
+            }
+            if came == 0 {
+                return Err(OpenError::TlsCut);
+            }
+        }
+    }
+
+    /// Whether the kernel has taken everything.
+    #[must_use]
+    pub fn is_flushed(&self) -> bool {
+        self.session.is_flushed()
+    }
+
+    /// Hands to the kernel what it has not taken yet, as far as the non-blocking `socket` goes.
+    ///
+    /// # Errors
+    /// Those of the socket; [`io::ErrorKind::WouldBlock`] when some is left.
+    pub fn flush_to(&mut self, socket: &TcpStream) -> io::Result<()> {
+        self.flush(write_to(socket))
+    }
+
+    /// As [`Layers::flush_to`].
+    pub(crate) fn flush(&mut self, write: impl FnMut(&[u8]) -> io::Result<usize>) -> io::Result<()> {
+        self.session.flush(write)
+    }
+
+    /// Hands bytes to the kernel, at most one record, of which no byte is counted before the kernel has the whole record: after
+    /// [`io::ErrorKind::WouldBlock`] the next call must begin with the same bytes.
+    pub(crate) fn write(
+        &mut self,
+        bytes: &[u8],
+        mut write: impl FnMut(&[u8]) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        // Records of an abandoned write go first.
+        self.session.flush(&mut write)?;
+        if self.unsent == 0 {
+            self.unsent = self.session.encrypt(bytes)?;
+            self.session.flush(&mut write)?;
+        }
+        Ok(std::mem::take(&mut self.unsent))
+    }
+
+    /// Takes bytes for the non-blocking `socket`, which may not have taken all of them: the rest goes out with the next call, or with
+    /// [`Layers::flush_to`]. Takes fewer when the kernel has no room.
+    ///
+    /// # Errors
+    /// Those of the socket; [`io::ErrorKind::WouldBlock`] when none were taken.
+    pub fn write_ahead(&mut self, bytes: &[u8], socket: &TcpStream) -> io::Result<usize> {
+        let mut write = write_to(socket);
+        let mut taken = 0;
+        while taken < bytes.len() {
+            match self.session.flush(&mut write) {
+                Err(error) if is_not_now(&error) && taken > 0 => return Ok(taken),
+                flushed => flushed?,
+            }
+            taken += self.session.encrypt(&bytes[taken..])?;
+        }
+        match self.session.flush(&mut write) {
+            Err(error) if !is_not_now(&error) => Err(error),
+            _flushed_or_later => Ok(taken),
+        }
+    }
+
+    /// Begins to send; a call that is `resumable` may go on with the bytes of an earlier one that was abandoned.
+    pub(crate) fn begin(&mut self, resumable: bool) {
+        let unsent = std::mem::take(&mut self.unsent);
+        if self.resumable {
+            self.owed = unsent;
+        }
+        if resumable {
+            self.unsent = std::mem::take(&mut self.owed);
+        }
+        self.resumable = resumable;
+    }
+
+    /// Bytes of MQTT; 0 at the end of the stream. The stamp is that of the last segment that was read.
+    ///
+    /// # Errors
+    /// Those of the socket, [`io::ErrorKind::WouldBlock`] when there is nothing; in words what is wrong with what the broker sent.
+    pub(crate) fn read(
+        &mut self,
+        into: &mut [u8],
+        mut write: impl FnMut(&[u8]) -> io::Result<usize>,
+        mut read: impl FnMut(&mut [u8]) -> io::Result<Read>,
+    ) -> io::Result<Read> {
+        loop {
+            match self.session.decrypted(into) {
+                Err(error) if is_not_now(&error) => {}
+                plain => return plain.map(|bytes| Read { bytes, stamp: self.stamp }),
+            }
+            self.take_from(&mut read)?;
+            // An alert that says what was wrong, or an answer to a change of keys.
+            let _best_effort = self.session.flush(&mut write);
+        }
+    }
+
+    /// As [`read_arrived`](crate::read_arrived), through the layers. While [`Layers::holds_bytes`], it may return some without a read.
+    ///
+    /// # Errors
+    /// Those of the socket, [`io::ErrorKind::WouldBlock`] when there is nothing; in words what is wrong with what the broker sent.
+    pub fn read_arrived(
+        &mut self,
+        into: &mut [u8],
+        not_before: Instant,
+        socket: &TcpStream,
+    ) -> io::Result<Arrived> {
+        let Read { bytes, stamp } =
+            self.read(into, write_to(socket), |into| kernel_stamps::read(socket, into))?;
+        let seen = clock::now();
+        let at = stamp.and_then(|stamp| possible(stamp, not_before, seen)).unwrap_or(seen);
+        Ok(Arrived { bytes, at, seen })
+    }
+
+    /// Whether bytes were read from the socket and not taken yet: it does not become readable for them again.
+    pub fn holds_bytes(&mut self) -> bool {
+        self.session.holds_plain()
+    }
+
+    /// One read from the socket into the layers; 0 at the end of the stream.
+    fn take_from(&mut self, read: &mut impl FnMut(&mut [u8]) -> io::Result<Read>) -> io::Result<usize> {
+        READ_BUFFER.with_borrow_mut(|buffer| {
+            let came = read(buffer)?;
+            self.stamp = came.stamp;
+            self.session.take(&buffer[..came.bytes])?;
+            Ok(came.bytes)
+        })
+    }
+
+    /// Throws away what has arrived, and the content of what was to arrive next: taken, because without it nothing later could be
+    /// decrypted.
+    pub(crate) fn lose(&mut self, under_way: &[u8], mut read: impl FnMut(&mut [u8]) -> io::Result<Read>) {
+        self.session.discard();
+        while self.take_from(&mut read).is_ok_and(|bytes| bytes > 0) {
+            self.session.discard();
+        }
+        if !under_way.is_empty() {
+            let _fails_later = self.session.take(under_way);
+            self.session.discard();
+        }
+    }
+
+    /// Adds close_notify to what is to be written.
+    pub(crate) fn close(&mut self) {
+        self.session.send_close_notify();
+    }
+}
+
+fn write_to(mut socket: &TcpStream) -> impl FnMut(&[u8]) -> io::Result<usize> {
+    move |bytes| socket.write(bytes)
+}
+
+fn is_not_now(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::WouldBlock
+}
