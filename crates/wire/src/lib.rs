@@ -20,6 +20,7 @@ mod stamps;
 mod stream;
 mod tap;
 mod tls;
+mod websocket;
 
 pub use arrivals::{Arrived, departed, forget_departures, read_arrived, stamp_arrivals, watch_departures};
 pub use connection::{Connection, SilentConnection};
@@ -30,3 +31,4 @@ pub use layers::{Layers, Transport};
 pub use received::{Arrival, EndKind, ReceivedPacket, SendError, Sent, StreamEnd, Unframed};
 pub use stamps::{StampCounts, StampedBy, Stamps};
 pub use tls::{Pem, Tls, TlsMistake, TlsSettings, TlsVersion};
+pub use websocket::{RawFrame, WebSocket, WebSocketMistake, WebSocketSettings};
