@@ -65,7 +65,7 @@ impl Socket {
         let Self { tcp, layers } = self;
         layers
             .as_mut()
-            .map_or(Ok(true), |layers| layers.shake_hands_on(tcp).map_err(|error| format!("TLS: {error}")))
+            .map_or(Ok(true), |layers| layers.shake_hands_on(tcp).map_err(|error| error.to_string()))
     }
 
     /// Whether it has layers whose handshakes follow that of TCP.

@@ -311,10 +311,12 @@ impl Worker {
     /// Gives up connections whose time is over.
     fn give_up_silent(&mut self, now_us: u64) {
         let within_us = ungraceful_record::scale::micros(self.thread_state.stage.connect_timeout);
+        let handshakes =
+            format!("no answer to the {} handshake", self.thread_state.stage.transport.handshakes());
         for client in &mut self.clients[..self.next_connect] {
             let (since_us, waited_for) = match client.stage {
                 Stage::Connecting { since_us } => (since_us, "TCP: no answer to SYN"),
-                Stage::Handshaking { established_us } => (established_us, "no answer to the TLS handshake"),
+                Stage::Handshaking { established_us } => (established_us, &*handshakes),
                 Stage::Greeting { since_us } => (since_us, "no CONNACK"),
                 Stage::Subscribing { since_us } => (since_us, "no SUBACK"),
                 Stage::Waiting | Stage::Ready | Stage::Gone => continue,

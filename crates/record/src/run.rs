@@ -172,6 +172,9 @@ pub struct BrokerRecord {
     /// TLS to the broker; absent for plain TCP.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsRecord>,
+    /// WebSocket to the broker, over TLS if there is TLS; absent without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub websocket: Option<WebSocketRecord>,
     /// Process id; absent when unknown.
     pub pid: Option<u32>,
     /// The system's name of the process, at most 15 bytes; absent when unknown or unreadable.
@@ -207,14 +210,26 @@ pub struct TlsRecord {
     pub insecure: bool,
 }
 
+/// WebSocket to a broker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct WebSocketRecord {
+    /// The path, without its query, which may hold a token.
+    pub path: String,
+}
+
 /// The transport, to follow a broker's address; empty for plain TCP.
 #[must_use]
-pub const fn transport(tls: Option<TlsRecord>) -> &'static str {
-    match tls {
-        None => "",
-        Some(TlsRecord { insecure: false }) => " over TLS",
-        Some(TlsRecord { insecure: true }) => " over TLS, certificate not verified (--insecure)",
-    }
+pub fn transport(tls: Option<TlsRecord>, websocket: Option<&WebSocketRecord>) -> String {
+    let layers = match (websocket, tls) {
+        (None, None) => return String::new(),
+        (None, Some(_)) => "TLS",
+        (Some(_), None) => "WebSocket",
+        (Some(_), Some(_)) => "WebSocket and TLS",
+    };
+    let path = websocket.map(|websocket| format!(" (path {})", websocket.path)).unwrap_or_default();
+    let insecure = tls.is_some_and(|tls| tls.insecure);
+    let unverified = if insecure { ", certificate not verified (--insecure)" } else { "" };
+    format!(" over {layers}{path}{unverified}")
 }
 
 /// One phase.

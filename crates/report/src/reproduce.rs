@@ -1,6 +1,6 @@
 //! The command that reproduces one verdict: same broker, case, seed and settings.
 
-use ungraceful_record::run::{BrokerOrigin, Record, Setting, SettingSource, WITHHELD};
+use ungraceful_record::run::{BrokerOrigin, Record, Setting, SettingSource, WITHHELD, WebSocketRecord};
 use ungraceful_record::verdict::Verdict;
 
 use crate::shell;
@@ -82,9 +82,18 @@ fn target_words(record: &Record) -> Vec<String> {
                 _ => vec!["--host".to_owned(), target.clone()],
             };
             // A URL may have asked for it.
-            let is_flag = record.settings.get("tls").is_some_and(|setting| setting.value == "true");
-            if record.broker.tls.is_some() && !is_flag {
+            let is_flag =
+                |name: &str| record.settings.get(name).is_some_and(|setting| setting.value == "true");
+            if record.broker.tls.is_some() && !is_flag("tls") {
                 words.push("--tls".to_owned());
+            }
+            if let Some(WebSocketRecord { path }) = &record.broker.websocket {
+                if !is_flag("ws") {
+                    words.push("--ws".to_owned());
+                }
+                if !record.settings.contains_key("ws-path") {
+                    words.extend(["--ws-path".to_owned(), path.clone()]);
+                }
             }
             words
         }

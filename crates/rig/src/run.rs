@@ -71,7 +71,7 @@ fn demand(experiment: &Experiment) -> Demand {
         clients: work.attempts().map_or(connections, |attempts| attempts.clients_at_once(cases)),
         connections,
         bystander_pairs: common.bystanders.pairs,
-        tunnelled: common.target.transport.tls.is_some(),
+        tunnelled: common.target.transport.is_layered(),
         threads: u64::from(common.threads.get()) + 1,
         sources: common.target.sources.len() as u64,
     }

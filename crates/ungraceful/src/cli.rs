@@ -8,3 +8,4 @@ pub mod parse;
 pub(crate) mod passwords;
 pub mod target;
 pub mod tls;
+pub mod websocket;

@@ -6,7 +6,7 @@ use serde::Serialize;
 use ungraceful_load::Engine;
 use ungraceful_load::pace::{Pace, Stage};
 use ungraceful_record::rate_search::{Promise, TRIALS_MAX};
-use ungraceful_record::run::{TlsRecord, transport};
+use ungraceful_record::run::transport;
 use ungraceful_report::Format;
 use ungraceful_rig::broker::target::{BrokerChoice, TargetSettings};
 use ungraceful_rig::bystanders::{PAYLOAD_BYTES, honest_connections};
@@ -121,8 +121,7 @@ fn target(target: &TargetSettings) -> String {
             "mosquitto, started on a free port of 127.0.0.1".to_owned()
         }
         BrokerChoice::Host { host, port } => {
-            let transport =
-                transport(target.transport.tls.as_ref().map(|tls| TlsRecord { insecure: tls.is_insecure() }));
+            let transport = transport(target.tls_record(), target.websocket_record().as_ref());
             format!("{host} port {port}{transport}")
         }
     }

@@ -277,11 +277,11 @@ fn passed_on(parsed: &Parsed) -> Vec<String> {
         match given.map(|given| &*given.value) {
             // Without credentials it is not among the settings, because host and port are recorded.
             None if long == "url" && !is_from_environment(&parsed.matches, &long) => {
-                words.extend(secret(&parsed.matches, &long).map(|url| format!("--url={url}")));
+                words.extend(secrets(&parsed.matches, &long).map(|url| format!("--url={url}")));
             }
             None => {}
             Some(WITHHELD) => {
-                words.extend(secret(&parsed.matches, &long).map(|value| format!("--{long}={value}")));
+                words.extend(secrets(&parsed.matches, &long).map(|value| format!("--{long}={value}")));
             }
             Some("true") if is_switch(&parsed.matches, &long) => words.push(format!("--{long}")),
             Some("false") if is_switch(&parsed.matches, &long) => {}
@@ -299,9 +299,9 @@ fn is_from_environment(matches: &ArgMatches, long: &str) -> bool {
     matches.value_source(long) == Some(ValueSource::EnvVariable)
 }
 
-/// The value of a secret flag, which the settings do not contain.
-fn secret(matches: &ArgMatches, long: &str) -> Option<String> {
-    matches.try_get_one::<String>(&long.replace('-', "_")).ok().flatten().cloned()
+/// The values of a secret flag, which the settings do not contain.
+fn secrets<'a>(matches: &'a ArgMatches, long: &str) -> impl Iterator<Item = &'a String> {
+    matches.try_get_many::<String>(&long.replace('-', "_")).ok().flatten().into_iter().flatten()
 }
 
 /// The command that shows this cause alone. Secrets are replaced by a placeholder.

@@ -1,6 +1,6 @@
 //! One open Network Connection: send exact bytes, receive packets with their instants, end it in a chosen way.
 //!
-//! An idle connection owns its socket's registration and, with TLS, its session of about 10 KB, and nothing else:
+//! An idle connection owns its socket's registration and the state of its layers (of TLS about 10 KB), and nothing else:
 //! arrivals are read into one buffer per thread, and only packets that are incomplete or not asked for yet are kept. Their size is bounded (see `framing`); what is
 //! not read stays in the kernel, which then stops the broker.
 
@@ -375,9 +375,8 @@ impl Connection {
         }
         let read = ready!(self.stream.poll_read(context, into));
         let seen = clock::now();
-        let mut why = None;
-        let how = match read {
-            Ok(Read { bytes: 0, .. }) => self.lost.unwrap_or(EndKind::Fin),
+        let (how, why) = match read {
+            Ok(Read { bytes: 0, .. }) => (self.lost.unwrap_or(EndKind::Fin), self.stream.close_reason()),
             Ok(Read { bytes, stamp }) => {
                 let arrived = match &mut self.stamping {
                     Some(stamping) => stamping.arrived(stamp, seen),
@@ -386,16 +385,17 @@ impl Connection {
                 return Poll::Ready(Ok((bytes, arrived)));
             }
             Err(error) => {
-                why = matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::Unsupported)
-                    .then(|| error.to_string().into());
-                *self.lost.insert(EndKind::of(&error))
+                let is_in_words =
+                    matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::Unsupported);
+                (*self.lost.insert(EndKind::of(&error)), is_in_words.then(|| error.to_string()))
             }
         };
         let (at, by) = match &self.stamping {
             Some(stamping) => stamping.ended(how, seen),
             None => (seen, StampedBy::Program),
         };
-        self.ended = Some(Box::new(StreamEnd { how, at, by, unfinished: Vec::new(), why }));
+        self.ended =
+            Some(Box::new(StreamEnd { how, at, by, unfinished: Vec::new(), why: why.map(Into::into) }));
         Poll::Ready(Err(self.stream_end()))
     }
 
@@ -408,13 +408,13 @@ impl Connection {
         Arrival::End((**end).clone())
     }
 
-    /// Ends TLS by close_notify, where there is TLS, and then the connection as [`Connection::close`] does.
+    /// Ends WebSocket by a Close frame and TLS by close_notify, where there are any, and then the connection as [`Connection::close`] does.
     pub fn close_properly(mut self) {
         self.stream.close_layers();
         self.close();
     }
 
-    /// Ends the connection by FIN, without a DISCONNECT packet and without close_notify. FIN goes first, and what has arrived is discarded,
+    /// Ends the connection by FIN, without a DISCONNECT packet, a Close frame and close_notify. FIN goes first, and what has arrived is discarded,
     /// because the kernel would send RST otherwise. A broker that goes on sending gets RST, as from any closed
     /// socket.
     pub fn close(self) {

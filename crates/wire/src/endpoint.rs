@@ -91,9 +91,9 @@ pub enum OpenError {
     /// The handshake did not complete in [`ConnectOptions::connect_timeout`].
     #[error("no answer to the TCP handshake within {0:?}")]
     Timeout(Duration),
-    /// The TLS handshake did not complete in [`ConnectOptions::connect_timeout`].
-    #[error("no answer to the TLS handshake within {0:?}: this may be a port for plain TCP")]
-    TlsTimeout(Duration),
+    /// The handshakes over TCP did not complete in [`ConnectOptions::connect_timeout`]: their names, and how long that is.
+    #[error("no answer to the {0} handshake within {1:?}: this may be a port for plain TCP")]
+    LayersTimeout(&'static str, Duration),
     /// The broker ended the connection during the TLS handshake.
     #[error("the broker ended the connection during the TLS handshake: this may be a port for plain TCP")]
     TlsCut,
@@ -105,6 +105,9 @@ pub enum OpenError {
     /// The TLS handshake failed.
     #[error("{0}")]
     Tls(io::Error),
+    /// The WebSocket handshake failed.
+    #[error("{0}")]
+    WebSocket(io::Error),
     /// Nothing listens there.
     #[error("connection refused")]
     Refused,
@@ -137,8 +140,18 @@ impl From<io::Error> for OpenError {
 }
 
 impl OpenError {
+    /// Of an error that the WebSocket handshake ended with.
+    pub(crate) fn of_websocket(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Self::WebSocket(io::Error::other(
+                "the broker ended the connection during the WebSocket handshake: this may not be a WebSocket port",
+            )),
+            _ => Self::WebSocket(error),
+        }
+    }
+
     /// Of an error that the TLS handshake ended with.
-    pub(crate) fn of_handshake(error: io::Error) -> Self {
+    pub(crate) fn of_tls(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof => {
                 Self::TlsCut
@@ -172,7 +185,7 @@ impl Endpoint {
     pub async fn speaks_tls(&self, options: &ConnectOptions) -> bool {
         let server_name = self.address.ip().to_string();
         let settings = TlsSettings { server_name, insecure: true, ..TlsSettings::default() };
-        let transport = Transport { tls: Tls::new(&settings).ok() };
+        let transport = Transport { tls: Tls::new(&settings).ok(), websocket: None };
         let options = ConnectOptions { transport, ..options.clone() };
         matches!(self.open(&options).await, Ok(_) | Err(OpenError::Tls(_)))
     }
@@ -212,13 +225,21 @@ pub(crate) struct Connected {
 impl Connected {
     /// Makes the layers over it.
     pub(crate) async fn layered(self, options: &ConnectOptions) -> Result<Opened, OpenError> {
-        let Self { tcp, started, established } = self;
-        let left = options.connect_timeout.saturating_sub(clock::now().saturating_duration_since(started));
-        let stream = timeout(left, Stream::over(tcp, &options.transport)).await;
-        let stream = stream.map_err(|_elapsed| OpenError::TlsTimeout(options.connect_timeout))??;
+        let started = self.started;
+        let (stream, established) = self.over(options).await?;
+        Ok(Opened { connection: Connection::new(stream, options), started, established })
+    }
+
+    pub(crate) async fn over(self, options: &ConnectOptions) -> Result<(Stream, Established), OpenError> {
+        let left =
+            options.connect_timeout.saturating_sub(clock::now().saturating_duration_since(self.started));
+        let transport = &options.transport;
+        let stream = timeout(left, Stream::over(self.tcp, transport)).await;
+        let stream = stream.map_err(|_elapsed| {
+            OpenError::LayersTimeout(transport.handshakes(), options.connect_timeout)
+        })??;
         let layers = stream.is_layered().then(clock::now);
-        let connection = Connection::new(stream, options);
-        Ok(Opened { connection, started, established: Established { tcp: established, layers } })
+        Ok((stream, Established { tcp: self.established, layers }))
     }
 }
 

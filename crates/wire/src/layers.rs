@@ -12,9 +12,13 @@ use crate::endpoint::OpenError;
 use crate::kernel_stamps::{self, Read};
 use crate::stamps::possible;
 use crate::tls::{Session, Tls};
+use crate::websocket::{Frames, WebSocket};
 
 /// How much is read from the socket at once, in bytes.
 const READ_BYTES: usize = 16 * 1024;
+
+/// How much a layer gives to the next one at once, in bytes.
+const PLAIN_BYTES: usize = 4 * 1024;
 
 thread_local! {
     static READ_BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BYTES].into_boxed_slice());
@@ -25,14 +29,41 @@ thread_local! {
 pub struct Transport {
     /// TLS; absent without.
     pub tls: Option<Tls>,
+    /// WebSocket, over TLS if there is TLS; absent without.
+    pub websocket: Option<WebSocket>,
 }
 
 impl Transport {
     /// The layers of a new connection; absent for plain TCP.
     #[must_use]
     pub fn layers(&self) -> Option<Layers> {
-        let session = self.tls.as_ref()?.session();
-        Some(Layers { session, unsent: 0, resumable: false, owed: 0, stamp: None })
+        if !self.is_layered() {
+            return None;
+        }
+        Some(Layers {
+            tls: self.tls.as_ref().map(Tls::session),
+            websocket: self.websocket.as_ref().map(|websocket| websocket.upgrade(self.tls.is_some())),
+            unsent: 0,
+            resumable: false,
+            owed: 0,
+            stamp: None,
+        })
+    }
+
+    /// Whether there is anything over TCP.
+    #[must_use]
+    pub fn is_layered(&self) -> bool {
+        self.tls.is_some() || self.websocket.is_some()
+    }
+
+    /// The names of the handshakes over TCP, for messages.
+    #[must_use]
+    pub fn handshakes(&self) -> &'static str {
+        match (&self.tls, &self.websocket) {
+            (_, None) => "TLS",
+            (None, Some(_)) => "WebSocket",
+            (Some(_), Some(_)) => "TLS or WebSocket",
+        }
     }
 }
 
@@ -40,8 +71,9 @@ impl Transport {
 /// that reads.
 #[derive(Debug)]
 pub struct Layers {
-    session: Session,
-    /// Bytes of MQTT that were encrypted, of whose records the kernel has not taken all.
+    tls: Option<Session>,
+    websocket: Option<Frames>,
+    /// Bytes of MQTT that the layers have, of whose records or frames the kernel has not taken all.
     unsent: usize,
     /// Whether the bytes are those of a call that is taken up again when it was abandoned.
     resumable: bool,
@@ -68,21 +100,21 @@ impl Layers {
         mut read: impl FnMut(&mut [u8]) -> io::Result<Read>,
     ) -> Result<bool, OpenError> {
         loop {
-            match self.session.flush(&mut write) {
+            match self.flush(&mut write) {
                 Err(error) if is_not_now(&error) => return Ok(false),
-                flushed => flushed.map_err(OpenError::of_handshake)?,
+                flushed => flushed.map_err(|error| self.of_handshake(error))?,
             }
-            if !self.session.is_handshaking() {
+            if !self.is_handshaking() {
                 return Ok(true);
             }
             let came = match self.take_from(&mut read) {
                 Err(error) if is_not_now(&error) => return Ok(false),
-                came => came.map_err(OpenError::of_handshake)?,
+                came => came.map_err(|error| self.of_handshake(error))?,
             };
-            if let Err(error) = self.session.failure() {
+            if let Err(error) = self.failure() {
                 // Sends the alert that has the reason.
-                let _best_effort = self.session.flush(&mut write);
-                return Err(OpenError::of_handshake(error));
+                let _best_effort = self.flush(&mut write);
+                return Err(self.of_handshake(error));
             }
             if came == 0 {
                 return Err(OpenError::TlsCut);
@@ -90,10 +122,33 @@ impl Layers {
         }
     }
 
+    fn is_securing(&self) -> bool {
+        self.tls.as_ref().is_some_and(Session::is_handshaking)
+    }
+
+    fn is_handshaking(&self) -> bool {
+        self.is_securing() || self.websocket.as_ref().is_some_and(Frames::is_handshaking)
+    }
+
+    /// An error that ended a handshake.
+    fn of_handshake(&self, error: io::Error) -> OpenError {
+        match &self.websocket {
+            Some(_) if !self.is_securing() => OpenError::of_websocket(error),
+            _ => OpenError::of_tls(error),
+        }
+    }
+
+    fn failure(&self) -> io::Result<()> {
+        self.tls.as_ref().map_or(Ok(()), Session::failure)?;
+        self.websocket.as_ref().map_or(Ok(()), Frames::failure)
+    }
+
     /// Whether the kernel has taken everything.
     #[must_use]
     pub fn is_flushed(&self) -> bool {
-        self.session.is_flushed()
+        let is_secured = self.tls.as_ref().is_none_or(Session::is_flushed);
+        // WebSocket begins after the handshake of TLS.
+        is_secured && (self.is_securing() || self.websocket.as_ref().is_none_or(Frames::is_flushed))
     }
 
     /// Hands to the kernel what it has not taken yet, as far as the non-blocking `socket` goes.
@@ -105,22 +160,87 @@ impl Layers {
     }
 
     /// As [`Layers::flush_to`].
-    pub(crate) fn flush(&mut self, write: impl FnMut(&[u8]) -> io::Result<usize>) -> io::Result<()> {
-        self.session.flush(write)
+    pub(crate) fn flush(&mut self, mut write: impl FnMut(&[u8]) -> io::Result<usize>) -> io::Result<()> {
+        match (&mut self.tls, &mut self.websocket) {
+            (None, None) => Ok(()),
+            (None, Some(websocket)) => websocket.flush(write),
+            (Some(tls), Some(websocket)) if !tls.is_handshaking() => {
+                websocket.flush(|frames| {
+                    tls.flush(&mut write)?;
+                    tls.encrypt(frames)
+                })?;
+                tls.flush(write)
+            }
+            (Some(tls), _) => tls.flush(write),
+        }
     }
 
-    /// Hands bytes to the kernel, at most one record, of which no byte is counted before the kernel has the whole record: after
-    /// [`io::ErrorKind::WouldBlock`] the next call must begin with the same bytes.
+    /// Gives bytes of MQTT to the outermost layer; how many it took.
+    fn put(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match (&mut self.websocket, &mut self.tls) {
+            (Some(websocket), _) => Ok(websocket.encode(bytes)),
+            (None, Some(tls)) => tls.encrypt(bytes),
+            (None, None) => Ok(0),
+        }
+    }
+
+    /// Gives bytes of the socket to the innermost layer, and what it makes of them to the next one; none are its end.
+    fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match (&mut self.tls, &mut self.websocket) {
+            (Some(tls), None) => tls.take(bytes),
+            (None, Some(websocket)) => {
+                websocket.take(bytes);
+                Ok(())
+            }
+            (Some(tls), Some(websocket)) => {
+                tls.take(bytes)?;
+                let mut plain = [0; PLAIN_BYTES];
+                // An error is seen by `failure`, after everything before it.
+                while let Ok(bytes) = tls.decrypted(&mut plain) {
+                    websocket.take(&plain[..bytes]);
+                    if bytes == 0 {
+                        break;
+                    }
+                }
+                Ok(())
+            }
+            (None, None) => Ok(()),
+        }
+    }
+
+    /// Bytes of MQTT that have come; 0 at the end of the stream.
+    fn plain(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let Some(websocket) = &mut self.websocket else {
+            return self.tls.as_mut().map_or(Ok(0), |tls| tls.decrypted(into));
+        };
+        let plain = websocket.decoded(into);
+        if plain.as_ref().is_err_and(is_not_now) {
+            self.tls.as_ref().map_or(Ok(()), Session::failure)?;
+        }
+        plain
+    }
+
+    fn discard(&mut self) {
+        if let Some(tls) = &mut self.tls {
+            tls.discard();
+        }
+        if let Some(websocket) = &mut self.websocket {
+            websocket.discard();
+        }
+    }
+
+    /// Hands bytes to the kernel, at most one record or 64 KiB of frames, of which no byte is counted before the kernel has them all:
+    /// after [`io::ErrorKind::WouldBlock`] the next call must begin with the same bytes.
     pub(crate) fn write(
         &mut self,
         bytes: &[u8],
         mut write: impl FnMut(&[u8]) -> io::Result<usize>,
     ) -> io::Result<usize> {
-        // Records of an abandoned write go first.
-        self.session.flush(&mut write)?;
+        // What an abandoned write left goes first.
+        self.flush(&mut write)?;
         if self.unsent == 0 {
-            self.unsent = self.session.encrypt(bytes)?;
-            self.session.flush(&mut write)?;
+            self.unsent = self.put(bytes)?;
+            self.flush(&mut write)?;
         }
         Ok(std::mem::take(&mut self.unsent))
     }
@@ -134,13 +254,13 @@ impl Layers {
         let mut write = write_to(socket);
         let mut taken = 0;
         while taken < bytes.len() {
-            match self.session.flush(&mut write) {
+            match self.flush(&mut write) {
                 Err(error) if is_not_now(&error) && taken > 0 => return Ok(taken),
                 flushed => flushed?,
             }
-            taken += self.session.encrypt(&bytes[taken..])?;
+            taken += self.put(&bytes[taken..])?;
         }
-        match self.session.flush(&mut write) {
+        match self.flush(&mut write) {
             Err(error) if !is_not_now(&error) => Err(error),
             _flushed_or_later => Ok(taken),
         }
@@ -169,13 +289,13 @@ impl Layers {
         mut read: impl FnMut(&mut [u8]) -> io::Result<Read>,
     ) -> io::Result<Read> {
         loop {
-            match self.session.decrypted(into) {
+            match self.plain(into) {
                 Err(error) if is_not_now(&error) => {}
                 plain => return plain.map(|bytes| Read { bytes, stamp: self.stamp }),
             }
             self.take_from(&mut read)?;
-            // An alert that says what was wrong, or an answer to a change of keys.
-            let _best_effort = self.session.flush(&mut write);
+            // An alert that says what was wrong, an answer to a change of keys, a Pong.
+            let _best_effort = self.flush(&mut write);
         }
     }
 
@@ -198,7 +318,8 @@ impl Layers {
 
     /// Whether bytes were read from the socket and not taken yet: it does not become readable for them again.
     pub fn holds_bytes(&mut self) -> bool {
-        self.session.holds_plain()
+        self.websocket.as_ref().is_some_and(Frames::holds_plain)
+            || self.tls.as_mut().is_some_and(Session::holds_plain)
     }
 
     /// One read from the socket into the layers; 0 at the end of the stream.
@@ -206,7 +327,7 @@ impl Layers {
         READ_BUFFER.with_borrow_mut(|buffer| {
             let came = read(buffer)?;
             self.stamp = came.stamp;
-            self.session.take(&buffer[..came.bytes])?;
+            self.take(&buffer[..came.bytes])?;
             Ok(came.bytes)
         })
     }
@@ -214,19 +335,32 @@ impl Layers {
     /// Throws away what has arrived, and the content of what was to arrive next: taken, because without it nothing later could be
     /// decrypted.
     pub(crate) fn lose(&mut self, under_way: &[u8], mut read: impl FnMut(&mut [u8]) -> io::Result<Read>) {
-        self.session.discard();
+        self.discard();
         while self.take_from(&mut read).is_ok_and(|bytes| bytes > 0) {
-            self.session.discard();
+            self.discard();
         }
         if !under_way.is_empty() {
-            let _fails_later = self.session.take(under_way);
-            self.session.discard();
+            let _fails_later = self.take(under_way);
+            self.discard();
         }
     }
 
-    /// Adds close_notify to what is to be written.
-    pub(crate) fn close(&mut self) {
-        self.session.send_close_notify();
+    /// Adds to what is to be written what ends the layers: a Close frame of WebSocket, and close_notify of TLS.
+    pub(crate) fn close(&mut self, mut write: impl FnMut(&[u8]) -> io::Result<usize>) {
+        if let Some(websocket) = &mut self.websocket {
+            websocket.close();
+        }
+        let _best_effort = self.flush(&mut write);
+        if let Some(tls) = &mut self.tls {
+            tls.send_close_notify();
+            let _best_effort = tls.flush(write);
+        }
+    }
+
+    /// The reason that the broker gave for the end, in words; absent without one.
+    pub(crate) fn close_reason(&self) -> Option<String> {
+        let reason = self.websocket.as_ref()?.close_reason()?;
+        Some(format!("WebSocket Close {reason}"))
     }
 }
 

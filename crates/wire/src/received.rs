@@ -96,7 +96,8 @@ pub struct StreamEnd {
     pub by: StampedBy,
     /// Bytes of an unfinished packet, at most the first 1,024; empty when the stream ended between packets.
     pub unfinished: Vec<u8>,
-    /// What went wrong in TLS, such as an alert of the broker's, for the user; absent when the socket itself ended.
+    /// What happened in TLS or WebSocket, such as an alert or a Close frame of the broker's, for the user; absent when the socket itself
+    /// ended.
     pub why: Option<Box<str>>,
 }
 

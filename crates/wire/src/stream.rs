@@ -184,12 +184,19 @@ impl Stream {
         tokio::io::AsyncWriteExt::shutdown(self.tcp_mut()).await
     }
 
-    /// Ends the layers, from the outer to the inner one: close_notify, with TLS.
+    /// The reason that the broker gave in a layer for the end, in words; absent without one.
+    pub(crate) fn close_reason(&self) -> Option<String> {
+        match self {
+            Self::Tcp(_) => None,
+            Self::Layered(layered) => layered.layers.close_reason(),
+        }
+    }
+
+    /// Ends the layers, from the outer to the inner one: a Close frame of WebSocket, close_notify of TLS.
     pub(crate) fn close_layers(&mut self) {
         if let Self::Layered(layered) = self {
             let Layered { tcp, layers } = &mut **layered;
-            layers.close();
-            let _best_effort = layers.flush(|bytes| tcp.try_write(bytes));
+            layers.close(|bytes| tcp.try_write(bytes));
         }
     }
 

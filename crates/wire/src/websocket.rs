@@ -4,8 +4,6 @@
 //! Payload is passed on as it comes: no message is gathered, and no memory is reserved for an announced length. Compression and
 //! other extensions are left out. MQTT 5.0 section 6 and MQTT 3.1.1 section 6 have the same statements under the same numbers.
 
-#![cfg_attr(not(test), expect(dead_code, reason = "not used yet"))]
-
 use std::cell::RefCell;
 use std::fmt;
 use std::io;
@@ -118,6 +116,12 @@ impl WebSocket {
         Ok(Self(Arc::new(Checked { settings: settings.clone(), request_end })))
     }
 
+    /// What is asked for, without its query, which may hold a token.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        without_query(&self.0.settings.path)
+    }
+
     /// Begins a connection, with the request for the upgrade as the first bytes to be written.
     pub(crate) fn upgrade(&self, is_over_tls: bool) -> Frames {
         let Checked { settings, request_end } = &*self.0;
@@ -209,23 +213,6 @@ fn check_header(name: &str, value: &str) -> Result<(), String> {
         }
         _ => Ok(()),
     }
-}
-
-/// A frame for a fault, also one that the standard forbids.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RawFrame {
-    /// Whether it is the last one of its message (FIN).
-    pub is_final: bool,
-    /// RSV1, RSV2 and RSV3, 0 to 7: RSV1 is 4. Higher bits are ignored.
-    pub rsv: u8,
-    /// 0 to 15; 2 is binary. Higher bits are ignored.
-    pub opcode: u8,
-    /// Whether it is masked, with a random key; a client must mask (RFC 6455 section 5.1).
-    pub mask: bool,
-    /// The length in the header, in bytes; that of the payload when absent.
-    pub announced_bytes: Option<u64>,
-    /// The payload, before masking.
-    pub payload: Vec<u8>,
 }
 
 /// The frames of one connection.
@@ -346,22 +333,6 @@ impl Frames {
         taken
     }
 
-    /// Queues this frame, byte for byte. After a Close frame, none is sent by itself.
-    pub(crate) fn encode_frame(&mut self, frame: &RawFrame) {
-        let opcode = OpCode::from(frame.opcode & 0x0F);
-        let header = FrameHeader {
-            is_final: frame.is_final,
-            rsv1: frame.rsv & 4 != 0,
-            rsv2: frame.rsv & 2 != 0,
-            rsv3: frame.rsv & 1 != 0,
-            opcode,
-            mask: frame.mask.then(masking_key),
-        };
-        let announced = frame.announced_bytes.unwrap_or(frame.payload.len() as u64);
-        append(self.unsent.tail(), &header, announced, &frame.payload);
-        self.has_sent_close |= opcode == OpCode::Control(Control::Close);
-    }
-
     /// Hands what is queued to `below` until nothing is left.
     ///
     /// # Errors
@@ -387,6 +358,16 @@ impl Frames {
                 return Ok(());
             }
         }
+    }
+
+    /// Whether nothing is queued.
+    pub(crate) fn is_flushed(&self) -> bool {
+        self.unsent.left().is_empty() && self.pong.is_empty()
+    }
+
+    /// Whether plain bytes have come that were not taken yet.
+    pub(crate) fn holds_plain(&self) -> bool {
+        !self.plain.left().is_empty()
     }
 
     /// Takes bytes from below; none at the end of the stream. What is wrong with them is seen by [`Frames::failure`], and by

@@ -2,7 +2,7 @@
 
 use ungraceful_record::load::{LoadConnections, LoadCounts, LoadRecord, Release};
 use ungraceful_record::metric::Percentiles;
-use ungraceful_record::run::Record;
+use ungraceful_record::run::{BrokerRecord, Record};
 
 use crate::document::{Block, Column, Document, Table, cell};
 use crate::percentile;
@@ -23,7 +23,7 @@ pub(super) fn section(record: &Record, document: &mut Document) {
     if !refusals.is_empty() {
         document.labelled("Messages refused", refusals.join(", "));
     }
-    let measured = times(load);
+    let measured = times(load, handshake(&record.broker));
     if !measured.rows.is_empty() {
         document.push(Block::Table(measured));
     }
@@ -162,7 +162,16 @@ const FIGURES: [(&str, Figure); 6] = [
     ("max", |of| of.max_us),
 ];
 
-fn times(load: &LoadRecord) -> Table {
+/// What the handshakes over TCP were.
+const fn handshake(broker: &BrokerRecord) -> &'static str {
+    match (&broker.tls, &broker.websocket) {
+        (_, None) => "TLS handshake",
+        (None, Some(_)) => "WebSocket handshake",
+        (Some(_), Some(_)) => "TLS and WebSocket handshakes",
+    }
+}
+
+fn times(load: &LoadRecord, handshake: &'static str) -> Table {
     let connections = &load.connections;
     let all = [
         ("end to end, response", &load.delivery_response_time),
@@ -171,7 +180,7 @@ fn times(load: &LoadRecord) -> Table {
         ("acknowledged, service", &load.publish_service_time),
         ("local write", &load.departure_time),
         ("TCP connect", &connections.tcp_connect_time),
-        ("TLS handshake", &connections.handshake_time),
+        (handshake, &connections.handshake_time),
         ("CONNACK", &connections.connack_time),
         ("SUBACK", &connections.suback_time),
     ];

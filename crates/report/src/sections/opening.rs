@@ -55,7 +55,7 @@ fn broker(broker: &BrokerRecord) -> String {
             if broker.address != broker.target {
                 text += &format!(" ({})", broker.address);
             }
-            text += transport(broker.tls);
+            text += &transport(broker.tls, broker.websocket.as_ref());
             if let Some(name) = name {
                 text += &format!(", {name}");
             }

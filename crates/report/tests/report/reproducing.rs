@@ -1,6 +1,8 @@
 //! The command that reproduces a verdict.
 
-use ungraceful_record::run::{BrokerOrigin, Setting, SettingSource, TlsRecord};
+use ungraceful_record::run::{
+    BrokerOrigin, Record, Setting, SettingSource, TlsRecord, WITHHELD, WebSocketRecord,
+};
 use ungraceful_report::{Context, Format, render, reproduce_command};
 
 use crate::fixture;
@@ -68,6 +70,26 @@ fn tls_is_reproduced_and_named() {
     assert!(command.contains(" --tls "), "{command}");
     record.settings.insert("tls".into(), flag("true"));
     assert_eq!(reproduce_command(&record, &record.verdicts[1]).matches("--tls").count(), 1);
+}
+
+#[test]
+fn websocket_is_reproduced_and_named() {
+    let mut record = fixture::violated();
+    record.broker.websocket = Some(WebSocketRecord { path: "/mqtt".into() });
+    let text = render(&record, Format::Text, &Context::default());
+    assert!(text.contains(" over WebSocket (path /mqtt)"), "{text}");
+    record.broker.tls = Some(TlsRecord { insecure: false });
+    let text = render(&record, Format::Text, &Context::default());
+    assert!(text.contains(" over WebSocket and TLS (path /mqtt)"), "{text}");
+    let command = |record: &Record| reproduce_command(record, &record.verdicts[1]);
+    assert!(command(&record).contains(" --tls --ws --ws-path /mqtt "), "{}", command(&record));
+    record.settings.insert("ws".into(), flag("true"));
+    record.settings.insert("ws-path".into(), flag("/mqtt"));
+    for word in ["--ws ", "--ws-path /mqtt"] {
+        assert_eq!(command(&record).matches(word).count(), 1, "{}", command(&record));
+    }
+    record.settings.insert("ws-path".into(), flag(WITHHELD));
+    assert!(command(&record).contains("--ws-path '<not recorded>'"), "{}", command(&record));
 }
 
 #[test]

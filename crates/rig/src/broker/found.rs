@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use ungraceful_mqtt::ProtocolVersion;
 use ungraceful_record::live::Observer;
 use ungraceful_record::offers::Offers;
-use ungraceful_record::run::{BrokerOrigin, BrokerRecord, TlsRecord, VersionRecord, transport};
+use ungraceful_record::run::{BrokerOrigin, BrokerRecord, VersionRecord, transport};
 use ungraceful_record::scale::{listed, span};
 use ungraceful_wire::{ConnectOptions, Endpoint};
 
@@ -66,7 +66,8 @@ impl Broker {
             name: owned.as_ref().map(|owned| owned.name.clone()),
             target: target.name,
             address: endpoint.address.to_string(),
-            tls: settings.transport.tls.as_ref().map(|tls| TlsRecord { insecure: tls.is_insecure() }),
+            tls: settings.tls_record(),
+            websocket: settings.websocket_record(),
             pid,
             process_name: pid.and_then(process_name),
             versions,
@@ -118,7 +119,7 @@ impl Broker {
             "{} → {name} at {}{}, MQTT {}, seed {}, {} at the longest",
             common.tool.name,
             self.record.target,
-            transport(self.record.tls),
+            transport(self.record.tls, self.record.websocket.as_ref()),
             versions.join(" and "),
             common.seed,
             span(common.bound.longest)
@@ -185,7 +186,7 @@ async fn try_versions(
     }
     if spoken.is_empty()
         && closes_always
-        && options.transport.tls.is_none()
+        && !options.transport.is_layered()
         && endpoint.speaks_tls(options).await
     {
         return Err(RunError::Environment(format!(

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use ungraceful_mqtt::ProtocolVersion;
+use ungraceful_record::run::{TlsRecord, WebSocketRecord};
 use ungraceful_wire::{ConnectOptions, Endpoint, Transport};
 
 use crate::error::RunError;
@@ -128,6 +129,21 @@ pub struct TargetSettings {
     pub owned_host: Option<String>,
     /// Prefix of every topic of the run: a Topic Name without a slash at its end.
     pub topic_root: String,
+}
+
+impl TargetSettings {
+    /// TLS, for the record; absent without.
+    #[must_use]
+    pub fn tls_record(&self) -> Option<TlsRecord> {
+        self.transport.tls.as_ref().map(|tls| TlsRecord { insecure: tls.is_insecure() })
+    }
+
+    /// WebSocket, for the record; absent without.
+    #[must_use]
+    pub fn websocket_record(&self) -> Option<WebSocketRecord> {
+        let websocket = self.transport.websocket.as_ref()?;
+        Some(WebSocketRecord { path: websocket.path().to_owned() })
+    }
 }
 
 /// A resolved and permitted address of a broker.

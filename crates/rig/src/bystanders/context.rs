@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ungraceful_mqtt::{ProtocolVersion, QoS};
-use ungraceful_wire::Tls;
+use ungraceful_wire::Transport;
 
 use crate::broker::target::Credentials;
 use crate::bystanders::honest::{HonestConnection, HonestSender, honest_client};
@@ -50,8 +50,8 @@ pub(crate) struct ClientSettings {
     pub(crate) version: ProtocolVersion,
     pub(crate) credentials: Credentials,
     pub(crate) connect_timeout: Duration,
-    /// TLS; plain TCP when absent.
-    pub(crate) tls: Option<Tls>,
+    /// The layers over TCP.
+    pub(crate) transport: Transport,
     pub(crate) client_id_prefix: String,
     pub(crate) topic_root: Arc<str>,
     /// The highest QoS that the broker accepts; honest clients keep to it.

@@ -12,6 +12,7 @@ use tokio::task::{JoinSet, LocalSet};
 use ungraceful_record::ledger::{IrregularityKind, LedgerCounts};
 use ungraceful_record::phase::{Phase, PhaseTrack};
 use ungraceful_record::run::{BystanderOutagesRecord, Drain, IrregularityRecord, WitnessRecord};
+use ungraceful_wire::{ConnectOptions, Endpoint};
 
 use crate::attempts::waves::WaveTrack;
 use crate::broker::outage::OutageTrack;
@@ -138,12 +139,19 @@ impl HonestThread {
     }
 }
 
-/// With TLS, has the clients connect to a tunnel, and returns what carries it.
+/// With layers over TCP, has the clients connect to a tunnel, and returns what carries it.
 async fn open_tunnel(clients: &mut ClientSettings) -> io::Result<Option<impl Future<Output = ()> + use<>>> {
-    let Some(tls) = clients.tls.clone() else { return Ok(None) };
+    if !clients.transport.is_layered() {
+        return Ok(None);
+    }
     let tunnel = Tunnel::open().await?;
-    let broker = std::mem::replace(&mut clients.address, tunnel.address()?);
-    Ok(Some(tunnel.carry(tls, broker, clients.connect_timeout)))
+    let address = std::mem::replace(&mut clients.address, tunnel.address()?);
+    let options = ConnectOptions {
+        connect_timeout: clients.connect_timeout,
+        transport: clients.transport.clone(),
+        ..ConnectOptions::default()
+    };
+    Ok(Some(tunnel.carry(Endpoint { address }, options)))
 }
 
 /// One that was away for a while is not proved: what came meanwhile, it did not hear.

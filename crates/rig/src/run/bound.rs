@@ -34,8 +34,8 @@ const MESSAGES_OF_TRIAL: u32 = 11;
 const ANSWERS_OF_ATTEMPT: u32 = 8;
 /// Of these, those before a gathered attempt's turn.
 const ANSWERS_OF_GATHERING: u32 = 3;
-/// What each client of a load waits for: the TCP handshake, those over it, CONNACK, SUBACK.
-const ANSWERS_OF_LOAD: u32 = 4;
+/// What each client of a load waits for: the TCP handshake, CONNACK, SUBACK. Handshakes over TCP are one more.
+const ANSWERS_OF_LOAD: u32 = 3;
 /// How often an attempt gives the broker time to react: to messages in flight, the fault, a newcomer, a last PINGREQ.
 const REACTIONS_OF_ATTEMPT: u32 = 4;
 /// Of these, those before a gathered attempt's turn.
@@ -116,7 +116,8 @@ impl Bound {
             // Their warm-up comes before the load's own.
             _ => phases.warmup + phases.baseline + phases.recovery,
         };
-        let connecting = load.connecting + load.turns * ANSWERS_OF_LOAD * waits.answer();
+        let answers = ANSWERS_OF_LOAD + u32::from(waits.target.transport.is_layered());
+        let connecting = load.connecting + load.turns * answers * waits.answer();
         // Messages are waited for while any come.
         waits.bound(connecting + phases.warmup + beside + load.lasts + DRAIN_MAX, load.ends_within)
     }
@@ -239,7 +240,7 @@ pub(crate) mod tests {
     use std::time::Duration;
 
     use ungraceful_mqtt::ProtocolVersion;
-    use ungraceful_wire::Transport;
+    use ungraceful_wire::{Tls, TlsSettings, Transport};
 
     use super::{AttemptWaits, Bound, LoadWaits, Waits};
     use crate::broker::target::{BrokerChoice, Credentials, TargetSettings};
@@ -343,6 +344,14 @@ pub(crate) mod tests {
         let embedded = target(BrokerChoice::Embedded);
         let of = |pairs| longest_s(Bound::of_load(waits(&embedded, pairs), load()));
         assert_eq!((of(0), of(4)), (430, 475));
+        let tls = Tls::new(&TlsSettings {
+            server_name: "localhost".into(),
+            insecure: true,
+            ..TlsSettings::default()
+        });
+        let transport = Transport { tls: tls.ok(), websocket: None };
+        let secured = TargetSettings { transport, ..embedded.clone() };
+        assert_eq!(longest_s(Bound::of_load(waits(&secured, 0), load())), 445);
     }
 
     #[test]

@@ -12,7 +12,8 @@ use ungraceful_record::run::{Setting, SettingSource, WITHHELD};
 use ungraceful_rig::run::input_file;
 
 /// Settings that are or contain secrets: their values are not recorded.
-const SECRET: [&str; 6] = ["pw", "url", "admin-pw", "kick-cmd", "token-cmd", "restart-cmd"];
+const SECRET: [&str; 8] =
+    ["pw", "url", "admin-pw", "kick-cmd", "token-cmd", "restart-cmd", "ws-header", "ws-path"];
 /// Maximum size of a configuration file in bytes.
 const CONFIG_BYTES_MAX: usize = 1 << 20;
 /// Flags that a configuration file can't set.
@@ -179,10 +180,9 @@ fn settings(
             _ if from_file.contains(long) => SettingSource::File,
             _ => SettingSource::Default,
         };
-        let is_secret = SECRET.contains(&long);
-        // The host and port of a URL without credentials are recorded.
-        let is_harmless = source == SettingSource::Default || (long == "url" && !value.contains('@'));
-        if is_secret && is_harmless {
+        let is_secret = SECRET.contains(&long) && !is_harmless(long, &value);
+        // The host and port of a URL are recorded.
+        if (long == "url" && !is_secret) || (SECRET.contains(&long) && source == SettingSource::Default) {
             continue;
         }
         let value = if is_secret { WITHHELD.to_owned() } else { value };
@@ -220,11 +220,15 @@ pub fn without_secrets(arguments: &[OsString]) -> Vec<String> {
         .collect()
 }
 
-/// Whether `--flag=value` is a secret flag. A URL without credentials is none.
+/// Whether `--flag=value` is a secret flag.
 pub(crate) fn is_secret(word: &str) -> bool {
     let (flag, value) = word.split_once('=').unwrap_or((word, ""));
-    let is_harmless = flag == "--url" && !value.contains('@');
-    !is_harmless && flag.strip_prefix("--").is_some_and(|name| SECRET.contains(&name))
+    flag.strip_prefix("--").is_some_and(|name| SECRET.contains(&name) && !is_harmless(name, value))
+}
+
+/// Whether this value of a flag that may hold a secret holds none: a URL without credentials, a path without a query.
+fn is_harmless(long: &str, value: &str) -> bool {
+    (long == "url" && !value.contains('@')) || (long == "ws-path" && !value.contains('?'))
 }
 
 /// The syntax of times.

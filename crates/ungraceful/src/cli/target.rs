@@ -13,6 +13,7 @@ use ungraceful_wire::Transport;
 use url::Url;
 
 use super::tls::TlsArgs;
+use super::websocket::{OfUrl, WebSocketArgs};
 
 const DEFAULT_PORT: u16 = 1883;
 const DEFAULT_TLS_PORT: u16 = 8883;
@@ -26,10 +27,10 @@ pub struct TargetArgs {
     /// Host name or address of the broker; without --host, --url and --spawn, an embedded broker is started
     #[arg(short = 'h', long, value_name = "HOST")]
     pub host: Option<String>,
-    /// TCP port of the broker [default: 1883, with TLS 8883]
+    /// TCP port of the broker [default: 1883, with TLS 8883; with WebSocket 80, with both 443]
     #[arg(short = 'p', long, value_name = "PORT")]
     pub port: Option<Whole<1, 65_535>>,
-    /// Broker as `mqtt://user:password@host:port`, or mqtts:// for TLS; only the host is required
+    /// Broker as `mqtt://user:password@host:port`, mqtts:// for TLS, ws:// or wss:// for WebSocket; only the host is required
     #[arg(long, value_name = "URL")]
     pub url: Option<String>,
     /// Start an installed broker on a free port of 127.0.0.1, with a generated configuration: mosquitto
@@ -44,7 +45,7 @@ pub struct TargetArgs {
     /// File whose first line is the password
     #[arg(long, value_name = "FILE")]
     pub pw_file: Option<PathBuf>,
-    /// Maximum time for the TCP and TLS handshakes together, and again for the CONNACK
+    /// Maximum time for the handshakes of TCP, TLS and WebSocket together, and again for the CONNACK
     #[arg(long, value_name = "TIME", default_value = "5s")]
     pub connect_timeout: PositiveTime,
     /// Local address to connect from; several addresses, separated by commas, are used in turn
@@ -70,11 +71,16 @@ pub struct TargetArgs {
     /// TLS.
     #[command(flatten)]
     pub tls: TlsArgs,
+    /// WebSocket.
+    #[command(flatten)]
+    pub websocket: WebSocketArgs,
 }
 
 /// The parts of a URL.
 struct FromUrl {
     is_tls: bool,
+    /// Absent when it is not of WebSocket.
+    websocket: Option<OfUrl>,
     host: String,
     port: u16,
     user_name: Option<String>,
@@ -86,17 +92,21 @@ impl TargetArgs {
     pub fn settings(&self, wanted: Wanted, mistakes: &mut Vec<Mistake>) -> TargetSettings {
         let from_url = self.read_url(mistakes);
         let broker = self.broker(from_url.as_ref(), mistakes);
-        let host = match &broker {
-            BrokerChoice::Host { host, .. } => Some(host.as_str()),
-            _ => None,
+        let (host, authority) = match &broker {
+            BrokerChoice::Host { host, port } => (Some(host.as_str()), Some(authority(host, *port))),
+            _ => (None, None),
         };
         let by_url = from_url.as_ref().is_some_and(|from_url| from_url.is_tls);
+        let websocket_by_url = from_url.as_ref().and_then(|from_url| from_url.websocket.as_ref());
         TargetSettings {
             // A broker that can't be read is one mistake, and not also one of TLS.
             transport: if host.is_some_and(str::is_empty) || (self.url.is_some() && from_url.is_none()) {
                 Transport::default()
             } else {
-                Transport { tls: self.tls.settings(host, by_url, mistakes) }
+                Transport {
+                    tls: self.tls.settings(host, by_url, mistakes),
+                    websocket: self.websocket.settings(authority, websocket_by_url, mistakes),
+                }
             },
             broker,
             credentials: self.credentials(from_url, &wanted.versions, mistakes),
@@ -140,7 +150,7 @@ impl TargetArgs {
 
     fn read_url(&self, mistakes: &mut Vec<Mistake>) -> Option<FromUrl> {
         let text = self.url.as_deref()?;
-        read_url(text, self.tls.tls).map_err(|mistake| mistakes.push(mistake)).ok()
+        read_url(text, self.tls.tls, self.websocket.ws).map_err(|mistake| mistakes.push(mistake)).ok()
     }
 
     /// What to watch of the broker. Mistakes are added to the list.
@@ -178,7 +188,7 @@ impl TargetArgs {
         match (&self.host, self.spawn.as_deref()) {
             (Some(text), _) => {
                 let host = read_host(text).map_err(|what| mistakes.push(Mistake::new("--host", what)));
-                let default = if self.tls.tls { DEFAULT_TLS_PORT } else { DEFAULT_PORT };
+                let default = default_port(self.tls.tls, self.websocket.ws);
                 BrokerChoice::Host { host: host.unwrap_or_default(), port: port.unwrap_or(default) }
             }
             (None, Some("mosquitto")) => BrokerChoice::SpawnMosquitto,
@@ -263,35 +273,55 @@ fn read_host(text: &str) -> Result<String, String> {
     Ok(host.to_owned())
 }
 
-/// With `tls`, also a URL of mqtt:// means TLS.
-fn read_url(text: &str, tls: bool) -> Result<FromUrl, Mistake> {
+/// As the URL standard and the registered names of MQTT have it.
+const fn default_port(is_tls: bool, is_websocket: bool) -> u16 {
+    match (is_websocket, is_tls) {
+        (false, false) => DEFAULT_PORT,
+        (false, true) => DEFAULT_TLS_PORT,
+        (true, false) => 80,
+        (true, true) => 443,
+    }
+}
+
+/// The Host header of WebSocket.
+fn authority(host: &str, port: u16) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}
+
+/// With `tls`, also a URL of mqtt:// or ws:// means TLS; with `ws`, also one of mqtt:// or mqtts:// means WebSocket.
+fn read_url(text: &str, tls: bool, ws: bool) -> Result<FromUrl, Mistake> {
     let mistake = |what: String| Mistake::new("--url", what);
     // The text may contain a password, so it is never repeated.
     let url = Url::parse(text).map_err(|error| {
         mistake(format!("is not a URL ({error}); give one such as mqtt://127.0.0.1:1883"))
     })?;
-    match url.scheme() {
-        "mqtt" | "tcp" | "mqtts" | "ssl" | "tls" => {}
-        scheme @ ("ws" | "wss") => {
-            return Err(mistake(format!("{scheme}:// is not supported yet, only mqtt:// and mqtts://")));
-        }
+    let (is_tls, is_websocket) = match url.scheme() {
+        "mqtt" | "tcp" => (tls, ws),
+        "mqtts" | "ssl" | "tls" => (true, ws),
+        "ws" => (tls, true),
+        "wss" => (true, true),
         scheme => return Err(mistake(format!("{scheme}:// is not MQTT; give mqtt://host:port"))),
-    }
+    };
     let host =
         url.host_str().filter(|host| !host.is_empty()).ok_or_else(|| mistake("has no host".to_owned()))?;
-    if !matches!(url.path(), "" | "/") || url.query().is_some() {
+    let path = Some(url.path()).filter(|path| !matches!(*path, "" | "/"));
+    if !is_websocket && (path.is_some() || url.query().is_some()) {
         return Err(mistake("has a path or query, which mqtt:// does not use".to_owned()));
+    }
+    // It may hold a token, and what of a URL has to stay secret is decided by its credentials alone.
+    if url.query().is_some() {
+        return Err(mistake("has a query; give the path with its query in --ws-path".to_owned()));
     }
     let decoded = |part: &str| {
         url::form_urlencoded::parse(format!("x={}", part.replace('+', "%2B")).as_bytes())
             .next()
             .map_or_else(String::new, |(_, value)| value.into_owned())
     };
-    let is_tls = tls || !matches!(url.scheme(), "mqtt" | "tcp");
     Ok(FromUrl {
         is_tls,
+        websocket: is_websocket.then(|| OfUrl { path: path.map(str::to_owned) }),
         host: without_brackets(host).to_owned(),
-        port: url.port().unwrap_or(if is_tls { DEFAULT_TLS_PORT } else { DEFAULT_PORT }),
+        port: url.port().unwrap_or(default_port(is_tls, is_websocket)),
         user_name: Some(decoded(url.username())).filter(|name| !name.is_empty()),
         password: url.password().map(decoded),
     })
@@ -334,31 +364,52 @@ mod tests {
 
     #[test]
     fn a_url_gives_host_port_and_decoded_credentials() {
-        let read = read_url("mqtt://me:p%40ss+%26@[::1]:2883", false).unwrap();
+        let read = read_url("mqtt://me:p%40ss+%26@[::1]:2883", false, false).unwrap();
         assert_eq!((read.host.as_str(), read.port), ("::1", 2883));
         assert_eq!((read.user_name.as_deref(), read.password.as_deref()), (Some("me"), Some("p@ss+&")));
-        let bare = read_url("mqtt://broker", false).unwrap();
+        let bare = read_url("mqtt://broker", false, false).unwrap();
         assert_eq!(
             (bare.host.as_str(), bare.port, bare.user_name, bare.password),
             ("broker", 1883, None, None)
         );
-        assert_eq!(read_url("mqtts://broker", false).unwrap().port, 8883);
-        assert_eq!(read_url("mqtt://broker", true).unwrap().port, 8883);
-        assert_eq!(read_url("mqtt://broker:1883", true).unwrap().port, 1883);
+        assert_eq!(read_url("mqtts://broker", false, false).unwrap().port, 8883);
+        assert_eq!(read_url("mqtt://broker", true, false).unwrap().port, 8883);
+        assert_eq!(read_url("mqtt://broker:1883", true, false).unwrap().port, 1883);
+    }
+
+    #[test]
+    fn a_url_of_websocket_has_a_path_and_its_own_ports() {
+        for (text, tls, ws, expected) in [
+            ("ws://broker", false, false, Some((None, false, 80))),
+            ("ws://broker/", true, false, Some((None, true, 443))),
+            ("wss://broker/a/b", false, false, Some((Some("/a/b"), true, 443))),
+            ("ws://broker:9001/%20", false, false, Some((Some("/%20"), false, 9001))),
+            ("mqtt://broker/mqtt", false, true, Some((Some("/mqtt"), false, 80))),
+            ("mqtts://broker", false, true, Some((None, true, 443))),
+            ("ws://broker/mqtt?token=1", false, false, None),
+            ("mqtt://broker/mqtt", false, false, None),
+        ] {
+            let read = read_url(text, tls, ws).ok();
+            let parts = read.map(|read| (read.websocket.expect(text).path, read.is_tls, read.port));
+            let expected = expected.map(|(path, is_tls, port)| (path.map(str::to_owned), is_tls, port));
+            assert_eq!(parts, expected, "{text}");
+        }
+        assert!(read_url("mqtts://broker", false, false).unwrap().websocket.is_none());
     }
 
     #[test]
     fn an_invalid_url_is_rejected_without_repeating_its_password() {
         for wrong in [
-            "wss://u:hunter2@h",
-            "ws://u:hunter2@h/mqtt",
+            "wss://u:hunter2@h?q",
+            "ws://u:hunter2@",
             "http://u:hunter2@h",
             "mqtt://u:hunter2@h/path",
             "u:hunter2@h",
             "mqtt://",
             "mqtt://u:hunter2@h:99999",
         ] {
-            let mistake = read_url(wrong, false).err().unwrap_or_else(|| panic!("{wrong} was accepted"));
+            let mistake =
+                read_url(wrong, false, false).err().unwrap_or_else(|| panic!("{wrong} was accepted"));
             assert!(!mistake.to_string().contains("hunter2"), "{mistake}");
         }
     }

@@ -1,8 +1,9 @@
-//! Faults over TLS: on Mosquitto they are seen as over plain TCP, and what is wrong with TLS is said in one sentence.
+//! Faults and loads over TLS and WebSocket: on Mosquitto they are seen as over plain TCP, and what is wrong is said in one sentence.
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::io::{BufRead, BufReader, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
@@ -24,6 +25,9 @@ struct SecuredMosquitto {
     /// Its certificate is for another name.
     other_name: SocketAddr,
     expired: SocketAddr,
+    websocket: SocketAddr,
+    /// WebSocket over TLS.
+    both: SocketAddr,
 }
 
 impl SecuredMosquitto {
@@ -50,8 +54,8 @@ impl SecuredMosquitto {
         issue("other", "other.example", false);
         issue("expired", "localhost", true);
         issue("client", "client", false);
-        let [plain, tls, mutual, other_name, expired] =
-            [(); 5].map(|()| SocketAddr::from((Ipv4Addr::LOCALHOST, free_port())));
+        let [plain, tls, mutual, other_name, expired, websocket, both] =
+            [(); 7].map(|()| SocketAddr::from((Ipv4Addr::LOCALHOST, free_port())));
         let at = |file: &str| folder.path().join(file).display().to_string();
         let listener = |address: SocketAddr| format!("listener {} 127.0.0.1\n", address.port());
         let secured = |address: SocketAddr, file: &str| {
@@ -66,6 +70,8 @@ impl SecuredMosquitto {
             secured(mutual, "server") + "require_certificate true\n",
             secured(other_name, "other"),
             secured(expired, "expired"),
+            listener(websocket) + "protocol websockets\n",
+            secured(both, "server") + "protocol websockets\n",
         ];
         fs::write(folder.path().join("mosquitto.conf"), configuration.concat()).unwrap();
         let log = fs::File::create(folder.path().join("log")).unwrap();
@@ -78,8 +84,8 @@ impl SecuredMosquitto {
         .stderr(log)
         .spawn()
         .unwrap();
-        let broker = Self { folder, child, plain, tls, mutual, other_name, expired };
-        for address in [plain, tls, mutual, other_name, expired] {
+        let broker = Self { folder, child, plain, tls, mutual, other_name, expired, websocket, both };
+        for address in [plain, tls, mutual, other_name, expired, websocket, both] {
             until("Mosquitto listens", || TcpStream::connect(address).is_ok());
         }
         broker
@@ -96,6 +102,16 @@ impl SecuredMosquitto {
 
     fn over_tcp(&self, address: SocketAddr) -> String {
         format!("--url mqtt://localhost:{}", address.port())
+    }
+
+    fn over_websocket(&self) -> String {
+        format!("--url ws://localhost:{}", self.websocket.port())
+    }
+
+    /// WebSocket over TLS, in frames of other sizes than packets.
+    fn over_both(&self) -> String {
+        let port = self.both.port();
+        format!("--url wss://localhost:{port}/any --cafile {} --ws-frame-size 7", self.file("ca.pem"))
     }
 }
 
@@ -125,11 +141,36 @@ fn conclusions(call: &Call) -> Vec<(String, String, Conclusion)> {
     of_cases
 }
 
+/// Each mode with its flags.
+type Runs = [(&'static str, &'static str, &'static str)];
+
+/// Runs each mode over plain TCP and over `target`, and asserts that the broker is seen to do the same.
+#[track_caller]
+fn assert_seen_as_over_tcp(broker: &SecuredMosquitto, target: &str, name: &str, runs: &Runs) {
+    let mut handshakes = 0;
+    for (tool, mode, flags) in runs {
+        let run = |target: &str| call(tool, mode, &format!("{target} --bystanders 1 {flags}"));
+        let (plain, layered) = (run(&broker.over_tcp(broker.plain)), run(target));
+        assert_eq!(reactions(&plain), reactions(&layered), "{plain}\n{layered}");
+        assert_eq!(conclusions(&plain), conclusions(&layered), "{plain}\n{layered}");
+        let lost = |call: &Call| call.record().bystanders.unwrap().connections_lost.len();
+        assert_eq!((lost(&plain), lost(&layered)), (0, 0), "{layered}");
+        layered.assert_prints(&[name, "localhost"]);
+        // Some attempts are many connections, none of which is timed.
+        let timed =
+            |call: &Call, time: fn(&Attempt) -> Option<u64>| call.attempts().iter().filter_map(time).count();
+        let (of_tcp, of_layers) =
+            (timed(&layered, |attempt| attempt.established_us), timed(&layered, Attempt::handshake_time_us));
+        assert_eq!((of_layers, timed(&plain, Attempt::handshake_time_us)), (of_tcp, 0), "{layered}");
+        handshakes += of_layers;
+    }
+    assert!(handshakes > 0);
+}
+
 #[test]
 fn faults_over_tls_are_seen_as_over_tcp() {
     let broker = SecuredMosquitto::start();
-    let mut handshakes = 0;
-    for (tool, mode, flags) in [
+    let runs = [
         ("ungraceful-double-connect", "", "--attempts 2"),
         ("ungraceful-takeover", "storm", "--count 6 --variant resume,clean,discard"),
         ("ungraceful-takeover", "race", "--attempts 2"),
@@ -144,23 +185,37 @@ fn faults_over_tls_are_seen_as_over_tcp() {
         ("ungraceful-flood", "unacked-subscriber", "--attempts 1 --variant k3-qos1,k3-qos2"),
         ("ungraceful-flood", "quota-leak", "--attempts 1 --messages 3000"),
         ("ungraceful-violate", "topic-filter", "--attempts 2"),
-    ] {
-        let run = |target: String| call(tool, mode, &format!("{target} --bystanders 1 {flags}"));
-        let (plain, secured) = (run(broker.over_tcp(broker.plain)), run(broker.over_tls(broker.tls)));
-        assert_eq!(reactions(&plain), reactions(&secured), "{plain}\n{secured}");
-        assert_eq!(conclusions(&plain), conclusions(&secured), "{plain}\n{secured}");
-        let delivered = |call: &Call| call.record().bystanders.unwrap().connections_lost.len();
-        assert_eq!((delivered(&plain), delivered(&secured)), (0, 0), "{secured}");
-        secured.assert_prints(&["over TLS", "localhost"]);
-        // Some attempts are many connections, none of which is timed.
-        let timed =
-            |call: &Call, time: fn(&Attempt) -> Option<u64>| call.attempts().iter().filter_map(time).count();
-        let (of_tcp, of_tls) =
-            (timed(&secured, |attempt| attempt.established_us), timed(&secured, Attempt::handshake_time_us));
-        assert_eq!((of_tls, timed(&plain, Attempt::handshake_time_us)), (of_tcp, 0), "{secured}");
-        handshakes += of_tls;
-    }
-    assert!(handshakes > 0);
+    ];
+    assert_seen_as_over_tcp(&broker, &broker.over_tls(broker.tls), " over TLS", &runs);
+}
+
+#[test]
+fn faults_over_websocket_are_seen_as_over_tcp() {
+    let broker = SecuredMosquitto::start();
+    let runs = [
+        ("ungraceful-double-connect", "", "--attempts 2"),
+        ("ungraceful-takeover", "duel", "--attempts 2"),
+        ("ungraceful-vanish", "drop", "--attempts 2 --variant rst,fin,disconnect"),
+        ("ungraceful-flood", "unacked-subscriber", "--attempts 1 --variant k3-qos1,k3-qos2"),
+        ("ungraceful-violate", "topic-filter", "--attempts 2"),
+    ];
+    assert_seen_as_over_tcp(&broker, &broker.over_websocket(), " over WebSocket (path /mqtt)", &runs);
+}
+
+#[test]
+fn faults_over_websocket_and_tls_are_seen_as_over_tcp() {
+    let broker = SecuredMosquitto::start();
+    let runs = [
+        ("ungraceful-takeover", "storm", "--count 6 --variant resume,clean,discard"),
+        ("ungraceful-takeover", "race", "--attempts 2"),
+        (
+            "ungraceful-vanish",
+            "silence",
+            "--attempts 2 --reaction-timeout 10s --variant idle-1s,half-open-1s,downlink-1s",
+        ),
+        ("ungraceful-flood", "quota-leak", "--attempts 1 --messages 3000"),
+    ];
+    assert_seen_as_over_tcp(&broker, &broker.over_both(), " over WebSocket and TLS (path /any)", &runs);
 }
 
 #[test]
@@ -234,7 +289,6 @@ fn mistakes_in_the_flags_of_tls_are_reported_before_the_first_packet() {
             "--tls-version: \"1.1\" is not supported; give 1.2 or 1.3",
         ),
         ("--host localhost --tls --insecure --cafile x", "--insecure: nothing is verified with it"),
-        ("--url wss://localhost", "--url: wss:// is not supported yet"),
         (
             "--host localhost --tls --insecure --servername a/b",
             "--servername: \"a/b\" is neither a host name",
@@ -245,17 +299,15 @@ fn mistakes_in_the_flags_of_tls_are_reported_before_the_first_packet() {
     }
 }
 
-#[test]
-fn loads_over_tls_are_counted_as_over_tcp() {
-    let broker = SecuredMosquitto::start();
+/// Loads of both versions over `target` lose nothing, and their handshakes are timed.
+#[track_caller]
+fn assert_loads_are_counted(target: &str, closed: &str, words: &[&str]) {
     for version in VERSIONS {
         for flags in [
             "-q 0,1,2 --publishers 6 --subscribers 6 --rate 600 -z 2s",
-            // More bytes at once than the socket takes: of a record, some are left for later.
-            "-q 1 --publishers 2 --subscribers 2 --rate max -F 50 -s 100000 -z 2s",
+            &format!("-q 1 --publishers 2 --subscribers 2 --rate max {closed} -z 2s"),
             "-q 1 --publishers 2 --subscribers 2 --rate 20 -z 1s --retain",
         ] {
-            let target = broker.over_tls(broker.tls);
             let load = call("ungraceful-bench", "pubsub", &format!("{target} -V {version} {flags}"));
             load.assert_violates_nothing();
             let record = load.load();
@@ -276,12 +328,135 @@ fn loads_over_tls_are_counted_as_over_tcp() {
                 let removed = record.retained_by_us.as_ref().map(|by_us| (by_us.topics, &by_us.left_because));
                 assert_eq!(removed, Some((2, &None)), "{load}");
             }
-            load.assert_prints(&["over TLS", "TLS handshake"]);
+            load.assert_prints(words);
         }
+        // More bytes at once than the socket takes: some of a record or frame are left for later.
+        let flags = "-q 1 -c 2 --rate max -F 50 -s 100000 -z 2s";
+        let load = call("ungraceful-bench", "pub", &format!("{target} -V {version} {flags}"));
+        let sent = load.load().all();
+        assert!(sent.acknowledged > 0, "{load}");
+        assert_eq!((sent.acknowledged, sent.unacknowledged), (sent.sent, 0), "{load}");
     }
+}
+
+#[test]
+fn loads_over_tls_are_counted_as_over_tcp() {
+    let broker = SecuredMosquitto::start();
+    assert_loads_are_counted(&broker.over_tls(broker.tls), "-F 50 -s 100000", &["over TLS", "TLS handshake"]);
     let plain = call("ungraceful-bench", "conn", &format!("{} -c 5 -z 1s", broker.over_tcp(broker.plain)));
     assert_eq!(plain.load().connections.handshake_time.count, 0);
     assert!(!plain.stdout().contains("handshake"), "{plain}");
+}
+
+#[test]
+fn loads_over_websocket_are_counted_as_over_tcp() {
+    let broker = SecuredMosquitto::start();
+    // Over WebSocket, Mosquitto 2.0.11 stalls for seconds when a client's socket does not take all at once, and drops messages.
+    let few = "-F 5 -s 100";
+    assert_loads_are_counted(&broker.over_websocket(), few, &["over WebSocket", "WebSocket handshake"]);
+    let split = broker.over_both().replace("--ws-frame-size 7", "--ws-frame-size 1000");
+    assert_loads_are_counted(&split, few, &["over WebSocket and TLS", "TLS and WebSocket handshakes"]);
+}
+
+/// A web server that answers every request with this.
+fn web_server(response: &'static str) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = BufReader::new(stream.unwrap());
+            let mut line = String::new();
+            while stream.read_line(&mut line).is_ok_and(|bytes| bytes > 2) {
+                line.clear();
+            }
+            let _client_left = stream.get_mut().write_all(response.as_bytes());
+        }
+    });
+    address
+}
+
+#[test]
+fn what_is_wrong_with_websocket_is_one_sentence_and_exit_4() {
+    let broker = SecuredMosquitto::start();
+    let at = |address: SocketAddr| format!("--url ws://localhost:{}", address.port());
+    for (target, words) in [
+        (at(web_server("HTTP/1.1 404 Not Found\r\n\r\n")), "HTTP 404 Not Found; give the path"),
+        (at(web_server("HTTP/1.1 502 Bad Gateway\r\n\r\n")), "HTTP 502 Bad Gateway; a proxy answered"),
+        (at(web_server("HTTP/1.1 200 OK\r\n\r\n<html>")), "HTTP 200 OK; a web server answered"),
+        (at(web_server("SSH-2.0-sshd\r\n")), "bytes that are no HTTP"),
+        (at(broker.plain), "during the WebSocket handshake: this may not be a WebSocket port"),
+        (at(broker.tls), "during the WebSocket handshake"),
+        (
+            format!("--url wss://localhost:{} --insecure", broker.websocket.port()),
+            "this may be a port for plain TCP",
+        ),
+        (format!("{} --ws-protocol other", broker.over_websocket()), "WebSocket handshake"),
+    ] {
+        let refused = call("ungraceful-double-connect", "", &target).expect_exit(4);
+        refused.assert_reports(&[words]);
+        assert!(!refused.folder.exists());
+        let load = call("ungraceful-bench", "conn", &format!("{target} -c 2 -z 1s")).expect_exit(4);
+        load.assert_reports(&[words]);
+    }
+}
+
+#[test]
+fn a_header_of_the_websocket_request_is_sent_and_written_nowhere() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let heard = std::thread::spawn(move || {
+        let mut stream = BufReader::new(listener.accept().unwrap().0);
+        let mut head = String::new();
+        while stream.read_line(&mut head).is_ok_and(|bytes| bytes > 2) {}
+        head
+    });
+    let secrets =
+        "--ws-header 'Authorization: Bearer hunter2' --ws-header X-More:hunter2 --ws-path /a?token=hunter2";
+    let refused = call("ungraceful-double-connect", "", &format!("--url ws://localhost:{port} {secrets}"));
+    assert!(!refused.to_string().contains("hunter2"), "{refused}");
+    let head = heard.join().unwrap();
+    for line in [
+        "GET /a?token=hunter2 HTTP/1.1\r\n",
+        &format!("Host: localhost:{port}\r\n"),
+        "Sec-WebSocket-Protocol: mqtt\r\n",
+        "Authorization: Bearer hunter2\r\n",
+        "X-More: hunter2\r\n",
+    ] {
+        assert!(head.contains(line), "{line} is not in {head}");
+    }
+    let broker = SecuredMosquitto::start();
+    let few = "--bystanders 1 --attempts 1 --variant identical -V 5";
+    let target = format!("{} {secrets}", broker.over_websocket());
+    let run = call("ungraceful-double-connect", "", &format!("{target} {few}")).expect_exit(0);
+    run.assert_keeps_secret("hunter2");
+    run.assert_prints(&["(path /a)", "--ws-header '<not recorded>'", "--ws-path '<not recorded>'"]);
+    let plan = call("ungraceful-double-connect", "", &format!("{target} --print-plan")).expect_exit(0);
+    assert!(!plan.to_string().contains("hunter2"), "{plan}");
+    let folder = broker.folder.path().join("tour");
+    let tour = format!("ungraceful {target} --only double-connect --output {}", folder.display());
+    let tour = binary(&tour).output().unwrap();
+    let shown = String::from_utf8_lossy(&tour.stdout);
+    assert!(shown.contains("over WebSocket (path /a)") && !shown.contains("hunter2"), "{shown}");
+    let written = fs::read_to_string(folder.join("tour.json")).unwrap();
+    assert!(!written.contains("hunter2"), "{written}");
+}
+
+#[test]
+fn mistakes_in_the_flags_of_websocket_are_reported_before_the_first_packet() {
+    for (flags, words) in [
+        ("--host localhost --ws-path /x", "--ws-path: has an effect only with WebSocket; add --ws"),
+        ("--ws", "--ws: the brokers that this program starts listen on plain TCP"),
+        ("--host localhost --ws --ws-path mqtt", "--ws-path: the path \"mqtt\" does not begin with a slash"),
+        ("--url ws://localhost/a --ws-path /b", "--ws-path: differs from the path in --url"),
+        ("--url ws://localhost/a?b", "--url: has a query; give the path with its query in --ws-path"),
+        ("--url mqtt://localhost/a", "--url: has a path or query, which mqtt:// does not use"),
+        ("--host localhost --ws --ws-header Origin", "--ws-header: a header has no colon"),
+        ("--host localhost --ws --ws-header Host:x", "--ws-header: the handshake sets the header Host"),
+        ("--host localhost --ws --ws-protocol 'a b'", "--ws-protocol: \"a b\" is no name of a sub-protocol"),
+        ("--host localhost --ws --ws-frame-size 0", "--ws-frame-size"),
+    ] {
+        call("ungraceful-takeover", "storm", flags).assert_mistake(&[words]);
+    }
 }
 
 #[test]

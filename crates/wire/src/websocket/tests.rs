@@ -277,20 +277,10 @@ fn packets_of_every_length_reach_a_server_and_come_back() {
 }
 
 #[test]
-fn an_empty_frame_reaches_a_server() {
-    let (mut frames, mut server) = connected(&settings());
+fn nothing_makes_no_frame() {
+    let mut frames = opened();
     assert_eq!(frames.encode(&[]), 0);
     assert!(flushed(&mut frames).is_empty());
-    frames.encode_frame(&RawFrame {
-        is_final: true,
-        rsv: 0,
-        opcode: 2,
-        mask: true,
-        announced_bytes: None,
-        payload: Vec::new(),
-    });
-    send(&mut frames, &mut server);
-    assert_eq!(server.read().unwrap(), Message::binary(Vec::new()));
 }
 
 #[test]
@@ -757,42 +747,4 @@ fn the_end_during_the_handshake_is_unexpected() {
         assert_eq!(error.kind(), ErrorKind::UnexpectedEof);
         assert!(error.to_string().contains(expected), "{error}");
     }
-}
-
-#[test]
-fn raw_frames_are_sent_byte_for_byte() {
-    let mut frames = opened();
-    let legal = RawFrame {
-        is_final: true,
-        rsv: 0,
-        opcode: 2,
-        mask: false,
-        announced_bytes: None,
-        payload: b"ab".to_vec(),
-    };
-    for (raw, expected) in [
-        (legal.clone(), &b"\x82\x02ab"[..]),
-        (RawFrame { is_final: false, rsv: 5, opcode: 1, ..legal.clone() }, b"\x51\x02ab"),
-        (RawFrame { opcode: 0xB, rsv: 2, ..legal.clone() }, b"\xAB\x02ab"),
-        (RawFrame { opcode: 0xF2, rsv: 0xF8, ..legal.clone() }, b"\x82\x02ab"),
-        (RawFrame { announced_bytes: Some(1), ..legal.clone() }, b"\x82\x01ab"),
-        (RawFrame { announced_bytes: Some(300), ..legal.clone() }, b"\x82\x7E\x01\x2Cab"),
-        (
-            RawFrame { announced_bytes: Some(u64::MAX), ..legal.clone() },
-            b"\x82\x7F\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFFab",
-        ),
-    ] {
-        frames.encode_frame(&raw);
-        assert_eq!(flushed(&mut frames), expected);
-    }
-    frames.encode_frame(&RawFrame { mask: true, ..legal.clone() });
-    let masked = flushed(&mut frames);
-    assert_eq!((&masked[..2], unmasked(&masked)), (&b"\x82\x82"[..], b"ab".to_vec()));
-
-    // The Close of a fault is the only one.
-    frames.encode_frame(&RawFrame { opcode: 8, ..legal });
-    frames.close();
-    frames.take(&frame(0x89, b""));
-    frames.take(&frame(0x88, b""));
-    assert_eq!(flushed(&mut frames), b"\x88\x02ab");
 }

@@ -1,4 +1,4 @@
-//! A connection against a peer in the same process, over TCP and TLS: what each side sees, byte for byte.
+//! A connection against a peer in the same process, over TCP, TLS and WebSocket: what each side sees, byte for byte.
 //!
 //! No broker takes part. Loopback delivers before a write returns, so nothing here waits for time to pass; the
 //! one time limit is against hanging.
@@ -15,3 +15,4 @@ mod secured;
 mod sending;
 mod silence;
 mod stamps;
+mod websocket;

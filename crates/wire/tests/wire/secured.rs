@@ -105,7 +105,7 @@ async fn listening() -> (TcpListener, SocketAddr) {
 
 fn options(settings: &TlsSettings) -> ConnectOptions {
     ConnectOptions {
-        transport: Transport { tls: Some(Tls::new(settings).unwrap()) },
+        transport: Transport { tls: Some(Tls::new(settings).unwrap()), websocket: None },
         ..ConnectOptions::default()
     }
 }

@@ -182,7 +182,7 @@ fn honest_settings(common: &Common, broker: &Broker, topic_root: &Arc<str>) -> H
             version: broker.newest_version(),
             credentials: common.target.credentials.clone(),
             connect_timeout: common.target.connect_timeout,
-            tls: common.target.transport.tls.clone(),
+            transport: common.target.transport.clone(),
             client_id_prefix: client_ids(common, 0).of_run,
             topic_root: Arc::clone(topic_root),
             maximum_qos: broker.offers().maximum_qos,
