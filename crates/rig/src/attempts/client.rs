@@ -53,9 +53,12 @@ pub enum NotConnected {
     /// The connection ended before a CONNACK.
     #[error("the broker ended the connection before any CONNACK ({})", end_text(*.0))]
     Ended(EndKind),
-    /// TLS failed before a CONNACK, with the reason.
+    /// The broker ended TLS or WebSocket before a CONNACK, with the reason.
+    #[error("the broker ended the connection before any CONNACK ({0})")]
+    Closed(Box<str>),
+    /// TLS or WebSocket failed before a CONNACK, with the reason.
     #[error("{0}")]
-    Tls(Box<str>),
+    Broken(Box<str>),
     /// Nothing came.
     #[error("no CONNACK within {}: the port accepts connections but does not answer", span(*.0))]
     Silent(Duration),
@@ -188,7 +191,13 @@ impl Client {
             Arrival::End(end) if !end.unfinished.is_empty() => {
                 return Err(NotConnected::NotConnack(printable(&end.unfinished)));
             }
-            Arrival::End(end) => return Err(end.why.map_or(NotConnected::Ended(end.how), NotConnected::Tls)),
+            Arrival::End(end) => {
+                return Err(match (end.how, end.why) {
+                    (how, None) => NotConnected::Ended(how),
+                    (EndKind::Fin, Some(why)) => NotConnected::Closed(why),
+                    (_, Some(why)) => NotConnected::Broken(why),
+                });
+            }
         };
         match packet.frame().decode(self.version).packet {
             Packet::ConnAck(connack) if connack.code == 0 => {

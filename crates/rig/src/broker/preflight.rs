@@ -89,10 +89,12 @@ async fn judge(endpoint: Endpoint, options: &ConnectOptions, why: NotConnected) 
             ))
         }
         // A broker that speaks another version only may just close.
-        NotConnected::Ended(_) => Unfit::VersionRefused { why: format!("{at}: {why}"), is_closed: true },
+        NotConnected::Ended(_) | NotConnected::Closed(_) => {
+            Unfit::VersionRefused { why: format!("{at}: {why}"), is_closed: true }
+        }
         NotConnected::Silent(within) => match asks_like_http(endpoint, options).await {
             Some(answer) => Unfit::Unusable(format!(
-                "{at} speaks HTTP and not MQTT ({answer:?}): is this the broker's web port?"
+                "{at} speaks HTTP and not MQTT ({answer:?}): is this the broker's web port, or one for WebSocket (add --ws)?"
             )),
             None => Unfit::Silent(format!(
                 "{at} accepts connections but does not answer a CONNECT within {}: a TLS port, a proxy without \
@@ -100,10 +102,10 @@ async fn judge(endpoint: Endpoint, options: &ConnectOptions, why: NotConnected) 
                 span(within)
             )),
         },
-        NotConnected::NotConnack(ref what) if what.contains("HTTP/") => {
-            Unfit::Unusable(format!("{at} speaks HTTP and not MQTT ({what}): is this the broker's web port?"))
-        }
-        NotConnected::Tls(_)
+        NotConnected::NotConnack(ref what) if what.contains("HTTP/") => Unfit::Unusable(format!(
+            "{at} speaks HTTP and not MQTT ({what}): is this the broker's web port, or one for WebSocket (add --ws)?"
+        )),
+        NotConnected::Broken(_)
         | NotConnected::NotConnack(_)
         | NotConnected::Challenged
         | NotConnected::Refused { .. }

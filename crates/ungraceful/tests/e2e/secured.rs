@@ -391,6 +391,7 @@ fn what_is_wrong_with_websocket_is_one_sentence_and_exit_4() {
             "this may be a port for plain TCP",
         ),
         (format!("{} --ws-protocol other", broker.over_websocket()), "WebSocket handshake"),
+        (broker.over_tcp(broker.websocket), "add --ws"),
     ] {
         let refused = call("ungraceful-double-connect", "", &target).expect_exit(4);
         refused.assert_reports(&[words]);
