@@ -26,6 +26,8 @@ pub(crate) struct RealBroker {
     pub(crate) log: String,
     pub(crate) address: SocketAddr,
     pub(crate) address_v5: SocketAddr,
+    /// The lines of `scripts/broker start`.
+    said: String,
 }
 
 impl RealBroker {
@@ -49,9 +51,7 @@ impl RealBroker {
         let started = Command::new(script("broker")).args(["start", name]).args(arguments).output().unwrap();
         assert!(started.status.success(), "{started:?}");
         let said = String::from_utf8(started.stdout).unwrap();
-        let value = |key: &str| {
-            said.lines().find_map(|line| line.strip_prefix(&format!("{key}="))).map(ToOwned::to_owned)
-        };
+        let value = |key: &str| value_of(&said, key);
         let address = |port: String| SocketAddr::from(([127, 0, 0, 1], port.parse().unwrap()));
         let port = value("port").unwrap();
         Some(Self {
@@ -60,8 +60,21 @@ impl RealBroker {
             log: value("log").unwrap(),
             address: address(port.clone()),
             address_v5: address(value("port_v5").unwrap_or(port)),
+            said,
         })
     }
+
+    /// A port of this name that the broker listens on.
+    #[track_caller]
+    pub(crate) fn port(&self, name: &str) -> u16 {
+        value_of(&self.said, name)
+            .and_then(|port| port.parse().ok())
+            .unwrap_or_else(|| panic!("{}", self.said))
+    }
+}
+
+fn value_of(said: &str, key: &str) -> Option<String> {
+    said.lines().find_map(|line| line.strip_prefix(&format!("{key}="))).map(ToOwned::to_owned)
 }
 
 impl Drop for RealBroker {

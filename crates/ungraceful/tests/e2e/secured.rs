@@ -12,6 +12,7 @@ use ungraceful_record::attempt::Attempt;
 use ungraceful_record::testing::until;
 use ungraceful_record::verdict::Conclusion;
 
+use crate::real_brokers::RealBroker;
 use crate::support::{Call, VERSIONS, binary, call, free_port};
 
 /// A Mosquitto with these listeners, and the files of its certificate authority.
@@ -30,30 +31,36 @@ struct SecuredMosquitto {
     both: SocketAddr,
 }
 
+/// A folder with the certificates of an authority: `ca.pem`; `server`, `other`, `expired` and `client`, each with its key.
+fn certificates() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.distinguished_name.push(DnType::CommonName, folder.path().display().to_string());
+    let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+    fs::write(folder.path().join("ca.pem"), authority.pem()).unwrap();
+    let issue = |file: &str, name: &str, is_expired: bool| {
+        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        params.distinguished_name.push(DnType::CommonName, file);
+        if is_expired {
+            params.not_before = date_time_ymd(2020, 1, 1);
+            params.not_after = date_time_ymd(2020, 1, 2);
+        }
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &authority).unwrap();
+        fs::write(folder.path().join(format!("{file}.pem")), certificate.pem()).unwrap();
+        fs::write(folder.path().join(format!("{file}.key")), key.serialize_pem()).unwrap();
+    };
+    issue("server", "localhost", false);
+    issue("other", "other.example", false);
+    issue("expired", "localhost", true);
+    issue("client", "client", false);
+    folder
+}
+
 impl SecuredMosquitto {
     fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(DnType::CommonName, folder.path().display().to_string());
-        let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-        fs::write(folder.path().join("ca.pem"), authority.pem()).unwrap();
-        let issue = |file: &str, name: &str, is_expired: bool| {
-            let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
-            params.distinguished_name.push(DnType::CommonName, file);
-            if is_expired {
-                params.not_before = date_time_ymd(2020, 1, 1);
-                params.not_after = date_time_ymd(2020, 1, 2);
-            }
-            let key = KeyPair::generate().unwrap();
-            let certificate = params.signed_by(&key, &authority).unwrap();
-            fs::write(folder.path().join(format!("{file}.pem")), certificate.pem()).unwrap();
-            fs::write(folder.path().join(format!("{file}.key")), key.serialize_pem()).unwrap();
-        };
-        issue("server", "localhost", false);
-        issue("other", "other.example", false);
-        issue("expired", "localhost", true);
-        issue("client", "client", false);
+        let folder = certificates();
         let [plain, tls, mutual, other_name, expired, websocket, both] =
             [(); 7].map(|()| SocketAddr::from((Ipv4Addr::LOCALHOST, free_port())));
         let at = |file: &str| folder.path().join(file).display().to_string();
@@ -142,15 +149,15 @@ fn conclusions(call: &Call) -> Vec<(String, String, Conclusion)> {
 }
 
 /// Each mode with its flags.
-type Runs = [(&'static str, &'static str, &'static str)];
+type Runs<'a> = [(&'a str, &'a str, &'a str)];
 
 /// Runs each mode over plain TCP and over `target`, and asserts that the broker is seen to do the same.
 #[track_caller]
-fn assert_seen_as_over_tcp(broker: &SecuredMosquitto, target: &str, name: &str, runs: &Runs) {
+fn assert_seen_as_over_tcp(plain: &str, target: &str, name: &str, runs: &Runs<'_>) {
     let mut handshakes = 0;
     for (tool, mode, flags) in runs {
         let run = |target: &str| call(tool, mode, &format!("{target} --bystanders 1 {flags}"));
-        let (plain, layered) = (run(&broker.over_tcp(broker.plain)), run(target));
+        let (plain, layered) = (run(plain), run(target));
         assert_eq!(reactions(&plain), reactions(&layered), "{plain}\n{layered}");
         assert_eq!(conclusions(&plain), conclusions(&layered), "{plain}\n{layered}");
         let lost = |call: &Call| call.record().bystanders.unwrap().connections_lost.len();
@@ -186,7 +193,7 @@ fn faults_over_tls_are_seen_as_over_tcp() {
         ("ungraceful-flood", "quota-leak", "--attempts 1 --messages 3000"),
         ("ungraceful-violate", "topic-filter", "--attempts 2"),
     ];
-    assert_seen_as_over_tcp(&broker, &broker.over_tls(broker.tls), " over TLS", &runs);
+    assert_seen_as_over_tcp(&broker.over_tcp(broker.plain), &broker.over_tls(broker.tls), " over TLS", &runs);
 }
 
 #[test]
@@ -199,7 +206,12 @@ fn faults_over_websocket_are_seen_as_over_tcp() {
         ("ungraceful-flood", "unacked-subscriber", "--attempts 1 --variant k3-qos1,k3-qos2"),
         ("ungraceful-violate", "topic-filter", "--attempts 2"),
     ];
-    assert_seen_as_over_tcp(&broker, &broker.over_websocket(), " over WebSocket (path /mqtt)", &runs);
+    assert_seen_as_over_tcp(
+        &broker.over_tcp(broker.plain),
+        &broker.over_websocket(),
+        " over WebSocket (path /mqtt)",
+        &runs,
+    );
 }
 
 #[test]
@@ -215,7 +227,12 @@ fn faults_over_websocket_and_tls_are_seen_as_over_tcp() {
         ),
         ("ungraceful-flood", "quota-leak", "--attempts 1 --messages 3000"),
     ];
-    assert_seen_as_over_tcp(&broker, &broker.over_both(), " over WebSocket and TLS (path /any)", &runs);
+    assert_seen_as_over_tcp(
+        &broker.over_tcp(broker.plain),
+        &broker.over_both(),
+        " over WebSocket and TLS (path /any)",
+        &runs,
+    );
 }
 
 #[test]
@@ -296,6 +313,37 @@ fn mistakes_in_the_flags_of_tls_are_reported_before_the_first_packet() {
         ("--host localhost --tls --insecure --alpn mqtt,", "--alpn: a protocol has 1 to 255 bytes, not 0"),
     ] {
         call("ungraceful-takeover", "storm", flags).assert_mistake(&[words]);
+    }
+}
+
+#[test]
+fn rabbitmq_and_nats_are_seen_over_their_transports_as_over_tcp() {
+    let certificates = certificates();
+    let file = |name: &str| certificates.path().join(name).display().to_string();
+    let authority = format!("--cafile {}", file("ca.pem"));
+    for (name, flags, transports) in [
+        (
+            "rabbitmq",
+            "-V 3.1.1 --bystander-qos 0,1",
+            &[("tls_port", "mqtts", ""), ("ws_port", "ws", "/ws")][..],
+        ),
+        ("nats", "-V 3.1.1 --bystander-qos 0,1", &[("wss_port", "wss", "/mqtt")]),
+    ] {
+        let folder = certificates.path().display().to_string();
+        let Some(broker) = RealBroker::start_with(name, &["--certificates", &folder]) else { continue };
+        let plain = format!("--url mqtt://localhost:{} {flags}", broker.address.port());
+        for (port, scheme, path) in transports {
+            let authority = if *scheme == "ws" { "" } else { &authority };
+            let target =
+                format!("--url {scheme}://localhost:{}{path} {authority} {flags}", broker.port(port));
+            let name = if *scheme == "mqtts" { " over TLS" } else { " over WebSocket" };
+            // RabbitMQ 3.10.8 publishes the Will of a client that sent DISCONNECT over WebSocket.
+            let drop = if *port == "ws_port" { "rst,fin" } else { "rst,fin,disconnect" };
+            let drop = format!("--attempts 2 --variant {drop}");
+            let runs =
+                [("ungraceful-double-connect", "", "--attempts 2"), ("ungraceful-vanish", "drop", &drop)];
+            assert_seen_as_over_tcp(&plain, &target, name, &runs);
+        }
     }
 }
 
