@@ -81,7 +81,10 @@ impl Socket {
             Some(layers) => layers.read_arrived(into, not_before, tcp),
         };
         match read {
-            Ok(Arrived { bytes: 0, .. }) => Err(Moved::Ended("FIN".into())),
+            Ok(Arrived { bytes: 0, .. }) => {
+                let reason = layers.as_ref().and_then(|layers| layers.close_reason());
+                Err(Moved::Ended(reason.map_or("FIN".into(), Cow::Owned)))
+            }
             Ok(arrived) => Ok(arrived),
             Err(error) => Err(moved(&error)),
         }
@@ -114,15 +117,35 @@ impl Socket {
         self.layers.as_ref().is_none_or(|layers| layers.is_flushed())
     }
 
-    /// Sends nothing more: the peer sees the end behind everything that was sent.
+    /// Ends the layers as a client does that leaves.
+    pub(crate) fn close_layers(&mut self) {
+        let Self { tcp, layers } = self;
+        if let Some(layers) = layers {
+            layers.close_on(tcp);
+        }
+    }
+
+    /// Sends nothing more than what the layers hold: the peer sees the end behind everything that was sent.
     pub(crate) fn end_sending(&self) {
-        // What is closed already has ended for the peer too.
-        let _closed_already = self.tcp.shutdown(Shutdown::Write);
+        if self.is_flushed() {
+            // What is closed already has ended for the peer too.
+            let _closed_already = self.tcp.shutdown(Shutdown::Write);
+        }
     }
 
     /// Waits, after [`Socket::end_sending`], until the peer has ended the connection too, and so has taken
     /// everything. Returns whether it has by `deadline`.
     pub(crate) fn ends_by(mut self, deadline: Instant) -> bool {
+        while !self.is_flushed() {
+            let left = deadline.saturating_duration_since(now());
+            let is_set = !left.is_zero()
+                && self.tcp.set_nonblocking(false).is_ok()
+                && self.tcp.set_write_timeout(Some(left)).is_ok();
+            if !is_set || matches!(self.flush(), Moved::Ended(_)) {
+                return false;
+            }
+        }
+        self.end_sending();
         let mut answers = [0; 16 * 1_024];
         loop {
             let left = deadline.saturating_duration_since(now());

@@ -389,6 +389,9 @@ impl Worker {
             if client.stage == Stage::Ready {
                 // What it receives no longer counts.
                 let _left = client.write(&DISCONNECT, now_us);
+                if let Some(socket) = &mut client.socket {
+                    socket.close_layers();
+                }
                 if self.thread_state.settings.message.retain && matches!(client.role, Role::Publisher(_)) {
                     leaving.extend(client.socket.take().inspect(Socket::end_sending));
                 }

@@ -91,9 +91,14 @@ pub enum OpenError {
     /// The handshake did not complete in [`ConnectOptions::connect_timeout`].
     #[error("no answer to the TCP handshake within {0:?}")]
     Timeout(Duration),
-    /// The handshakes over TCP did not complete in [`ConnectOptions::connect_timeout`]: their names, and how long that is.
-    #[error("no answer to the {0} handshake within {1:?}: this may be a port for plain TCP")]
-    LayersTimeout(&'static str, Duration),
+    /// The handshakes over TCP did not complete in [`ConnectOptions::connect_timeout`].
+    #[error("no answer to the {handshakes} handshake within {within:?}: {}", hint(handshakes))]
+    LayersTimeout {
+        /// Their names.
+        handshakes: &'static str,
+        /// The limit.
+        within: Duration,
+    },
     /// The broker ended the connection during the TLS handshake.
     #[error("the broker ended the connection during the TLS handshake: this may be a port for plain TCP")]
     TlsCut,
@@ -125,6 +130,14 @@ pub enum OpenError {
     Other(io::Error),
 }
 
+/// What a broker may be that does not answer these handshakes.
+fn hint(handshakes: &str) -> &'static str {
+    match handshakes {
+        "WebSocket" => "this may not be a WebSocket port, or it expects TLS",
+        _ => "this may be a port for plain TCP",
+    }
+}
+
 impl From<io::Error> for OpenError {
     fn from(error: io::Error) -> Self {
         // EMFILE and ENFILE have no stable `ErrorKind`.
@@ -144,7 +157,7 @@ impl OpenError {
     pub(crate) fn of_websocket(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Self::WebSocket(io::Error::other(
-                "the broker ended the connection during the WebSocket handshake: this may not be a WebSocket port",
+                "the broker ended the connection during the WebSocket handshake: this may not be a WebSocket port, or it expects TLS",
             )),
             _ => Self::WebSocket(error),
         }
@@ -235,8 +248,9 @@ impl Connected {
             options.connect_timeout.saturating_sub(clock::now().saturating_duration_since(self.started));
         let transport = &options.transport;
         let stream = timeout(left, Stream::over(self.tcp, transport)).await;
-        let stream = stream.map_err(|_elapsed| {
-            OpenError::LayersTimeout(transport.handshakes(), options.connect_timeout)
+        let stream = stream.map_err(|_elapsed| OpenError::LayersTimeout {
+            handshakes: transport.handshakes(),
+            within: options.connect_timeout,
         })??;
         let layers = stream.is_layered().then(clock::now);
         Ok((stream, Established { tcp: self.established, layers }))

@@ -99,14 +99,17 @@ impl Layers {
         mut write: impl FnMut(&[u8]) -> io::Result<usize>,
         mut read: impl FnMut(&mut [u8]) -> io::Result<Read>,
     ) -> Result<bool, OpenError> {
+        // One read a call: a peer that always has more to say must not hold the thread.
+        let mut has_read = false;
         loop {
             match self.flush(&mut write) {
                 Err(error) if is_not_now(&error) => return Ok(false),
                 flushed => flushed.map_err(|error| self.of_handshake(error))?,
             }
-            if !self.is_handshaking() {
-                return Ok(true);
+            if !self.is_handshaking() || has_read {
+                return Ok(!self.is_handshaking());
             }
+            has_read = true;
             let came = match self.take_from(&mut read) {
                 Err(error) if is_not_now(&error) => return Ok(false),
                 came => came.map_err(|error| self.of_handshake(error))?,
@@ -178,6 +181,8 @@ impl Layers {
     /// Gives bytes of MQTT to the outermost layer; how many it took.
     fn put(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match (&mut self.websocket, &mut self.tls) {
+            // No data may follow the answer to the broker's Close (RFC 6455 section 5.5.1).
+            (Some(websocket), _) if websocket.is_closed() => Err(io::ErrorKind::BrokenPipe.into()),
             (Some(websocket), _) => Ok(websocket.encode(bytes)),
             (None, Some(tls)) => tls.encrypt(bytes),
             (None, None) => Ok(0),
@@ -278,25 +283,26 @@ impl Layers {
         self.resumable = resumable;
     }
 
-    /// Bytes of MQTT; 0 at the end of the stream. The stamp is that of the last segment that was read.
+    /// Bytes of MQTT; 0 at the end of the stream. The stamp is that of the last segment that was read. Reads from the socket at most
+    /// once: a peer that sends without end what is no MQTT must not hold the thread.
     ///
     /// # Errors
-    /// Those of the socket, [`io::ErrorKind::WouldBlock`] when there is nothing; in words what is wrong with what the broker sent.
+    /// Those of the socket, [`io::ErrorKind::WouldBlock`] when there is nothing, while the socket may have more; in words what is wrong
+    /// with what the broker sent.
     pub(crate) fn read(
         &mut self,
         into: &mut [u8],
         mut write: impl FnMut(&[u8]) -> io::Result<usize>,
         mut read: impl FnMut(&mut [u8]) -> io::Result<Read>,
     ) -> io::Result<Read> {
-        loop {
-            match self.plain(into) {
-                Err(error) if is_not_now(&error) => {}
-                plain => return plain.map(|bytes| Read { bytes, stamp: self.stamp }),
-            }
+        let mut plain = self.plain(into);
+        if plain.as_ref().is_err_and(is_not_now) {
             self.take_from(&mut read)?;
             // An alert that says what was wrong, an answer to a change of keys, a Pong.
             let _best_effort = self.flush(&mut write);
+            plain = self.plain(into);
         }
+        plain.map(|bytes| Read { bytes, stamp: self.stamp })
     }
 
     /// As [`read_arrived`](crate::read_arrived), through the layers. While [`Layers::holds_bytes`], it may return some without a read.
@@ -316,7 +322,7 @@ impl Layers {
         Ok(Arrived { bytes, at, seen })
     }
 
-    /// Whether bytes were read from the socket and not taken yet: it does not become readable for them again.
+    /// Whether bytes of MQTT, or an end that a layer saw, were not taken yet: the socket does not become readable for them again.
     pub fn holds_bytes(&mut self) -> bool {
         self.websocket.as_ref().is_some_and(Frames::holds_plain)
             || self.tls.as_mut().is_some_and(Session::holds_plain)
@@ -357,8 +363,14 @@ impl Layers {
         }
     }
 
+    /// Ends the layers on the non-blocking `socket`, as far as it goes: a Close frame of WebSocket, close_notify of TLS.
+    pub fn close_on(&mut self, socket: &TcpStream) {
+        self.close(write_to(socket));
+    }
+
     /// The reason that the broker gave for the end, in words; absent without one.
-    pub(crate) fn close_reason(&self) -> Option<String> {
+    #[must_use]
+    pub fn close_reason(&self) -> Option<String> {
         let reason = self.websocket.as_ref()?.close_reason()?;
         Some(format!("WebSocket Close {reason}"))
     }

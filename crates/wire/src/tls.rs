@@ -318,9 +318,13 @@ impl Session {
         !self.tls.wants_write()
     }
 
-    /// Whether plain bytes, or records that had to wait, were not taken yet.
+    /// Whether plain bytes, records that had to wait, a failure or the broker's end were not taken yet.
     pub(crate) fn holds_plain(&mut self) -> bool {
-        !self.records.is_empty() || self.tls.reader().fill_buf().is_ok_and(|plain| !plain.is_empty())
+        let has_plain_or_end = |tls: &mut ClientConnection| match tls.reader().fill_buf() {
+            Ok(_) => true,
+            Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+        };
+        !self.records.is_empty() || self.failed.is_some() || has_plain_or_end(&mut self.tls)
     }
 
     /// Encrypts as many of the bytes as fit into one record.

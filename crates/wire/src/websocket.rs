@@ -87,6 +87,24 @@ struct Checked {
     request_end: String,
 }
 
+impl Checked {
+    /// The text without what it repeats of the request that may be a secret: the query and the values of headers.
+    fn without_secrets(&self, text: String) -> String {
+        /// Shorter ones are part of any text, and no secrets.
+        const SECRET_BYTES_MIN: usize = 4;
+        let query = self.settings.path.split_once('?').map(|(_, query)| query);
+        let values = self.settings.headers.iter().flat_map(|(_, value)| {
+            let words = value.split_whitespace();
+            words.chain([value.as_str()])
+        });
+        // The longest first: a shorter one may be part of it.
+        let mut secrets: Vec<_> =
+            query.into_iter().chain(values).filter(|secret| secret.len() >= SECRET_BYTES_MIN).collect();
+        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        secrets.into_iter().fold(text, |text, secret| text.replace(secret, "***"))
+    }
+}
+
 impl fmt::Debug for WebSocket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("WebSocket").field(&self.0.settings).finish()
@@ -191,9 +209,11 @@ fn check_protocol(protocol: &str) -> Result<(), String> {
 
 fn check_header(name: &str, value: &str) -> Result<(), String> {
     let Ok(checked) = HeaderName::from_bytes(name.as_bytes()) else {
-        return Err(format!(
-            "{name:?} is no name of a header; give letters, digits and hyphens, such as Authorization"
-        ));
+        // Not shown: it may be a value without its name.
+        return Err(
+            "what stands before the colon is no name of a header; give letters, digits and hyphens, such as Authorization"
+                .to_owned(),
+        );
     };
     match checked.as_str() {
         "host" | "upgrade" | "connection" => {
@@ -365,9 +385,14 @@ impl Frames {
         self.unsent.left().is_empty() && self.pong.is_empty()
     }
 
-    /// Whether plain bytes have come that were not taken yet.
+    /// Whether plain bytes, a failure or an end have come that were not taken yet.
     pub(crate) fn holds_plain(&self) -> bool {
-        !self.plain.left().is_empty()
+        !self.plain.left().is_empty() || !matches!(self.phase, Phase::Handshaking(_) | Phase::Open)
+    }
+
+    /// Whether the broker's Close frame came.
+    pub(crate) fn is_closed(&self) -> bool {
+        matches!(self.phase, Phase::Closed(_))
     }
 
     /// Takes bytes from below; none at the end of the stream. What is wrong with them is seen by [`Frames::failure`], and by
@@ -448,6 +473,7 @@ impl Frames {
 
     fn fail(&mut self, kind: io::ErrorKind, words: String) {
         let in_handshake = self.is_handshaking();
+        let words = self.checked.without_secrets(words);
         self.phase = Phase::Failed(Box::new(Failure { kind, words, in_handshake }));
         self.control = None;
     }
@@ -560,7 +586,7 @@ impl Frames {
                     }
                 };
                 self.send_close(&answer);
-                self.phase = Phase::Closed(reason.into_boxed_str());
+                self.phase = Phase::Closed(self.checked.without_secrets(reason).into_boxed_str());
             }
             _ => {}
         }
@@ -625,12 +651,16 @@ impl Handshake {
             *minor_version = b'1';
         }
         Response::try_parse(&as_1_1)
-            .map_err(|error| format!("the head of the broker's HTTP response is malformed: {error}"))
+            .map_err(|_malformed| "the head of the broker's HTTP response is malformed".to_owned())
     }
 
     fn end_in_words(&self) -> &'static str {
         if self.head.is_empty() {
-            "the broker closed the connection during the WebSocket handshake: this may not be a WebSocket port"
+            if self.is_over_tls {
+                "the broker closed the connection during the WebSocket handshake: this may not be a WebSocket port"
+            } else {
+                "the broker closed the connection during the WebSocket handshake: this may not be a WebSocket port, or it expects TLS"
+            }
         } else {
             "the broker closed the connection during the WebSocket handshake, in the middle of its response"
         }
@@ -660,7 +690,8 @@ impl Handshake {
         let space = if reason.is_empty() { "" } else { " " };
         let mut words = format!("the broker refused the WebSocket handshake with HTTP {code}{space}{reason}");
         if let Some(location) = response.headers().get("Location").filter(|_| status.is_redirection()) {
-            let location = quoted(location.as_bytes());
+            let location = location.as_bytes().split(|byte| b"?#".contains(byte)).next().unwrap_or_default();
+            let location = quoted(location);
             words.push_str(&format!(" to {location}; give that address if it is the broker's"));
         }
         let hint = match code {

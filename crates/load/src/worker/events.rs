@@ -120,6 +120,11 @@ impl Worker {
                 }
             }
         }
+        let (client, thread_state) = (&mut self.clients[place], &mut self.thread_state);
+        // A layer may have answered by itself.
+        if !client.is_drained() {
+            thread_state.wait_for_room(client, place);
+        }
         // Acknowledgements make room for what waits.
         if now_us > 0 && matches!(self.clients[place].role, Role::Publisher(_)) {
             self.pump(place, now_us)?;

@@ -138,7 +138,11 @@ impl Worker {
             return Ok(());
         }
         let (client, thread_state) = (&mut self.clients[place], &mut self.thread_state);
-        if client.stage != Stage::Ready || !client.is_drained() {
+        if client.stage != Stage::Ready {
+            return Ok(());
+        }
+        if !client.is_drained() {
+            thread_state.wait_for_room(client, place);
             return Ok(());
         }
         let Role::Publisher(publisher) = &mut client.role else { return Ok(()) };
@@ -172,7 +176,7 @@ impl Worker {
                 }
             };
             if is_watched {
-                thread_state.note_departure(client, taken == out.len(), now_us);
+                thread_state.note_departure(client, taken == out.len() && client.is_drained(), now_us);
             }
             thread_state.note_sent(taken, now_us);
             if taken < out.len() {
@@ -186,6 +190,9 @@ impl Worker {
                 if let Role::Publisher(publisher) = &mut client.role {
                     publisher.take_back(&made, kept, is_closed, now_us, &thread_state.context);
                 }
+            }
+            // The layers may hold what the socket did not take.
+            if taken < out.len() || !client.is_drained() {
                 thread_state.wait_for_room(client, place);
             }
         }

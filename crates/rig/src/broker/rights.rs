@@ -346,8 +346,9 @@ impl Exchanger {
         loop {
             match self.next(deadline).await {
                 None => return Err(Unsubscribed::Unanswered(within)),
-                Some(Arrival::End(_)) => {
-                    return otherwise("is answered by the end of the connection".to_owned());
+                Some(Arrival::End(end)) => {
+                    let why = end.why.map(|why| format!(" ({why})")).unwrap_or_default();
+                    return otherwise(format!("is answered by the end of the connection{why}"));
                 }
                 Some(Arrival::Unframeable { bytes, .. }) => {
                     return otherwise(format!("is answered by what is no packet: {}", hex(&bytes)));

@@ -121,7 +121,7 @@ pub struct TargetSettings {
     pub versions_required: bool,
     /// Local addresses to connect from, in turn; the kernel's choice when empty.
     pub sources: Vec<IpAddr>,
-    /// Bound of the TCP handshake with the TLS handshake, and of the wait for CONNACK, each.
+    /// Bound of the handshakes of TCP and what lies over it together, and of the wait for CONNACK.
     pub connect_timeout: Duration,
     /// The layers over TCP.
     pub transport: Transport,

@@ -228,7 +228,8 @@ pub(crate) fn is_secret(word: &str) -> bool {
 
 /// Whether this value of a flag that may hold a secret holds none: a URL without credentials, a path without a query.
 fn is_harmless(long: &str, value: &str) -> bool {
-    (long == "url" && !value.contains('@')) || (long == "ws-path" && !value.contains('?'))
+    let authority = value.rsplit("://").next().and_then(|rest| rest.split('/').next()).unwrap_or_default();
+    (long == "url" && !authority.contains('@')) || (long == "ws-path" && !value.contains('?'))
 }
 
 /// The syntax of times.

@@ -45,7 +45,7 @@ pub struct TargetArgs {
     /// File whose first line is the password
     #[arg(long, value_name = "FILE")]
     pub pw_file: Option<PathBuf>,
-    /// Maximum time for the handshakes of TCP, TLS and WebSocket together, and again for the CONNACK
+    /// Maximum time for the handshakes of TCP, TLS and WebSocket together (in a load for TCP alone, and for the others), and again for the CONNACK
     #[arg(long, value_name = "TIME", default_value = "5s")]
     pub connect_timeout: PositiveTime,
     /// Local address to connect from; several addresses, separated by commas, are used in turn
@@ -304,6 +304,16 @@ fn read_url(text: &str, tls: bool, ws: bool) -> Result<FromUrl, Mistake> {
     };
     let host =
         url.host_str().filter(|host| !host.is_empty()).ok_or_else(|| mistake("has no host".to_owned()))?;
+    // The port 80 of its URL can't be told from none, and would be 443.
+    if url.scheme() == "ws" && tls {
+        return Err(Mistake::new(
+            "--tls",
+            "the URL is one of ws://, without TLS; give wss://, or leave it out".to_owned(),
+        ));
+    }
+    if url.fragment().is_some() {
+        return Err(mistake("has a fragment (#), which no broker is sent; leave it out".to_owned()));
+    }
     let path = Some(url.path()).filter(|path| !matches!(*path, "" | "/"));
     if !is_websocket && (path.is_some() || url.query().is_some()) {
         return Err(mistake("has a path or query, which mqtt:// does not use".to_owned()));
@@ -381,7 +391,9 @@ mod tests {
     fn a_url_of_websocket_has_a_path_and_its_own_ports() {
         for (text, tls, ws, expected) in [
             ("ws://broker", false, false, Some((None, false, 80))),
-            ("ws://broker/", true, false, Some((None, true, 443))),
+            ("ws://broker/", true, false, None),
+            ("ws://broker/a#b", false, false, None),
+            ("mqtt://broker:80", true, true, Some((None, true, 80))),
             ("wss://broker/a/b", false, false, Some((Some("/a/b"), true, 443))),
             ("ws://broker:9001/%20", false, false, Some((Some("/%20"), false, 9001))),
             ("mqtt://broker/mqtt", false, true, Some((Some("/mqtt"), false, 80))),

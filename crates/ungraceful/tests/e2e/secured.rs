@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command};
+use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
 use tempfile::TempDir;
@@ -406,6 +407,50 @@ fn loads_over_websocket_are_counted_as_over_tcp() {
     assert_loads_are_counted(&split, few, &["over WebSocket and TLS", "TLS and WebSocket handshakes"]);
 }
 
+/// A proxy that stops reading from each client for a while after the first megabyte.
+fn stalling_proxy(broker: SocketAddr) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for client in listener.incoming() {
+            let (mut client, mut broker) = (client.unwrap(), TcpStream::connect(broker).unwrap());
+            let (mut to_client, mut from_broker) = (client.try_clone().unwrap(), broker.try_clone().unwrap());
+            std::thread::spawn(move || {
+                let _ended = std::io::copy(&mut from_broker, &mut to_client);
+                let _closed = to_client.shutdown(Shutdown::Both);
+            });
+            std::thread::spawn(move || {
+                let _first = std::io::copy(&mut (&mut client).take(1_000_000), &mut broker);
+                std::thread::sleep(Duration::from_secs(3));
+                let _others = std::io::copy(&mut client, &mut broker);
+                let _closed = broker.shutdown(Shutdown::Both);
+            });
+        }
+    });
+    address
+}
+
+#[test]
+fn a_load_goes_on_over_every_transport_after_the_broker_did_not_read_for_a_while() {
+    let broker = SecuredMosquitto::start();
+    let authority = format!("--cafile {}", broker.file("ca.pem"));
+    for (scheme, address) in
+        [("mqtt", broker.plain), ("mqtts", broker.tls), ("ws", broker.websocket), ("wss", broker.both)]
+    {
+        let port = stalling_proxy(address).port();
+        let authority = if scheme.ends_with('s') && scheme != "ws" { &authority } else { "" };
+        let flags = "-c 1 -q 0 -V 5 --rate 2000 -s 4000 -z 5s";
+        let load = call(
+            "ungraceful-bench",
+            "pub",
+            &format!("--url {scheme}://localhost:{port} {authority} {flags}"),
+        );
+        let counts = load.load().all();
+        assert!(counts.blocked > 0, "it stalled: {load}");
+        assert_eq!((counts.offered, counts.sent), (10_000, 10_000), "{load}");
+    }
+}
+
 /// A web server that answers every request with this.
 fn web_server(response: &'static str) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -497,6 +542,8 @@ fn mistakes_in_the_flags_of_websocket_are_reported_before_the_first_packet() {
         ("--ws", "--ws: the brokers that this program starts listen on plain TCP"),
         ("--host localhost --ws --ws-path mqtt", "--ws-path: the path \"mqtt\" does not begin with a slash"),
         ("--url ws://localhost/a --ws-path /b", "--ws-path: differs from the path in --url"),
+        ("--url ws://localhost:80 --tls", "--tls: the URL is one of ws://, without TLS; give wss://"),
+        ("--url ws://localhost/a#b", "--url: has a fragment"),
         ("--url ws://localhost/a?b", "--url: has a query; give the path with its query in --ws-path"),
         ("--url mqtt://localhost/a", "--url: has a path or query, which mqtt:// does not use"),
         ("--host localhost --ws --ws-header Origin", "--ws-header: a header has no colon"),

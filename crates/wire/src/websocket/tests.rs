@@ -217,7 +217,7 @@ fn settings_that_are_wrong_are_named_with_the_cure() {
         (|s| s.authority = String::new(), "give a host with its port"),
         (|s| s.authority = "a\r\nb".to_owned(), "\"a\\r\\nb\" can't be sent as the Host header"),
         (|s| s.authority = "hush@b".to_owned(), "the Host header can't have credentials"),
-        (|s| header(s, "a b", "hush"), "\"a b\" is no name of a header"),
+        (|s| header(s, "a b", "hush"), "what stands before the colon is no name of a header"),
         (|s| header(s, "X-A", "hush\r\nhush"), "the value of the header X-A has a control character"),
         (|s| header(s, "HOST", "hush"), "the handshake sets the header HOST; leave it out"),
         (|s| header(s, "Sec-WebSocket-Key", "hush"), "the handshake sets the header Sec-WebSocket-Key"),
@@ -747,4 +747,37 @@ fn the_end_during_the_handshake_is_unexpected() {
         assert_eq!(error.kind(), ErrorKind::UnexpectedEof);
         assert!(error.to_string().contains(expected), "{error}");
     }
+}
+
+#[test]
+fn an_end_counts_as_held_until_it_was_taken() {
+    let mut frames = opened();
+    assert!(!frames.holds_plain());
+    frames.take(&frame(0x88, b""));
+    assert!(frames.holds_plain() && frames.is_closed());
+    for end in [frame(0x81, b"text"), Vec::new()] {
+        let mut frames = opened();
+        frames.take(&end);
+        assert!(frames.holds_plain() && !frames.is_closed());
+    }
+}
+
+#[test]
+fn what_a_broker_repeats_of_the_request_is_not_shown() {
+    let mut settings = settings();
+    settings.path = "/mqtt?token=hush1".into();
+    settings.headers = vec![("Authorization".into(), "Bearer hush2".into())];
+    for response in [
+        "HTTP/1.1 301 Moved\r\nLocation: https://broker.example/mqtt?token=hush1\r\n\r\n",
+        "HTTP/1.1 403 no token=hush1 and no hush2\r\n\r\n",
+        "token=hush1 hush2",
+    ] {
+        let mut frames = upgrade(&settings);
+        frames.take(response.as_bytes());
+        let words = frames.failure().unwrap_err().to_string();
+        assert!(!words.contains("hush"), "{words}");
+    }
+    let (mut frames, _server) = connected(&settings);
+    frames.take(&frame(0x88, b"\x03\xF0Bearer hush2 expired"));
+    assert_eq!(frames.close_reason().unwrap(), "1008 (policy violation): \"*** expired\"");
 }

@@ -1,5 +1,6 @@
 //! WebSocket over TCP: the same reports as over plain TCP, and a peer that never ends costs no more than the time limit.
 
+use std::io::Write;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -121,6 +122,21 @@ async fn fin_and_rst_end_the_connection_beneath_without_a_close_frame() {
 }
 
 #[tokio::test]
+async fn a_peer_that_sends_frames_without_end_does_not_hold_the_thread() {
+    for frame in [&[0x89, 0][..], &[0x82, 0]] {
+        let (Opened { mut connection, .. }, server) = connected().await;
+        let server = server.into_std().unwrap();
+        server.set_nonblocking(false).unwrap();
+        let flood = frame.repeat(100_000);
+        let flooding = std::thread::spawn(move || while (&server).write_all(&flood).is_ok() {});
+        let waiting = tokio::time::timeout(Duration::from_millis(300), connection.next()).await;
+        assert!(waiting.is_err(), "{waiting:?}");
+        connection.reset();
+        flooding.join().unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_response_that_never_ends_is_given_up_at_the_time_limit() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = Endpoint { address: listener.local_addr().unwrap() };
@@ -139,6 +155,9 @@ async fn a_response_that_never_ends_is_given_up_at_the_time_limit() {
     let options = ConnectOptions { connect_timeout: limit, ..options() };
     let (opened, ()) = tokio::join!(endpoint.open(&options), dripping);
     let error = opened.unwrap_err();
-    assert!(matches!(error, OpenError::LayersTimeout("WebSocket", within) if within == limit), "{error}");
+    assert!(
+        matches!(error, OpenError::LayersTimeout { handshakes: "WebSocket", within } if within == limit),
+        "{error}"
+    );
     assert!(error.to_string().contains("WebSocket handshake within 500ms"), "{error}");
 }
