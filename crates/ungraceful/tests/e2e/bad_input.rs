@@ -55,7 +55,7 @@ fn a_public_host_needs_confirmation_and_test_brokers_are_rejected() {
 fn conflicting_or_unsupported_brokers_are_usage_errors() {
     assert_rejected(&double_connect("--host 127.0.0.1 --spawn mosquitto"), 2, &["--host and --spawn"]);
     assert_rejected(&double_connect("--port 1883"), 2, &["--port", "--host"]);
-    assert_rejected(&double_connect("--url ws://127.0.0.1"), 2, &["--url", "not supported yet"]);
+    assert_rejected(&double_connect("--url http://127.0.0.1"), 2, &["--url", "http:// is not MQTT"]);
     assert_rejected(&double_connect("--spawn hivemq"), 2, &["--spawn", "mosquitto"]);
 }
 
