@@ -1,8 +1,9 @@
-//! Packets that the standard forbids, sent on a connection that was accepted.
+//! What the standard forbids or another protocol expects: packets on a connection that was accepted, and first bytes.
 
+pub mod first_bytes;
 pub mod topic_filter;
 
 use crate::mode::{Mode, mode};
 
 /// The modes of `ungraceful-violate`, the default one first.
-pub const MODES: &[&dyn Mode] = &[mode::<topic_filter::Flags>()];
+pub const MODES: &[&dyn Mode] = &[mode::<topic_filter::Flags>(), mode::<first_bytes::Flags>()];

@@ -17,5 +17,5 @@ pub use chosen::{Named, chosen, named, names_all};
 pub use environment::{VARIABLE_PREFIX, variable_of, with_environment};
 pub use mistake::Mistake;
 pub use reader::{Given, Reader, collecting, reader};
-pub use values::{Address, PerSecond, PositiveTime, Seconds, TIME_MAX, Time, Whole};
+pub use values::{Addresses, PerSecond, PositiveTime, Seconds, TIME_MAX, Time, Whole};
 pub use versions::{Versions, Wanted};

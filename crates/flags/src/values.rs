@@ -1,6 +1,6 @@
 //! Values with units and bounds.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::Deref;
 use std::str::FromStr;
 use std::time::Duration;
@@ -171,24 +171,81 @@ impl<const MIN: u64, const MAX: u64> Whole<MIN, MAX> {
     }
 }
 
-/// An IP address of this machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Address(pub IpAddr);
+/// IP addresses of this machine: one, a range or a network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Addresses(pub Vec<IpAddr>);
 
-impl Default for Address {
+impl Default for Addresses {
     fn default() -> Self {
-        Self(IpAddr::from([127, 0, 0, 1]))
+        Self(vec![IpAddr::from([127, 0, 0, 1])])
     }
 }
 
-impl FromStr for Address {
+/// Most addresses of one range or network.
+const ADDRESSES_MAX: u128 = 65_536;
+
+impl FromStr for Addresses {
     type Err = String;
 
+    /// `10.0.0.7`, `10.0.0.7-10.0.0.20` or `10.0.0.0/24`. Of an IPv4 network of more than two addresses, the first and the last one
+    /// are left out: they stand for the network and for all of its hosts.
     fn from_str(text: &str) -> Result<Self, String> {
-        let address = text.parse().map(Self);
-        address.map_err(|_| {
-            format!("{text:?} is not an IP address; give an address of this machine, such as 127.0.0.2")
-        })
+        let no_address = |part: &str| {
+            format!(
+                "{part:?} is not an IP address; give an address of this machine such as 127.0.0.2, a range such as \
+                 127.0.0.2-127.0.0.9, or a network such as 127.0.1.0/24"
+            )
+        };
+        let address = |part: &str| part.trim().parse::<IpAddr>().map_err(|_invalid| no_address(part));
+        let (first, last) = if let Some((first, last)) = text.split_once('-') {
+            (address(first)?, address(last)?)
+        } else if let Some((within, prefix)) = text.split_once('/') {
+            network(address(within)?, prefix).ok_or_else(|| {
+                format!("{text:?} is not a network; give one such as 127.0.1.0/24, with at most 32 bits, on IPv6 128")
+            })?
+        } else {
+            let one = address(text)?;
+            (one, one)
+        };
+        if first.is_ipv4() != last.is_ipv4() {
+            return Err(format!(
+                "{text:?} begins and ends in different versions of IP; give addresses of one version"
+            ));
+        }
+        let (from, to) = (number(first), number(last));
+        if from > to {
+            return Err(format!("{text:?} ends before it begins; give the lower address first"));
+        }
+        if to - from >= ADDRESSES_MAX {
+            return Err(format!("{text:?} has more than {ADDRESSES_MAX} addresses; give a smaller range"));
+        }
+        Ok(Self((from..=to).map(|number| of_number(number, first)).collect()))
+    }
+}
+
+/// The first and the last address of a network that a host may have.
+fn network(within: IpAddr, prefix: &str) -> Option<(IpAddr, IpAddr)> {
+    let width: u32 = if within.is_ipv4() { 32 } else { 128 };
+    let free = width.checked_sub(prefix.parse().ok()?)?;
+    let hosts = 1_u128.checked_shl(free).map_or(u128::MAX, |addresses| addresses - 1);
+    let (first, last) = (number(within) & !hosts, number(within) | hosts);
+    // The first one stands for the network and the last one for all of its hosts (RFC 1122 section 3.2.1.3, RFC 3021).
+    let inner = u128::from(within.is_ipv4() && free > 1);
+    Some((of_number(first + inner, within), of_number(last - inner, within)))
+}
+
+fn number(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(address) => address.to_bits().into(),
+        IpAddr::V6(address) => address.to_bits(),
+    }
+}
+
+/// The address with this number, in the version of `like`.
+fn of_number(number: u128, like: IpAddr) -> IpAddr {
+    match (like, u32::try_from(number)) {
+        (IpAddr::V4(_), Ok(number)) => Ipv4Addr::from_bits(number).into(),
+        _ => Ipv6Addr::from_bits(number).into(),
     }
 }
 
@@ -209,16 +266,51 @@ read_by_clap! {
     Time;
     PositiveTime;
     PerSecond;
-    Address;
+    Addresses;
     Seconds<MIN, MAX>, const MIN: u32, const MAX: u32;
     Whole<MIN, MAX>, const MIN: u64, const MAX: u64;
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
     use std::time::Duration;
 
-    use super::{PerSecond, PositiveTime, Seconds, Time, Whole};
+    use super::{Addresses, PerSecond, PositiveTime, Seconds, Time, Whole};
+
+    fn addresses(text: &str) -> Vec<String> {
+        let read: Addresses = text.parse().unwrap();
+        read.0.iter().map(IpAddr::to_string).collect()
+    }
+
+    #[test]
+    fn addresses_are_one_or_a_range_or_a_network() {
+        assert_eq!(addresses("127.0.0.2"), ["127.0.0.2"]);
+        assert_eq!(addresses("10.0.0.254-10.0.1.1"), ["10.0.0.254", "10.0.0.255", "10.0.1.0", "10.0.1.1"]);
+        assert_eq!(addresses("10.0.0.9/30"), ["10.0.0.9", "10.0.0.10"]);
+        assert_eq!(addresses("10.0.0.9/31"), ["10.0.0.8", "10.0.0.9"]);
+        assert_eq!(addresses("10.0.0.9/32"), ["10.0.0.9"]);
+        assert_eq!(addresses("fd00::1/127"), ["fd00::", "fd00::1"]);
+        assert_eq!(addresses("::ffff-::1:1"), ["::ffff", "::1:0", "::1:1"]);
+        assert_eq!(addresses("10.7.0.0/16").len(), 65_534);
+    }
+
+    #[test]
+    fn addresses_that_are_none_or_too_many_are_refused() {
+        for (text, why) in [
+            ("localhost", "is not an IP address"),
+            ("10.0.0.1-b", "\"b\" is not an IP address"),
+            ("10.0.0.2-10.0.0.1", "ends before it begins"),
+            ("10.0.0.1-::1", "different versions"),
+            ("10.0.0.0/33", "is not a network"),
+            ("10.0.0.0/x", "is not a network"),
+            ("10.0.0.0/15", "more than 65536 addresses"),
+            ("::/0", "more than 65536 addresses"),
+        ] {
+            let refused = text.parse::<Addresses>().unwrap_err();
+            assert!(refused.contains(why), "{text}: {refused}");
+        }
+    }
 
     #[test]
     fn times_need_a_unit_except_zero_and_are_at_most_a_day() {

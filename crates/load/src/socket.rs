@@ -6,9 +6,9 @@ use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::time::Instant;
 
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, ipproto, socket_with, sockopt};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, ipproto, socket_with, sockopt};
 use ungraceful_wire::clock::now;
-use ungraceful_wire::{Arrived, Layers, Transport, read_arrived, stamp_arrivals};
+use ungraceful_wire::{Arrived, Layers, Transport, bind_source, read_arrived, stamp_arrivals};
 
 #[derive(Debug)]
 pub(crate) struct Socket {
@@ -39,7 +39,7 @@ impl Socket {
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         let socket = socket_with(family, SocketType::STREAM, flags, Some(ipproto::TCP)).map_err(why)?;
         if let Some(source) = source {
-            bind(&socket, &SocketAddr::new(source, 0)).map_err(why)?;
+            bind_source(&socket, source).map_err(|error| no_source(&error, source))?;
         }
         let _best_effort = sockopt::set_tcp_nodelay(&socket, true);
         // Without it, arrivals are timed as they are read.
@@ -185,15 +185,19 @@ fn moved(error: &io::Error) -> Moved {
     }
 }
 
+fn no_source(error: &io::Error, source: IpAddr) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrNotAvailable => format!("this machine has no address {source} to connect from"),
+        _ => format!("TCP: {error}"),
+    }
+}
+
 fn why(error: Errno) -> String {
     match error {
         Errno::CONNREFUSED => "TCP: connection refused".to_owned(),
         Errno::CONNRESET => "TCP: RST".to_owned(),
         Errno::ADDRNOTAVAIL => {
             "out of local ports towards this broker: add source addresses with --ifaddr".to_owned()
-        }
-        Errno::ADDRINUSE => {
-            "out of local ports of this address: add source addresses with --ifaddr".to_owned()
         }
         Errno::MFILE | Errno::NFILE => {
             "out of file descriptors: raise `ulimit -n`, or fewer connections".to_owned()

@@ -2,8 +2,11 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::IpBindAddressNoPort;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
@@ -130,6 +133,17 @@ pub enum OpenError {
     Other(io::Error),
 }
 
+/// Has a socket connect from this address. The kernel chooses the port when it connects, so that sockets to different brokers share
+/// it, and none is searched for twice.
+///
+/// # Errors
+/// What the kernel says, such as [`io::ErrorKind::AddrNotAvailable`] for an address that this machine does not have.
+pub fn bind_source(socket: &impl AsFd, source: IpAddr) -> io::Result<()> {
+    // Without the option, a port is taken here, for all destinations.
+    let _best_effort = setsockopt(socket, IpBindAddressNoPort, &true);
+    Ok(rustix::net::bind(socket, &SocketAddr::new(source, 0))?)
+}
+
 /// What a broker may be that does not answer these handshakes.
 fn hint(handshakes: &str) -> &'static str {
     match handshakes {
@@ -212,7 +226,7 @@ impl Endpoint {
             socket.set_recv_buffer_size(bytes)?;
         }
         if let Some(source) = options.source {
-            socket.bind(SocketAddr::new(source, 0)).map_err(|error| OpenError::of_bind(error, source))?;
+            bind_source(&socket, source).map_err(|error| OpenError::of_bind(error, source))?;
         }
         let started = clock::now();
         let tcp = timeout(options.connect_timeout, socket.connect(self.address))

@@ -25,7 +25,7 @@ mod websocket;
 
 pub use arrivals::{Arrived, departed, forget_departures, read_arrived, stamp_arrivals, watch_departures};
 pub use connection::{Connection, SilentConnection};
-pub use endpoint::{ConnectOptions, Endpoint, Established, OpenError, Opened};
+pub use endpoint::{ConnectOptions, Endpoint, Established, OpenError, Opened, bind_source};
 pub use framing::{HELD_BYTES_MAX, PACKET_BYTES_MAX, discarded_bytes};
 pub use hop::{ClientSide, Forwarded, HaltedHop, Hop};
 pub use layers::{Layers, Transport};

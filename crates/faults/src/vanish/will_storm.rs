@@ -18,6 +18,7 @@ use ungraceful_record::scale::micros;
 use ungraceful_rig::attempts::client::Accepted;
 use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
 use ungraceful_rig::bystanders::witness::WitnessWatch;
+use ungraceful_wire::Transport;
 use ungraceful_wire::clock::now;
 
 use super::will_storm_checks;
@@ -183,7 +184,7 @@ impl Fault for WillStorm {
         Case::new(ID, self.variant.name(), self.version)
     }
 
-    fn unsupported_reason(&self, offers: Offers) -> Option<String> {
+    fn unsupported_reason(&self, offers: Offers, _transport: &Transport) -> Option<String> {
         (self.variant != Variant::Plain && !offers.retain_available).then(|| {
             "the broker does not support retained messages: its CONNACK has Retain Available 0".to_owned()
         })

@@ -16,7 +16,7 @@ use ungraceful_record::offers::Offers;
 use ungraceful_record::phase::Phase;
 use ungraceful_record::reaction::Outcome;
 use ungraceful_record::scale::micros;
-use ungraceful_wire::{ConnectOptions, Endpoint, Established, Hop, OpenError};
+use ungraceful_wire::{ConnectOptions, Endpoint, Established, Hop, OpenError, Transport};
 
 use crate::attempts::client::Client;
 use crate::attempts::connections::OpenConnections;
@@ -47,9 +47,9 @@ pub trait Fault: fmt::Debug + Send + Sync {
     /// What goes on the wire, in one line, for `--print-plan`.
     fn describe(&self) -> String;
 
-    /// Why the broker does not support the case, by its own announcement; absent when it does. Such a case is skipped
+    /// Why the broker does not support the case by its own announcement, or the transport has no use for it; absent otherwise. Such a case is skipped
     /// and reported.
-    fn unsupported_reason(&self, _offers: Offers) -> Option<String> {
+    fn unsupported_reason(&self, _offers: Offers, _transport: &Transport) -> Option<String> {
         None
     }
 

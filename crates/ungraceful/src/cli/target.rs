@@ -4,7 +4,7 @@ use std::net::Ipv6Addr;
 use std::path::PathBuf;
 
 use clap::Args;
-use ungraceful_flags::{Address, Mistake, PositiveTime, Wanted, Whole};
+use ungraceful_flags::{Addresses, Mistake, PositiveTime, Wanted, Whole};
 use ungraceful_mqtt::ProtocolVersion;
 use ungraceful_rig::broker::target::{BrokerChoice, Credentials, Secret, TargetSettings};
 use ungraceful_rig::broker::watch::WatchSettings;
@@ -48,9 +48,10 @@ pub struct TargetArgs {
     /// Maximum time for the handshakes of TCP, TLS and WebSocket together (in a load for TCP alone, and for the others), and again for the CONNACK
     #[arg(long, value_name = "TIME", default_value = "5s")]
     pub connect_timeout: PositiveTime,
-    /// Local address to connect from; several addresses, separated by commas, are used in turn
-    #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
-    pub ifaddr: Vec<Address>,
+    /// Local addresses to connect from, used in turn: addresses, ranges (127.0.0.2-127.0.0.9) and networks (127.0.1.0/24),
+    /// separated by commas
+    #[arg(long, value_name = "ADDRESSES", value_delimiter = ',')]
+    pub ifaddr: Vec<Addresses>,
     /// Allow a broker that is neither on loopback nor in a private network: if it is yours, repeat its host exactly
     #[arg(long, value_name = "HOST")]
     pub i_own_this_broker: Option<String>,
@@ -112,7 +113,7 @@ impl TargetArgs {
             credentials: self.credentials(from_url, &wanted.versions, mistakes),
             versions: wanted.versions,
             versions_required: wanted.are_named,
-            sources: self.ifaddr.iter().map(|address| address.0).collect(),
+            sources: self.ifaddr.iter().flat_map(|addresses| addresses.0.iter().copied()).collect(),
             connect_timeout: self.connect_timeout.0,
             owned_host: self.i_own_this_broker.as_deref().map(|host| without_brackets(host).to_owned()),
             topic_root: self.topic_root(mistakes),

@@ -4,6 +4,7 @@ use ungraceful_record::load::{LoadCounts, Release};
 use ungraceful_record::verdict::Conclusion;
 use ungraceful_scripted_broker::{Script, ScriptedBroker};
 
+use crate::real_brokers::RealBroker;
 use crate::support::{Call, VERSIONS, bench, bench_at};
 
 /// 2 publishers to 2 subscribers in pairs, 200 messages each.
@@ -256,6 +257,24 @@ fn a_maximum_qos_below_2_names_the_fix() {
     let script = Script { maximum_qos: Some(ungraceful_mqtt::QoS::AtLeastOnce), ..Script::default() };
     let call = bench_at(script, "pubsub", "-q 2 -z 1s").expect_exit(4);
     assert!(call.stderr().contains("give -q 1"), "{}", call.stderr());
+}
+
+#[test]
+fn clients_connect_from_each_of_the_addresses_in_turn() {
+    let broker = RealBroker::start("mosquitto").expect("run scripts/install-mosquitto first");
+    let flags = "-c 12 -R 1000 -z 1s -V 5 --ifaddr 127.0.0.2-127.0.0.3,127.0.1.0/30";
+    bench_at(broker.address, "conn", flags).expect_exit(0);
+    let log = std::fs::read_to_string(&broker.log).unwrap();
+    for address in ["127.0.0.2", "127.0.0.3", "127.0.1.1", "127.0.1.2"] {
+        let from_here = |line: &&str| line.contains(&format!("New client connected from {address}:"));
+        let clients = log.lines().filter(from_here).count();
+        // One of them may have been a client of the tests before the run, too.
+        assert!(clients >= 3, "{address}: {clients} in {log}");
+    }
+    let refused = bench_at(broker.address, "conn", "-c 1 -z 1s --ifaddr 192.0.2.1").expect_exit(4);
+    refused.assert_reports(&["this machine has no address 192.0.2.1 to connect from"]);
+    let mistaken = bench_at(broker.address, "conn", "-c 1 --ifaddr 127.0.0.9-127.0.0.2");
+    mistaken.assert_mistake(&["--ifaddr: \"127.0.0.9-127.0.0.2\" ends before it begins"]);
 }
 
 #[test]

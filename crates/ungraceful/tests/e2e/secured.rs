@@ -10,7 +10,8 @@ use std::time::Duration;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
 use tempfile::TempDir;
 use ungraceful_record::attempt::Attempt;
-use ungraceful_record::testing::until;
+use ungraceful_record::reaction::Outcome;
+use ungraceful_record::testing::{FactsByText, until};
 use ungraceful_record::verdict::Conclusion;
 
 use crate::real_brokers::RealBroker;
@@ -314,6 +315,50 @@ fn mistakes_in_the_flags_of_tls_are_reported_before_the_first_packet() {
         ("--host localhost --tls --insecure --alpn mqtt,", "--alpn: a protocol has 1 to 255 bytes, not 0"),
     ] {
         call("ungraceful-takeover", "storm", flags).assert_mistake(&[words]);
+    }
+}
+
+#[test]
+fn first_bytes_of_another_protocol_are_closed_or_noted() {
+    const CLOSES: &str = "closes_other_protocols";
+    let broker = SecuredMosquitto::start();
+    let run = |target: &str| {
+        let flags = "--bystanders 1 --attempts 2 --reaction-timeout 2s";
+        call("ungraceful-violate", "first-bytes", &format!("{target} {flags}")).expect_exit(0)
+    };
+    let ended = |call: &Call, variant: &str, version: &str| {
+        let case = call.case(variant, version);
+        case.outcome(Outcome::Closed) + case.outcome(Outcome::Reset)
+    };
+    let plain = run(&broker.over_tcp(broker.plain));
+    for variant in ["http", "tls-hello", "tls-part"] {
+        assert_eq!(ended(&plain, variant, "5.0"), 2, "{variant} {plain}");
+        plain.assert_concludes(CLOSES, variant, Conclusion::Holds);
+    }
+    plain.assert_reports(&["skipped: first-bytes mqtt-in-clear", "a CONNECT in clear is right"]);
+    let secured = run(&broker.over_tls(broker.tls));
+    assert_eq!(ended(&secured, "http", "5.0"), 2, "{secured}");
+    // Mosquitto waits for ever for the end of a TLS handshake.
+    for variant in ["tls-hello", "tls-part"] {
+        assert_eq!(secured.case(variant, "5.0").outcome(Outcome::NoReaction), 2, "{secured}");
+    }
+    assert!(secured.differing().contains(&CLOSES.to_owned()), "{secured}");
+    for version in VERSIONS {
+        assert_eq!(secured.case("mqtt-in-clear", version).fact("in clear", "no CONNACK"), 2, "{secured}");
+    }
+}
+
+#[test]
+fn a_herd_returns_over_tls_with_and_without_resumption() {
+    let broker = SecuredMosquitto::start();
+    let target = broker.over_tls(broker.tls);
+    for flags in ["", "--no-tls-resumption"] {
+        let flags = format!("{target} {flags} -c 30 --loss reset --backoff fixed:100ms --bystanders 1");
+        let herd = call("ungraceful-vanish", "herd", &flags);
+        herd.assert_violates_nothing();
+        let lost = herd.record().bystanders.unwrap().connections_lost;
+        assert!(lost.is_empty(), "{herd}");
+        assert_eq!(herd.only_case().outcome(Outcome::Tolerated), 30, "{herd}");
     }
 }
 

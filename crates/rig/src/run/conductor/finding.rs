@@ -6,7 +6,7 @@ use ungraceful_record::live::Observer;
 use ungraceful_record::metric::histogram;
 use ungraceful_record::offers::Offers;
 use ungraceful_record::run::LeftOutRecord;
-use ungraceful_wire::{ConnectOptions, Stamps};
+use ungraceful_wire::{ConnectOptions, Stamps, Transport};
 
 use crate::attempts::fault::Fault;
 use crate::broker::found::Broker;
@@ -46,20 +46,21 @@ impl Found {
         // The kernel stamps what the clients of attempts send and receive.
         let stamps = Some(Stamps::toward(broker.endpoint.address, histogram()));
         let options = ConnectOptions { stamps, ..options };
-        let left_out = leave_out_unsupported(&mut faults, broker.offers(), observer)?;
+        let left_out = leave_out_unsupported(&mut faults, broker.offers(), &options.transport, observer)?;
         Ok(Self { broker, options, topic_root, faults: faults.into(), left_out })
     }
 }
 
-/// Removes the faults that the broker does not support, by its own announcement, and returns them.
+/// Removes the faults that the broker does not support by its own announcement, or that its transport has no use for, and returns them.
 fn leave_out_unsupported(
     faults: &mut Vec<Arc<dyn Fault>>,
     offers: Offers,
+    transport: &Transport,
     observer: &mut dyn Observer,
 ) -> Result<Vec<LeftOutRecord>, RunError> {
     let mut left_out = Vec::new();
     faults.retain(|fault| {
-        let why = fault.unsupported_reason(offers);
+        let why = fault.unsupported_reason(offers, transport);
         let is_supported = why.is_none();
         left_out.extend(why.map(|why| LeftOutRecord { case: fault.case(), why }));
         is_supported
