@@ -98,18 +98,28 @@ impl Stream {
     /// Reads once when there is something to read; 0 bytes are the end.
     pub(crate) fn poll_read(&mut self, context: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<Read>> {
         loop {
+            // Asked before each read: the runtime counts the answers, and lets others have their turn although a broker sends without
+            // end.
+            let ready = self.tcp().poll_read_ready(context)?;
+            let has_woken = ready.is_ready();
             let read = match self {
-                Self::Tcp(tcp) => try_read(tcp, into),
+                Self::Tcp(tcp) => {
+                    ready!(ready);
+                    try_read(tcp, into)
+                }
                 Self::Layered(layered) => {
                     let Layered { tcp, layers } = &mut **layered;
+                    if !layers.holds_bytes() {
+                        ready!(ready);
+                    }
                     layers.read(into, |bytes| tcp.try_write(bytes), |into| try_read(tcp, into))
                 }
             };
             match read {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && has_woken => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
                 read => return Poll::Ready(read),
             }
-            ready!(self.tcp().poll_read_ready(context))?;
         }
     }
 

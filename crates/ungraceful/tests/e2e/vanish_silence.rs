@@ -334,7 +334,7 @@ fn nats_closes_after_the_keep_alive_and_is_not_violated() {
 fn rumqttd_keeps_silent_clients_alive_by_its_own_messages() {
     let Some(broker) = RealBroker::start("rumqttd") else { return };
     // Longer than a busy machine may hold up the messages that keep them alive.
-    let patient = "--attempts 3 --connrate 50 -k 5s --reaction-timeout 20s --will-wait 5s";
+    let patient = "--attempts 3 --connrate 50 -k 3s --reaction-timeout 30s --will-wait 5s";
     let flags = format!("{patient} -V 3.1.1 --variant downlink");
     let call = call_at(broker.address, TOOL, "silence", &flags);
     call.assert_violates(&[CLOSES]);
