@@ -831,7 +831,7 @@ fn mask(payload: &mut [u8], key: [u8; 4]) {
     }
 }
 
-/// A key that nobody can predict (RFC 6455 section 5.3); not from the run's seed, because no plan depends on it.
+/// A masking key that can't be predicted (RFC 6455 section 5.3). It does not come from the run's seed: it is not part of the plan.
 fn masking_key() -> [u8; 4] {
     thread_local! {
         static KEYS: RefCell<StdRng> = RefCell::new(

@@ -47,8 +47,8 @@ pub trait Fault: fmt::Debug + Send + Sync {
     /// What goes on the wire, in one line, for `--print-plan`.
     fn describe(&self) -> String;
 
-    /// Why the broker does not support the case by its own announcement, or the transport has no use for it; absent otherwise. Such a case is skipped
-    /// and reported.
+    /// Why the case is skipped: the broker announces that it does not support it, or the case makes no sense over this transport. Absent
+    /// when it is carried out. The record and the report name what was skipped.
     fn unsupported_reason(&self, _offers: Offers, _transport: &Transport) -> Option<String> {
         None
     }

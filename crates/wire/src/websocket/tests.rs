@@ -139,7 +139,7 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// The payload of a frame of ours, which has less than 126 bytes.
+/// The payload of a frame from the client, with at most 125 bytes.
 fn unmasked(frame: &[u8]) -> Vec<u8> {
     assert_eq!(usize::from(frame[1] & 0x7F), frame.len() - 6);
     let key = [frame[2], frame[3], frame[4], frame[5]];

@@ -51,7 +51,8 @@ impl Found {
     }
 }
 
-/// Removes the faults that the broker does not support by its own announcement, or that its transport has no use for, and returns them.
+/// Removes the faults that the broker does not support by its own announcement, or that make no sense over this transport, and returns
+/// them.
 fn leave_out_unsupported(
     faults: &mut Vec<Arc<dyn Fault>>,
     offers: Offers,
