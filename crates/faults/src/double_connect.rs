@@ -160,7 +160,7 @@ impl Fault for DoubleConnect {
 
 impl DoubleConnect {
     async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Unfinished> {
-        let will = (self.variant == Variant::WithWill).then(|| stage.watch_will(log.client_id())).flatten();
+        let will = (self.variant == Variant::WithWill).then(|| stage.watch_will(log.name())).flatten();
         if self.variant == Variant::WithWill && will.is_none() {
             return Err("no Will was set, because the witness did not provably receive messages".into());
         }

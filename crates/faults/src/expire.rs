@@ -1,6 +1,5 @@
 //! The faults of `ungraceful-expire`: credentials expire, or an operator removes a client.
 
-pub mod command;
 pub mod dynamic_security;
 pub mod kick;
 pub mod kick_checks;

@@ -36,7 +36,7 @@ pub const MODES: &[&dyn Mode] = &[
 
 /// The topic of an attempt's messages.
 fn topic(stage: &Stage, log: &AttemptLog<'_>) -> String {
-    format!("{}/flood/{}", stage.topic_root, log.client_id())
+    format!("{}/flood/{}", stage.topic_root, log.name())
 }
 
 /// The time limit of an attempt that publishes this many messages of `size` bytes: its waits, each as long as the reaction

@@ -7,6 +7,7 @@ use ungraceful_record::attempt::{Attempt, Case};
 use ungraceful_record::phase::Phase;
 use ungraceful_rig::attempts::connections::OpenConnections;
 use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
+use ungraceful_rig::broker::clients::Clients;
 use ungraceful_rig::broker::target::{Credentials, SourceAddresses};
 use ungraceful_rig::bystanders::pulse::Pulse;
 use ungraceful_rig::measure::clock::RunClock;
@@ -32,6 +33,7 @@ impl Scene {
             options: ConnectOptions { connect_timeout: Duration::from_secs(5), ..ConnectOptions::default() },
             sources: SourceAddresses::new(&[]),
             credentials: Credentials::default(),
+            clients: Clients::alike("ug", RunClock::start()),
             administrator: None,
             clock: RunClock::start(),
             pulse,
@@ -39,7 +41,6 @@ impl Scene {
             stop: Stop::default(),
             connections: OpenConnections::default(),
             maximum_qos: QoS::ExactlyOnce,
-            client_id_prefix: "ug".into(),
             topic_root: "ungraceful/1".into(),
             reaction_timeout: Duration::from_secs(1),
             will_wait: Duration::from_secs(1),

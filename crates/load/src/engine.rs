@@ -10,6 +10,7 @@ use ungraceful_mqtt::{ProtocolVersion, STAMP_LEN};
 use ungraceful_record::live::LiveLoad;
 use ungraceful_record::load::{LoadRecord, RetainedRecord};
 use ungraceful_record::scale::{counted, micros, span};
+use ungraceful_rig::broker::clients::{Identity, filled_in, filter_of_all};
 use ungraceful_rig::error::RunError;
 use ungraceful_rig::run::load::{DRAIN_WITHIN, Load, LoadStage, LoadUnderWay, QUIET};
 
@@ -20,7 +21,7 @@ use crate::progress::{NOT_YET, Orders, Progress, sum};
 use crate::publisher::{Context, Publisher, PublisherSettings};
 use crate::retained;
 use crate::settings::LoadSettings;
-use crate::shape::{GROUP, Shape, filter_of_all, topic};
+use crate::shape::{GROUP, Shape};
 use crate::subscriber::Receiver;
 use crate::sum::{End, in_words, payload_bytes, record};
 use crate::worker::{Ended, Job, Planned, TAKEN_WITHIN, work};
@@ -174,39 +175,68 @@ struct Share {
     receivers: Vec<Receiver>,
 }
 
-fn publisher_of(settings: &LoadSettings, stage: &LoadStage, number: u32) -> (String, String) {
-    let client_id = format!("{}p{number:05x}", stage.client_id_prefix);
-    let user_name = stage.credentials.user_name.as_deref().unwrap_or_default();
-    (topic(&template(settings, stage), number, &client_id, user_name), client_id)
+/// A publisher, and its topic.
+fn publisher_of(settings: &LoadSettings, stage: &LoadStage, number: u32) -> (String, Identity) {
+    let who = stage.clients.of_load(number, &format!("p{number:05x}"));
+    (topic_of(settings.topic.as_ref(), number, &who), who)
 }
 
-/// The topics of all publishers, with their placeholders.
-fn template(settings: &LoadSettings, stage: &LoadStage) -> String {
-    settings.topic.clone().unwrap_or_else(|| format!("{}/load/%i", stage.topic_root))
+/// The topic by its template, or the client's own below its topic root.
+fn topic_of(template: Option<&String>, number: u32, who: &Identity) -> String {
+    match template {
+        Some(template) => {
+            let user_name = who.credentials.user_name.as_deref().unwrap_or_default();
+            filled_in(template, &number.to_string(), &who.client_id, user_name)
+        }
+        None => format!("{}/load/{number}", who.topic_root),
+    }
+}
+
+/// The filter of a subscriber, before it is shared.
+fn filter_of(
+    settings: &LoadSettings,
+    stage: &LoadStage,
+    number: u32,
+    who: &Identity,
+) -> Result<String, RunError> {
+    if settings.filter.is_some() {
+        return Ok(topic_of(settings.filter.as_ref(), number, who));
+    }
+    match settings.shape {
+        // A subscriber without a publisher has a topic to which nothing is sent.
+        Shape::Pairs => Ok(publisher_of(settings, stage, number).0),
+        Shape::Everyone if settings.publishers == 1 => Ok(publisher_of(settings, stage, 0).0),
+        Shape::Everyone | Shape::Shared => {
+            let of_all = match &settings.topic {
+                Some(template) => vec![filter_of_all(template)],
+                None => stage.clients.filters("load/+"),
+            };
+            <[String; 1]>::try_from(of_all).map(|[filter]| filter).map_err(|filters| {
+                RunError::Environment(format!(
+                    "the topics of --clients-file have {} roots, and each subscriber has one subscription: give --topic, or --shape \
+                     pairs",
+                    filters.len()
+                ))
+            })
+        }
+    }
 }
 
 /// The clients of each thread: publishers and subscribers in turn, those that share a subscription together.
+///
+/// Publishers come first in the numbers of all clients, then subscribers, then idle ones.
 fn shares(settings: &LoadSettings, stage: &LoadStage, threads: u32) -> Result<Vec<Share>, RunError> {
     let mut shares: Vec<Share> = (0..threads).map(|_| Share::default()).collect();
     let keep_alive_us = u64::from(settings.keep_alive_s) * 1_000_000;
-    let user_name = stage.credentials.user_name.as_deref().unwrap_or_default();
-    let client_id = |role: char, number: u32| format!("{}{role}{number:05x}", stage.client_id_prefix);
-    let template = template(settings, stage);
     let usage = |error| RunError::Environment(format!("the load's messages can't be written: {error}"));
     for number in 0..settings.subscribers {
-        let client_id = client_id('s', number);
+        let who = stage.clients.of_load(settings.publishers + number, &format!("s{number:05x}"));
         let thread = match settings.shape {
             Shape::Shared => threads - 1,
             Shape::Pairs | Shape::Everyone => (number + threads - 1) % threads,
         };
         let share = &mut shares[thread as usize];
-        let own = settings.filter.as_ref().map(|filter| topic(filter, number, &client_id, user_name));
-        let filter = match (own, settings.shape) {
-            (Some(filter), _) => filter,
-            (None, Shape::Pairs) => topic(&template, number, &client_id, user_name),
-            (None, Shape::Everyone) if settings.publishers == 1 => topic(&template, 0, "", user_name),
-            (None, Shape::Everyone | Shape::Shared) => filter_of_all(&template),
-        };
+        let filter = filter_of(settings, stage, number, &who)?;
         let filter = match settings.shape {
             Shape::Shared if !filter.starts_with("$share/") => format!("$share/{GROUP}/{filter}"),
             _ => filter,
@@ -223,16 +253,16 @@ fn shares(settings: &LoadSettings, stage: &LoadStage, threads: u32) -> Result<Ve
             }
         };
         let client = Client::new(Role::Subscriber { receiver }, number, keep_alive_us);
-        share.planned.push(Planned { client, client_id, subscribes: Some((filter, settings.qos.highest())) });
+        share.planned.push(Planned { client, who, subscribes: Some((filter, settings.qos.highest())) });
     }
     for number in 0..settings.publishers {
-        let (topic, client_id) = publisher_of(settings, stage, number);
+        let (topic, who) = publisher_of(settings, stage, number);
         let publisher = Publisher::new(&PublisherSettings {
             number,
             qos: settings.qos.of(number),
             topic: &topic,
-            client_id: &client_id,
-            user_name,
+            client_id: &who.client_id,
+            user_name: who.credentials.user_name.as_deref().unwrap_or_default(),
             payload: &settings.payload,
             message: &settings.message,
             window: settings.in_flight,
@@ -243,12 +273,13 @@ fn shares(settings: &LoadSettings, stage: &LoadStage, threads: u32) -> Result<Ve
         check_size(&publisher, settings, stage)?;
         let role = Role::Publisher(Box::new(publisher));
         let client = Client::new(role, number, keep_alive_us);
-        shares[(number % threads) as usize].planned.push(Planned { client, client_id, subscribes: None });
+        shares[(number % threads) as usize].planned.push(Planned { client, who, subscribes: None });
     }
     for number in 0..settings.idle {
         let client = Client::new(Role::Idle, number, keep_alive_us);
-        let planned = Planned { client, client_id: client_id('c', number), subscribes: None };
-        shares[(number % threads) as usize].planned.push(planned);
+        let place = settings.publishers + settings.subscribers + number;
+        let who = stage.clients.of_load(place, &format!("c{number:05x}"));
+        shares[(number % threads) as usize].planned.push(Planned { client, who, subscribes: None });
     }
     Ok(shares)
 }

@@ -5,7 +5,7 @@ use ungraceful_mqtt::{
     Subscribe, Subscription,
 };
 use ungraceful_rig::attempts::client::{Client as HonestClient, encode_connect};
-use ungraceful_rig::broker::target::Credentials;
+use ungraceful_rig::broker::clients::Identity;
 
 use crate::client::{Client, Role};
 use crate::settings::LoadSettings;
@@ -14,12 +14,11 @@ use crate::settings::LoadSettings;
 ///
 /// The error says what of it can't be written.
 pub(crate) fn connect(
-    client_id: &str,
-    credentials: &Credentials,
+    who: &Identity,
     settings: &LoadSettings,
     version: ProtocolVersion,
 ) -> Result<Vec<u8>, String> {
-    let mut connect = HonestClient::honest_connect(client_id, credentials);
+    let mut connect = HonestClient::honest_connect(&who.client_id, &who.credentials);
     connect.keep_alive_s = settings.keep_alive_s;
     let mut bytes = Vec::new();
     encode_connect(&connect, version, settings.packet_bytes_max(), &mut bytes)

@@ -46,15 +46,15 @@ async fn remove_each(
     topics: &BTreeSet<String>,
 ) -> Result<(), String> {
     let version = stage.version;
+    let who = stage.clients.honest("z");
     let options = ConnectOptions {
         connect_timeout: stage.connect_timeout.min(WITHIN),
-        transport: stage.transport.clone(),
+        transport: who.transport(&stage.transport),
         ..ConnectOptions::default()
     };
     let opened = Endpoint { address: stage.address }.open(&options).await;
     let mut connection = opened.map_err(|error| format!("cannot connect: {error}"))?.connection;
-    let client_id = format!("{}z", stage.client_id_prefix);
-    send(&mut connection, &connect(&client_id, &stage.credentials, settings, version)?).await?;
+    send(&mut connection, &connect(&who, settings, version)?).await?;
     await_packet(&mut connection, version, "CONNACK", |packet| match packet {
         Packet::ConnAck(connack) if connack.is_accepted() => Some(Ok(())),
         Packet::ConnAck(connack) => Some(Err(format!("CONNACK 0x{:02X}", connack.code))),

@@ -64,22 +64,11 @@ impl QosMix {
     }
 }
 
-/// A topic or a filter with its placeholders filled in.
-pub(crate) fn topic(template: &str, number: u32, client_id: &str, user_name: &str) -> String {
-    template.replace("%i", &number.to_string()).replace("%c", client_id).replace("%u", user_name)
-}
-
-/// The filter that matches every topic of `template`: levels with a placeholder become `+`.
-pub(crate) fn filter_of_all(template: &str) -> String {
-    let level = |level: &str| if level.contains('%') { "+".to_owned() } else { level.to_owned() };
-    template.split('/').map(level).collect::<Vec<_>>().join("/")
-}
-
 #[cfg(test)]
 mod tests {
     use ungraceful_mqtt::QoS;
 
-    use super::{QosMix, filter_of_all, topic};
+    use super::QosMix;
 
     #[test]
     fn publishers_have_their_qos_in_turn_by_weight() {
@@ -89,12 +78,5 @@ mod tests {
         assert_eq!((mix.highest(), mix.all().len()), (QoS::ExactlyOnce, 3));
         let one = QosMix::new(&[(QoS::AtLeastOnce, 7)]);
         assert!((0..100).all(|number| one.of(number) == QoS::AtLeastOnce));
-    }
-
-    #[test]
-    fn topics_are_filled_in_and_filters_take_in_all_of_them() {
-        assert_eq!(topic("a/%i/%c/%u", 7, "client", "me"), "a/7/client/me");
-        assert_eq!(filter_of_all("a/%i/b/x%c"), "a/+/b/+");
-        assert_eq!(filter_of_all("plain/topic"), "plain/topic");
     }
 }

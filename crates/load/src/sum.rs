@@ -142,6 +142,7 @@ fn compare(
     // What was handed to a connection that broke may never have reached the broker.
     let is_unattributable = receiver.was_lost
         || load_end == End::CutShort
+        || (receiver.may_lack_rights && deliveries.delivered == 0)
         || (publisher.was_lost && publisher.qos == QoS::AtMostOnce);
     let unknown = if is_unattributable { missed } else { unacknowledged(publisher, &missing.known) };
     let still_coming = if is_unattributable || load_end != End::StillComing {
@@ -253,7 +254,7 @@ mod tests {
                 receiver.deliver_for_test(publisher, *sequence, *sequence >= 2);
             }
         }
-        ReceiverEnd { receiver, members: 1, was_there: true, was_lost: false }
+        ReceiverEnd { receiver, members: 1, was_there: true, was_lost: false, may_lack_rights: false }
     }
 
     fn thread(publishers: Vec<PublisherEnd>, receivers: Vec<ReceiverEnd>) -> Ended {
@@ -315,6 +316,16 @@ mod tests {
         let lost = ReceiverEnd { was_lost: true, ..received(0, &[&[0, 1, 2]]) };
         let by_qos = counts(&settings(), &[thread(vec![sent(0, QoS::AtLeastOnce, &[], &[])], vec![lost])]);
         assert_eq!((by_qos[&1].delivered, by_qos[&1].lost, by_qos[&1].unknown), (1, 0, 7));
+    }
+
+    #[test]
+    fn messages_that_rights_may_have_stopped_are_unknown_where_none_came() {
+        for (came, lost, unknown) in [(&[][..], 0, 8), (&[0, 1, 2][..], 7, 0)] {
+            let other = ReceiverEnd { may_lack_rights: true, ..received(0, &[came]) };
+            let by_qos =
+                counts(&settings(), &[thread(vec![sent(0, QoS::AtLeastOnce, &[], &[])], vec![other])]);
+            assert_eq!((by_qos[&1].lost, by_qos[&1].unknown), (lost, unknown), "{came:?}");
+        }
     }
 
     #[test]

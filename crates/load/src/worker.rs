@@ -19,6 +19,7 @@ use rustix::thread::set_current_timer_slack;
 use rustix::time::{ClockId, clock_gettime};
 use ungraceful_mqtt::QoS;
 use ungraceful_mqtt::encode::pingreq;
+use ungraceful_rig::broker::clients::Identity;
 use ungraceful_rig::run::load::{LoadReports, LoadStage};
 
 use crate::client::{Client, Role, Stage};
@@ -32,7 +33,7 @@ use crate::publisher::{Context, PublisherEnd};
 use crate::settings::{LoadSettings, Waiting};
 use crate::socket::Socket;
 use crate::subscriber::{Reading, Receiver};
-use thread_state::ThreadState;
+use thread_state::{Greeting, ThreadState};
 
 /// Bytes that are read at a time.
 const READ_BYTES: usize = 64 * 1024;
@@ -53,7 +54,7 @@ pub(crate) const TAKEN_WITHIN: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct Planned {
     pub(crate) client: Client,
-    pub(crate) client_id: String,
+    pub(crate) who: Identity,
     /// Its subscription and QoS; absent for a client that does not subscribe.
     pub(crate) subscribes: Option<(String, QoS)>,
 }
@@ -82,6 +83,8 @@ pub(crate) struct ReceiverEnd {
     pub(crate) was_there: bool,
     /// Whether a member lost its connection.
     pub(crate) was_lost: bool,
+    /// Whether its user's rights may explain that it receives nothing of a publisher.
+    pub(crate) may_lack_rights: bool,
 }
 
 /// The results of a thread.
@@ -161,20 +164,30 @@ impl Worker {
         let version = job.stage.version;
         let (mut clients, mut greetings) = (Vec::new(), Vec::new());
         for planned in job.planned {
-            let greeting = connect(&planned.client_id, &job.stage.credentials, &job.settings, version)?;
+            let first = connect(&planned.who, &job.settings, version)?;
             let subscription = match &planned.subscribes {
                 Some((filter, qos)) => subscribe(filter, *qos, version)?,
                 None => Vec::new(),
             };
+            greetings.push(Some(Box::new(Greeting {
+                connect: first,
+                subscribe: subscription,
+                tls: planned.who.tls,
+            })));
             clients.push(planned.client);
-            greetings.push(Some((greeting, subscription)));
         }
         let is_publisher = |index: &usize| matches!(clients[*index].role, Role::Publisher(_));
         let publishers = (0..clients.len()).filter(is_publisher).collect();
         let receivers = job
             .receivers
             .into_iter()
-            .map(|receiver| ReceiverEnd { receiver, members: 0, was_there: false, was_lost: false })
+            .map(|receiver| ReceiverEnd {
+                receiver,
+                members: 0,
+                was_there: false,
+                was_lost: false,
+                may_lack_rights: job.stage.clients.vary(),
+            })
             .collect();
         let clock = job.stage.clock;
         let now_us = clock.now_us();

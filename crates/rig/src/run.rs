@@ -37,7 +37,10 @@ use crate::run::stop::{Stop, StopReason};
 pub fn run(experiment: &Experiment, observer: &mut dyn Observer) -> Result<Finished, RunError> {
     let began = now();
     let supply = Supply { descriptors: raise_descriptor_limit(), ports: host::port_range() };
-    let mut mistakes = shortages(demand(experiment), supply);
+    let demand = demand(experiment);
+    let mut mistakes = shortages(demand, supply);
+    let (clients, honest) = experiment.client_counts();
+    mistakes.extend(experiment.common.target.clients.shortage(clients, honest));
     mistakes.extend(experiment.common.watch.mistakes());
     if !mistakes.is_empty() {
         return Err(RunError::Usage(mistakes));
@@ -68,7 +71,7 @@ fn demand(experiment: &Experiment) -> Demand {
     let connections = experiment.connections_at_once(cases);
     Demand {
         // Each client of a load is a connection.
-        clients: work.attempts().map_or(connections, |attempts| attempts.clients_at_once(cases)),
+        clients: experiment.clients_at_once(cases),
         connections,
         bystander_pairs: common.bystanders.pairs,
         tunnelled: common.target.transport.is_layered(),

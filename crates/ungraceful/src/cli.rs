@@ -1,6 +1,7 @@
 //! The command line: flags that mean the same in every tool, also read from a file or the environment, and
 //! checked together before the first packet.
 
+pub mod clients;
 pub mod common;
 pub(crate) mod environment;
 pub mod load;

@@ -14,10 +14,14 @@ use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{
     AlertDescription, CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, KeyLogFile,
     RootCertStore, SignatureScheme, SupportedProtocolVersion,
 };
+
+/// Sessions that a client with its own certificate keeps for resumption: it has a connection or two.
+const SESSIONS_OF_ONE_CLIENT: usize = 4;
 
 /// How a run speaks TLS.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -102,6 +106,7 @@ pub enum TlsMistake {
 #[derive(Clone)]
 pub struct Tls {
     is_insecure: bool,
+    makes_full_handshakes: bool,
     config: Arc<ClientConfig>,
     server_name: ServerName<'static>,
 }
@@ -143,12 +148,8 @@ impl Tls {
             Some((certificate, key)) => {
                 let chain = certificates(certificate).map_err(TlsMistake::Certificate)?;
                 let key = private_key(key).map_err(TlsMistake::Key)?;
-                builder.with_client_auth_cert(chain, key).map_err(|error| {
-                    TlsMistake::Key(format!(
-                        "the key does not fit the certificate in {}: {error}",
-                        certificate.name
-                    ))
-                })?
+                let made = builder.with_client_auth_cert(chain, key);
+                made.map_err(|error| key_does_not_fit(certificate, &error))?
             }
         };
         if let Some(name) = settings.alpn.iter().find(|name| !(1..=255).contains(&name.len())) {
@@ -171,7 +172,29 @@ impl Tls {
                 settings.server_name
             ))
         })?;
-        Ok(Self { is_insecure: settings.insecure, config: Arc::new(config), server_name })
+        Ok(Self {
+            is_insecure: settings.insecure,
+            makes_full_handshakes: settings.full_handshakes,
+            config: Arc::new(config),
+            server_name,
+        })
+    }
+
+    /// The same with another client certificate and its key. It resumes none of the other's sessions.
+    ///
+    /// # Errors
+    /// [`TlsMistake::Certificate`] or [`TlsMistake::Key`], with the name of the file and the cure.
+    pub fn with_identity(&self, certificate: &Pem, key: &Pem) -> Result<Self, TlsMistake> {
+        let chain = certificates(certificate).map_err(TlsMistake::Certificate)?;
+        let key = private_key(key).map_err(TlsMistake::Key)?;
+        let certified = CertifiedKey::from_der(chain, key, self.config.crypto_provider())
+            .map_err(|error| key_does_not_fit(certificate, &error))?;
+        let mut config = ClientConfig::clone(&self.config);
+        config.client_auth_cert_resolver = Arc::new(SingleCertAndKey::from(certified));
+        if !self.makes_full_handshakes {
+            config.resumption = Resumption::in_memory_sessions(SESSIONS_OF_ONE_CLIENT);
+        }
+        Ok(Self { config: Arc::new(config), ..self.clone() })
     }
 
     /// Whether any certificate is accepted.
@@ -197,6 +220,10 @@ impl Tls {
         let tls = tls.expect("the settings were checked");
         Session { tls, records: Vec::new(), failed: None }
     }
+}
+
+fn key_does_not_fit(certificate: &Pem, error: &rustls::Error) -> TlsMistake {
+    TlsMistake::Key(format!("the key does not fit the certificate in {}: {error}", certificate.name))
 }
 
 fn certificates(pem: &Pem) -> Result<Vec<CertificateDer<'static>>, String> {

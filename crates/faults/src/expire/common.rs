@@ -86,8 +86,7 @@ pub(super) async fn conclude(
         }
     }
     if let Some(authentication) = authentication {
-        let client_id = log.client_id().to_owned();
-        let reconnect = reconnect(stage, version, &client_id, authentication, &mut companion);
+        let reconnect = reconnect(stage, version, log, authentication, &mut companion);
         if let Some(reconnect) = stage.unless_stopped(reconnect).await {
             reconnect.report(CAME_BACK, log);
         }

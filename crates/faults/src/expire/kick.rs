@@ -17,11 +17,11 @@ use ungraceful_record::check::Check;
 use ungraceful_record::fact::Measure;
 use ungraceful_record::scale::micros;
 use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
+use ungraceful_rig::broker::external_command::ExternalCommand;
 use ungraceful_rig::broker::target::{BrokerChoice, Credentials, Secret};
 use ungraceful_rig::run::input_file;
 
 use super::authentication::Authentication;
-use super::command::ExternalCommand;
 use super::common;
 use super::kick_checks;
 use super::removal::{Admitted, Means, PLACEHOLDERS, Removal};
@@ -219,7 +219,7 @@ impl Kick {
         log: &mut AttemptLog<'_>,
         admitted: &mut Admitted,
     ) -> Result<(), Unfinished> {
-        let will = stage.watch_will(log.client_id());
+        let will = stage.watch_will(log.name());
         let authentication = Authentication::from(admitted.credentials.clone());
         let open = WorkingPair::open(stage, log, self.version, &authentication, will.as_ref());
         let pair = prepared(stage, open).await?;

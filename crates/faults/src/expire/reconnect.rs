@@ -39,18 +39,18 @@ impl Reconnect {
 pub(super) async fn reconnect(
     stage: &Stage,
     version: ProtocolVersion,
-    client_id: &str,
+    log: &AttemptLog<'_>,
     authentication: &Authentication,
     companion: &mut Companion,
 ) -> Reconnect {
     let answered = |answer| Reconnect { answer, after_refusal: None };
     let Ok((mut client, _)) = stage.open(version).await else { return answered(Return::NotTried) };
     let properties = authentication.properties();
-    let connect = authentication.connect(client_id, &properties);
+    let connect = authentication.connect(log.client_id(), &properties);
     match client.connect(&connect, stage.options.connect_timeout).await {
         Ok(_) => {
             let mut peer = Peer::new(client);
-            let has_rights = has_rights(stage, &mut peer, client_id, companion).await;
+            let has_rights = has_rights(stage, &mut peer, log.name(), companion).await;
             peer.client.leave().await;
             answered(match has_rights {
                 Some(true) => Return::Accepted,
@@ -68,13 +68,8 @@ pub(super) async fn reconnect(
 
 /// Whether the client receives messages and may publish. MQTT 3.1.1 does not report refused messages, so silence counts as
 /// missing rights, but only where the broker answers both clients afterwards; absent where it does not.
-async fn has_rights(
-    stage: &Stage,
-    peer: &mut Peer,
-    client_id: &str,
-    companion: &mut Companion,
-) -> Option<bool> {
-    let (to, from) = topics(stage, client_id);
+async fn has_rights(stage: &Stage, peer: &mut Peer, name: &str, companion: &mut Companion) -> Option<bool> {
+    let (to, from) = topics(stage, name);
     if peer.subscribe(&to, QoS::AtMostOnce, WITHIN).await.is_ok() {
         companion.publish_once().await.ok()?;
         if await_first(peer, WITHIN).await.is_ok() {

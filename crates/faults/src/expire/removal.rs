@@ -10,11 +10,11 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 use ungraceful_mqtt::ProtocolVersion;
 use ungraceful_rig::attempts::fault::Stage;
+use ungraceful_rig::broker::external_command::{ExternalCommand, Running, Show};
 use ungraceful_rig::broker::target::{Credentials, Secret};
 use ungraceful_rig::run::seed::Seed;
 use ungraceful_wire::clock::now;
 
-use super::command::{ExternalCommand, Running, Show};
 use super::dynamic_security::{DynamicSecurity, Request};
 
 /// How long the clean-up may take.

@@ -18,13 +18,13 @@ use ungraceful_record::check::Check;
 use ungraceful_record::fact::FactOf;
 use ungraceful_record::scale::{micros, time};
 use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
+use ungraceful_rig::broker::external_command::{ExternalCommand, Show};
 use ungraceful_rig::broker::target::{Credentials, Secret};
 use ungraceful_rig::measure::clock::RunClock;
 use ungraceful_rig::run::input_file;
 use ungraceful_wire::clock::now;
 
 use super::authentication::Authentication;
-use super::command::{ExternalCommand, Show};
 use super::common;
 use super::reconnect::{Reconnect, reconnect};
 use super::signing::{Signer, expires_s, spoilt};
@@ -345,7 +345,7 @@ impl Token {
         let client_id = log.client_id().to_owned();
         let issued = prepared(stage, self.prepare(stage, &client_id, log.number())).await?;
         let authentication = self.authentication(stage, &client_id, issued.token.clone());
-        let will = stage.watch_will(&client_id);
+        let will = stage.watch_will(log.name());
         let open = WorkingPair::open(stage, log, self.version, &authentication, will.as_ref());
         let mut pair = prepared(stage, open).await?;
         if self.variant.reauthenticates() {
@@ -367,7 +367,7 @@ impl Token {
         let served = Served::after(issued.expires_at + GRACE, &watched.pair);
         let companion = common::conclude(stage, log, watched, will, served, Some(&authentication)).await;
         let Some(mut companion) = companion else { return Ok(()) };
-        let renewed = stage.unless_stopped(self.renew(stage, &client_id, &mut companion)).await;
+        let renewed = stage.unless_stopped(self.renew(stage, log, &mut companion)).await;
         if let Some(renewed) = renewed.flatten() {
             renewed.report(RENEWED, log);
         }
@@ -468,13 +468,18 @@ impl Token {
     }
 
     /// Connects with a new token; absent where there is none.
-    async fn renew(&self, stage: &Stage, client_id: &str, companion: &mut Companion) -> Option<Reconnect> {
+    async fn renew(
+        &self,
+        stage: &Stage,
+        log: &AttemptLog<'_>,
+        companion: &mut Companion,
+    ) -> Option<Reconnect> {
         if matches!(self.source, Source::Files(_)) {
             return None;
         }
-        let issued = self.issue(stage, client_id, 0, Duration::ZERO).await.ok()?;
-        let authentication = self.authentication(stage, client_id, issued.token);
-        Some(reconnect(stage, self.version, client_id, &authentication, companion).await)
+        let issued = self.issue(stage, log.client_id(), 0, Duration::ZERO).await.ok()?;
+        let authentication = self.authentication(stage, log.client_id(), issued.token);
+        Some(reconnect(stage, self.version, log, &authentication, companion).await)
     }
 }
 

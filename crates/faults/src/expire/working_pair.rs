@@ -128,7 +128,7 @@ impl WorkingPair {
         let answer = worker.client.connect_with_packet(&connect, within).await;
         let (accepted, connack) = answer.map_err(|error| refusal(&error))?;
         log.accepted(accepted.connack_at);
-        let (to, from) = topics(stage, &client_id);
+        let (to, from) = topics(stage, log.name());
         worker.subscribe(&to, QoS::AtMostOnce, within).await?;
         let publisher_id = format!("{client_id}p");
         let honest = Client::honest_connect(&publisher_id, &stage.credentials);
@@ -204,8 +204,8 @@ fn method_in(connack: &ReceivedPacket) -> Option<String> {
 }
 
 /// The topic that the client subscribes to, and the topic that it publishes to.
-pub(super) fn topics(stage: &Stage, client_id: &str) -> (String, String) {
-    let of_client = format!("{}/work/{client_id}", stage.topic_root);
+pub(super) fn topics(stage: &Stage, name: &str) -> (String, String) {
+    let of_client = format!("{}/work/{name}", stage.topic_root);
     (format!("{of_client}/to"), format!("{of_client}/from"))
 }
 

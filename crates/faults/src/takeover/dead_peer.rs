@@ -158,7 +158,7 @@ impl Fault for DeadPeer {
 impl DeadPeer {
     async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Unfinished> {
         let client_id = log.client_id().to_owned();
-        let will = stage.watch_will(&client_id);
+        let will = stage.watch_will(log.name());
         let old = prepared(stage, self.prepare(stage, log, &client_id)).await?;
         // Nothing reads the older connection from here until the newcomer has its answer.
         let mut newcomer = prepared(stage, self.reconnect(stage, &client_id, will.as_ref(), log)).await?;
@@ -219,7 +219,7 @@ impl DeadPeer {
         let connect = Connect { keep_alive_s, ..honest };
         let accepted = peer.be_accepted(stage, log, &connect).await;
         let accepted = accepted.map_err(|error| format!("older client: {error}"))?;
-        let topic = format!("{}/takeover/{client_id}", stage.topic_root);
+        let topic = format!("{}/takeover/{}", stage.topic_root, log.name());
         let heard_at = now();
         peer.subscribe(&topic, QoS::AtMostOnce, within).await?;
         if self.state == PeerState::ZeroWindow {

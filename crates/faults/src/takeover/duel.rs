@@ -234,7 +234,7 @@ impl Duel {
         let shared = Shared {
             stage,
             client_id: &client_id,
-            topic: format!("{}/takeover/{client_id}", stage.topic_root),
+            topic: format!("{}/takeover/{}", stage.topic_root, log.name()),
             until: began + *self.flags.lasting,
             seen: RefCell::default(),
         };

@@ -227,7 +227,7 @@ impl Storm {
     /// False when the run stopped before the attempt's turn; the client has left nothing behind then. The futures of the
     /// later parts are boxed, so that an attempt waiting for its turn, one of ten thousand, reserves no memory for them.
     async fn wait_and_take_over(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<bool, Unfinished> {
-        let will = stage.watch_will(log.client_id());
+        let will = stage.watch_will(log.name());
         let mut old = Box::pin(prepared(stage, self.prepare(stage, log, will.as_ref()))).await?;
         let Old { peer, session } = &mut *old;
         let turn = peer.wait_for_turn(log, |message| keep(&mut session.in_flight, message)).await;

@@ -186,7 +186,7 @@ impl DropConnection {
     }
 
     async fn leave_and_return(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<Left, Unfinished> {
-        let will = stage.watch_will(log.client_id());
+        let will = stage.watch_will(log.name());
         let working = prepared(stage, self.prepare(stage, log, will.as_ref())).await?;
         let Working { peer, topic, qos, granted } = working;
         let departure = prepared(stage, depart(stage, peer, self.variant.way())).await?;
@@ -224,7 +224,7 @@ impl DropConnection {
         let properties = if self.delay_s() > 0 { Properties::List(&delay) } else { Properties::NONE };
         connect.will = will.map(|watch| Will { properties, ..stage.will(watch, WILL) });
         let (mut peer, accepted) = Peer::begin(stage, log, version, &connect).await?;
-        let topic = format!("{}/drop/{client_id}", stage.topic_root);
+        let topic = format!("{}/drop/{}", stage.topic_root, log.name());
         let qos = peer.subscribe(&topic, stage.maximum_qos, within).await?;
         if !peer.is_served(within).await {
             return Err("the broker did not serve the client before it disconnected".to_owned());

@@ -200,7 +200,7 @@ impl Herd {
         log.accepted(connected.accepted.connack_at);
         let mut peer = connected.peer;
         let within = stage.options.connect_timeout;
-        let topic = format!("{}/herd/{client_id}", stage.topic_root);
+        let topic = format!("{}/herd/{}", stage.topic_root, log.name());
         let qos = QoS::AtLeastOnce.min(stage.maximum_qos);
         peer.subscribe(&topic, qos, within).await?;
         peer.publish(&topic, qos, 0, within).await?;

@@ -216,13 +216,13 @@ impl Fault for WillStorm {
 
 impl WillStorm {
     async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Unfinished> {
-        let Some(watch) = stage.watch_will(log.client_id()) else {
+        let Some(watch) = stage.watch_will(log.name()) else {
             return Err("no Will was set, because the witness did not provably receive messages".into());
         };
         let is_lost = self.lose_in_turn(stage, log, &watch).await;
         if self.variant != Variant::Plain && !matches!(is_lost, Ok(false)) {
             // Leaves neither a session nor a retained Will behind: an abandoned connection ends without DISCONNECT.
-            Box::pin(self.clean_up(stage, log.client_id(), watch.topic())).await;
+            Box::pin(self.clean_up(stage, log, watch.topic())).await;
         }
         if !is_lost? {
             return Err(Unfinished::Stopped);
@@ -337,7 +337,7 @@ impl WillStorm {
         }
         if self.variant != Variant::Plain {
             sleep(READ_EVERY * u32::try_from(log.number() % READERS_PER_ROUND).unwrap_or(0)).await;
-            let retained = self.retained(stage, log.client_id(), watch.topic()).await;
+            let retained = self.retained(stage, log, watch.topic()).await;
             log.fact(RETAINED, retained);
         }
         if let Some(back) = back {
@@ -362,13 +362,13 @@ impl WillStorm {
     }
 
     /// The message that a new subscriber receives.
-    async fn retained(&self, stage: &Stage, client_id: &str, topic: &str) -> Retained {
-        let reader_id = format!("{client_id}l");
+    async fn retained(&self, stage: &Stage, log: &AttemptLog<'_>, topic: &str) -> Retained {
+        let reader_id = format!("{}l", log.client_id());
         let connect = session_connect(stage, self.version, &reader_id, true, &[]);
         let Ok((mut reader, _)) = Peer::connect(stage, self.version, &connect).await else {
             return Retained::Unknown;
         };
-        let beacon = beacon(stage, client_id);
+        let beacon = beacon(stage, log);
         let found = match reader.retain(stage, &beacon, b"beacon").await {
             Ok(()) => reader.retained(stage, topic, &beacon, RETAINED_WITHIN).await,
             Err(why) => Err(why),
@@ -384,10 +384,10 @@ impl WillStorm {
     }
 
     /// Removes the retained messages and the session, which Clean Start 1 ends.
-    async fn clean_up(&self, stage: &Stage, client_id: &str, topic: &str) {
-        let connect = session_connect(stage, self.version, client_id, true, &[]);
+    async fn clean_up(&self, stage: &Stage, log: &AttemptLog<'_>, topic: &str) {
+        let connect = session_connect(stage, self.version, log.client_id(), true, &[]);
         if let Ok((mut cleaner, _)) = Peer::connect(stage, self.version, &connect).await {
-            for topic in [topic, &beacon(stage, client_id)] {
+            for topic in [topic, &beacon(stage, log)] {
                 let _best_effort = cleaner.retain(stage, topic, &[]).await;
             }
             cleaner.client.leave().await;
@@ -396,8 +396,8 @@ impl WillStorm {
 }
 
 /// The topic of a message known to be retained; outside the Will topics, so that the witness does not receive it.
-fn beacon(stage: &Stage, client_id: &str) -> String {
-    format!("{}/retained/{client_id}", stage.topic_root)
+fn beacon(stage: &Stage, log: &AttemptLog<'_>) -> String {
+    format!("{}/retained/{}", stage.topic_root, log.name())
 }
 
 /// Whether the Will came after the message of the returned client.

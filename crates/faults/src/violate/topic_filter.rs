@@ -133,7 +133,7 @@ impl InvalidTopicFilter {
         let (peer, accepted) = prepared(stage, Peer::connect(stage, self.version, &connect)).await?;
         log.accepted(accepted.connack_at);
         let mut client = peer.client;
-        let topic_filter = self.variant.topic_filter(&format!("{}/{client_id}", stage.topic_root));
+        let topic_filter = self.variant.topic_filter(&format!("{}/{}", stage.topic_root, log.name()));
         let subscribe = ForgedSubscribe {
             packet_identifier: IDENTIFIER,
             properties: (self.version == ProtocolVersion::V5).then_some(Properties::NONE),

@@ -3,6 +3,7 @@
 use rustix::event::epoll::{self, EventData, EventFlags};
 
 use ungraceful_rig::run::load::LoadStage;
+use ungraceful_wire::Transport;
 
 use super::Worker;
 use crate::client::Stage;
@@ -33,7 +34,9 @@ impl Worker {
             let source = (!sources.is_empty()).then(|| sources[place % sources.len()]);
             let client = &mut self.clients[place];
             let LoadStage { address, transport, .. } = &self.thread_state.stage;
-            match Socket::connect(*address, source, transport) {
+            let tls = self.thread_state.greetings[place].as_ref().and_then(|greeting| greeting.tls.clone());
+            let own = tls.map(|tls| Transport { tls: Some(tls), ..transport.clone() });
+            match Socket::connect(*address, source, own.as_ref().unwrap_or(transport)) {
                 Ok(socket) => {
                     let flags = EventFlags::IN | EventFlags::OUT;
                     if let Err(error) =

@@ -7,7 +7,7 @@ use rustix::event::epoll::{self, EventData, EventFlags};
 use ungraceful_mqtt::{Decoded, Packet, PacketType, ProtocolVersion, QoS, ReasonCode};
 use ungraceful_rig::measure::clock::RunClock;
 use ungraceful_rig::run::load::LoadStage;
-use ungraceful_wire::{departed, watch_departures};
+use ungraceful_wire::{Tls, departed, watch_departures};
 
 use super::{Ended, ReceiverEnd};
 use crate::client::{Client, Ended as EndedBy, Role, Stage, unreadable};
@@ -25,6 +25,16 @@ const PUBCOMP: u8 = 0x70;
 /// How often a thread has the kernel stamp a departing write.
 const DEPARTURES_EVERY_US: u64 = 10_000;
 
+/// What a client connects with.
+#[derive(Debug)]
+pub(super) struct Greeting {
+    pub(super) connect: Vec<u8>,
+    /// Empty for a client that does not subscribe.
+    pub(super) subscribe: Vec<u8>,
+    /// TLS with the client's own certificate; that of the run when absent.
+    pub(super) tls: Option<Tls>,
+}
+
 #[derive(Debug)]
 pub(super) struct ThreadState {
     pub(super) epoll: OwnedFd,
@@ -35,7 +45,7 @@ pub(super) struct ThreadState {
     pub(super) reading: Reading,
     pub(super) receivers: Vec<ReceiverEnd>,
     /// What clients send first, by their place; taken when it is sent.
-    pub(super) greetings: Vec<Option<(Vec<u8>, Vec<u8>)>>,
+    pub(super) greetings: Vec<Option<Box<Greeting>>>,
     pub(super) subscribe_qos: QoS,
     /// Whether messages are sent one by one as they fall due, so that it is known which of them an acknowledgement
     /// follows.
@@ -94,7 +104,7 @@ impl ThreadState {
         };
         client.stage = Stage::Greeting { since_us };
         let greeting =
-            self.greetings[place].as_ref().map(|(greeting, _)| greeting.clone()).unwrap_or_default();
+            self.greetings[place].as_ref().map(|greeting| greeting.connect.clone()).unwrap_or_default();
         let end = client.send(&greeting, since_us);
         if client.is_drained() {
             self.stop_waiting_for_room(client, place);
@@ -296,8 +306,8 @@ impl ThreadState {
                 if matches!(client.role, Role::Subscriber { .. }) {
                     let since_us = self.clock.now_us();
                     client.stage = Stage::Subscribing { since_us };
-                    let end =
-                        client.send(&greeting.map(|(_, subscribe)| subscribe).unwrap_or_default(), since_us);
+                    let end = client
+                        .send(&greeting.map(|greeting| greeting.subscribe).unwrap_or_default(), since_us);
                     self.sent(client, place, end);
                 } else {
                     self.is_ready(client, now_us);

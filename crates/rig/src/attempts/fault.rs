@@ -20,6 +20,7 @@ use ungraceful_wire::{ConnectOptions, Endpoint, Established, Hop, OpenError, Tra
 
 use crate::attempts::client::Client;
 use crate::attempts::connections::OpenConnections;
+use crate::broker::clients::{Clients, Identity};
 use crate::broker::target::{Credentials, SourceAddresses};
 use crate::bystanders::pulse::{Asker, Pulse};
 use crate::bystanders::witness::{Witness, WitnessWatch, Witnessed};
@@ -71,8 +72,10 @@ pub struct Stage {
     pub options: ConnectOptions,
     /// From which local addresses.
     pub sources: SourceAddresses,
-    /// The clients' credentials.
+    /// The credentials of the attempt's clients.
     pub credentials: Credentials,
+    /// All clients of the run.
+    pub clients: Clients,
     /// Credentials for the dynamic security of a broker started by the run; absent where it has none.
     pub administrator: Option<Credentials>,
     /// The run's clock.
@@ -87,9 +90,7 @@ pub struct Stage {
     pub connections: OpenConnections,
     /// The highest QoS that the broker takes (MQTT 5.0 [MQTT-3.2.2-11]); a Will keeps to it.
     pub maximum_qos: QoS,
-    /// Prefix of the run's ClientIDs, for clients beside those of the attempts.
-    pub client_id_prefix: Arc<str>,
-    /// The prefix of every topic of this run.
+    /// The prefix of every topic of the attempt.
     pub topic_root: Arc<str>,
     /// How long the broker has to react.
     pub reaction_timeout: Duration,
@@ -98,6 +99,17 @@ pub struct Stage {
 }
 
 impl Stage {
+    /// The same for the attempt of this client.
+    #[must_use]
+    pub fn of_client(&self, client: &Identity) -> Self {
+        Self {
+            credentials: client.credentials.clone(),
+            options: client.options(&self.options),
+            topic_root: Arc::clone(&client.topic_root),
+            ..self.clone()
+        }
+    }
+
     /// Does `work`, unless the run stops first: absent then.
     pub async fn unless_stopped<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
@@ -145,11 +157,11 @@ impl Stage {
         Ok((hop, client, opened.established))
     }
 
-    /// The topic for the Will of `client_id`, watched from now on; absent without a witness.
+    /// The topic for the Will of the attempt of this [name](AttemptLog::name), watched from now on; absent without a witness.
     #[must_use]
-    pub fn watch_will(&self, client_id: &str) -> Option<WitnessWatch> {
+    pub fn watch_will(&self, name: &str) -> Option<WitnessWatch> {
         let witness = self.witness.as_ref()?;
-        Some(witness.watch(format!("{}/will/{client_id}", self.topic_root)))
+        Some(witness.watch(format!("{}/will/{name}", self.topic_root)))
     }
 
     /// A Will that `watch` listens for: not retained, without properties, at QoS 1 or the broker's Maximum QoS.
@@ -227,7 +239,7 @@ impl Stage {
             version,
             clock: &self.clock,
             // Letters and digits only, and unlike any attempt's.
-            client_id: format!("{}z{:x}", self.client_id_prefix, at_us & 0xFFFF_FFFF),
+            client_id: self.clients.asking(&format!("z{:x}", at_us & 0xFFFF_FFFF)),
         }
     }
 
@@ -294,6 +306,8 @@ pub struct AttemptLog<'a> {
     /// Boxed, because a log moves from future to future, each of which reserves room for it.
     attempt: Box<Attempt>,
     clock: &'a RunClock,
+    /// The client and the attempt's name, where clients vary. Gone before the place among the clients is free.
+    made_as: Option<Box<(Identity, String)>>,
     client: Option<OwnedSemaphorePermit>,
     turn: Option<Turn>,
 }
@@ -310,7 +324,15 @@ impl<'a> AttemptLog<'a> {
         clock: &'a RunClock,
     ) -> Self {
         let attempt = Attempt::begun(number, case, client_id, phase, due_us, clock.now_us());
-        Self { attempt: Box::new(attempt), clock, client: None, turn: None }
+        Self { attempt: Box::new(attempt), clock, made_as: None, client: None, turn: None }
+    }
+
+    /// Is made as this client.
+    #[must_use]
+    pub fn made_as(mut self, identity: Identity) -> Self {
+        let name = std::mem::replace(&mut self.attempt.client_id, identity.client_id.clone());
+        self.made_as = Some(Box::new((identity, name)));
+        self
     }
 
     #[must_use]
@@ -344,7 +366,16 @@ impl<'a> AttemptLog<'a> {
 
     /// The client's connection is over; another client may start while this attempt waits for what follows.
     pub fn connection_over(&mut self) {
-        self.client = None;
+        // What still comes of it must not meet another attempt with the same ClientID.
+        if self.made_as.is_none() {
+            self.client = None;
+        }
+    }
+
+    /// A level of a topic that no other attempt of any run has: the generated ClientID, whatever the client is called.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.made_as.as_ref().map_or(&self.attempt.client_id, |made_as| &made_as.1)
     }
 
     /// The client's ClientID.
@@ -447,6 +478,7 @@ pub(crate) mod tests {
 
     use super::{AttemptLog, Stage, Turn};
     use crate::attempts::connections::OpenConnections;
+    use crate::broker::clients::Clients;
     use crate::broker::target::{Credentials, SourceAddresses};
     use crate::bystanders::pulse::Pulse;
     use crate::bystanders::witness::{Witness, Witnessed};
@@ -463,6 +495,7 @@ pub(crate) mod tests {
             options: ConnectOptions::default(),
             sources: SourceAddresses::new(&[]),
             credentials: Credentials::default(),
+            clients: Clients::alike("ug", RunClock::start()),
             administrator: None,
             clock: RunClock::start(),
             pulse: Pulse::default(),
@@ -470,7 +503,6 @@ pub(crate) mod tests {
             stop: Stop::default(),
             connections: OpenConnections::default(),
             maximum_qos: QoS::ExactlyOnce,
-            client_id_prefix: "ug".into(),
             topic_root: "ungraceful/1".into(),
             reaction_timeout: Duration::from_secs(5),
             will_wait: Duration::from_secs(5),

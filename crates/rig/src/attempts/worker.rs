@@ -265,14 +265,20 @@ impl Worker {
         let job = &self.job;
         let fault = &job.faults[job.schedule.case_of(index)];
         let clock = &job.stage.clock;
-        let client_id = format!("{}{index:06x}", job.stage.client_id_prefix);
+        let name = job.stage.clients.attempt_name(index);
         self.meter.count(Phase::Fault, |counters| counters.attempts_started += 1);
-        let log = AttemptLog::begin(index, fault.case(), client_id, Phase::Fault, due_us, clock);
+        let log = AttemptLog::begin(index, fault.case(), name.clone(), Phase::Fault, due_us, clock);
         let log = match turn {
             Some(turn) => log.occupying(permit).waiting_for(turn),
             None => log.occupying(permit),
         };
-        let mut attempt = fault.attempt(&job.stage, log).await;
+        let mut attempt = if job.stage.clients.vary() {
+            let client = job.stage.clients.of_attempt(&name, index);
+            let stage = Box::new(job.stage.of_client(&client));
+            fault.attempt(&stage, log.made_as(client)).await
+        } else {
+            fault.attempt(&job.stage, log).await
+        };
         job.stage.explain(&mut attempt);
         self.measure(&attempt);
         let _collector_is_gone = job.reports.send(Report::Attempt(self.source, Box::new(attempt))).await;

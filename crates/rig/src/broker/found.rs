@@ -9,6 +9,7 @@ use ungraceful_record::run::{BrokerOrigin, BrokerRecord, VersionRecord, transpor
 use ungraceful_record::scale::{listed, span};
 use ungraceful_wire::{ConnectOptions, Endpoint};
 
+use crate::broker::clients::Clients;
 use crate::broker::log_follower::LogFollower;
 use crate::broker::owned::{MosquittoSetup, OwnedBroker};
 use crate::broker::preflight::{Unfit, try_version};
@@ -16,6 +17,7 @@ use crate::broker::process::process_name;
 use crate::broker::rights::Probe;
 use crate::broker::target::{BrokerChoice, Target};
 use crate::error::RunError;
+use crate::measure::clock::RunClock;
 use crate::run::settings::Common;
 
 /// The broker, found or started, and its answers.
@@ -38,7 +40,11 @@ impl Broker {
     }
 
     /// Finds the broker that the user named, or starts one, and tries the versions.
-    pub(crate) async fn find(common: &Common, options: &ConnectOptions) -> Result<Self, RunError> {
+    pub(crate) async fn find(
+        common: &Common,
+        options: &ConnectOptions,
+        counts: (u64, u64),
+    ) -> Result<Self, RunError> {
         let settings = &common.target;
         let log = common.watch.follow_log().map_err(|mistake| RunError::Usage(vec![mistake]))?;
         let (owned, target, origin) = match &settings.broker {
@@ -59,7 +65,8 @@ impl Broker {
         let own_log = || LogFollower::at_end(owned.as_ref()?.log()?).ok();
         let log = log.or_else(own_log);
         let endpoint = target.endpoint();
-        let (spoken, versions) = try_versions(common, endpoint, options).await?;
+        let clients = trying_clients(common, preflight_client_id_prefix(common), String::new(), counts);
+        let (spoken, versions) = try_versions(common, endpoint, options, &clients).await?;
         let pid = owned.as_ref().map(OwnedBroker::pid).or(common.watch.pid);
         let record = BrokerRecord {
             origin,
@@ -76,14 +83,16 @@ impl Broker {
         Ok(Self { owned, endpoint, spoken, record, log })
     }
 
-    /// Tries the user's rights on the run's topics, each QoS, and whether `clients` may connect at the same time.
+    /// Tries the user's rights on the run's topics, each QoS, and whether so many `connections` are admitted at the same time; where
+    /// clients vary, the rights of each client that misbehaves or loads; `counts` are theirs and the honest ones'.
     /// Records the QoS limit.
     pub(crate) async fn probe(
         &mut self,
         common: &Common,
         options: &ConnectOptions,
-        run_root: &str,
-        clients: u64,
+        of_run: &str,
+        connections: u64,
+        counts: (u64, u64),
     ) -> Result<(), RunError> {
         // Unique to this run: another one may be using the same broker.
         let client_id_prefix =
@@ -91,10 +100,7 @@ impl Broker {
         let probe = Probe {
             endpoint: self.endpoint,
             options,
-            credentials: &common.target.credentials,
-            client_id_prefix: &client_id_prefix,
-            root: &common.target.topic_root,
-            run_root,
+            clients: &trying_clients(common, client_id_prefix, of_run.to_owned(), counts),
             maximum_qos: self.offers().maximum_qos,
         };
         let mut limits = Vec::new();
@@ -102,7 +108,13 @@ impl Broker {
             limits.extend(probe.serves(*version).await?);
         }
         if let Some(version) = self.spoken.iter().max() {
-            probe.admits(*version, clients).await?;
+            if probe.clients.vary() {
+                probe.serves_each(*version, counts.0).await?;
+                // Others have no row or number of their own.
+                probe.admits(*version, connections.min(counts.0 + counts.1)).await?;
+            } else {
+                probe.admits(*version, connections).await?;
+            }
         }
         self.record.qos_limit = limits.into_iter().min_by_key(|limit| limit.maximum_qos);
         Ok(())
@@ -136,6 +148,11 @@ fn started(owned: OwnedBroker, origin: BrokerOrigin) -> (Option<OwnedBroker>, Ta
     (Some(owned), target, origin)
 }
 
+/// The clients that try the broker before the run.
+fn trying_clients(common: &Common, prefix: String, of_run: String, counts: (u64, u64)) -> Clients {
+    Clients::new(common.target.clients.clone(), prefix, of_run, counts, RunClock::start())
+}
+
 /// Prefix of the ClientIDs that try a version; the version's level follows.
 pub(crate) fn preflight_client_id_prefix(common: &Common) -> String {
     format!("{}pre", common.client_id_prefix)
@@ -145,13 +162,14 @@ async fn try_versions(
     common: &Common,
     endpoint: Endpoint,
     options: &ConnectOptions,
+    clients: &Clients,
 ) -> Result<(Vec<ProtocolVersion>, Vec<VersionRecord>), RunError> {
     let settings = &common.target;
     let (mut spoken, mut records, mut refusals) = (Vec::new(), Vec::new(), Vec::new());
     let mut closes_always = true;
     for version in &settings.versions {
-        let client_id = format!("{}{}", preflight_client_id_prefix(common), version.level());
-        let why = match try_version(endpoint, options, &settings.credentials, &client_id, *version).await {
+        let client = clients.trying(&version.level().to_string());
+        let why = match try_version(endpoint, options, &client, *version).await {
             Ok(record) => {
                 spoken.push(*version);
                 records.push(record);

@@ -187,13 +187,21 @@ impl<W: Write> Keeping<W> {
         if let Some(client) =
             found.as_ref().and_then(|found| found.client.as_ref()).filter(|_| attempts.is_empty())
         {
-            attempts = self.client_ids.attempts_named(client);
+            attempts = self.client_ids.attempts_of(client, at_us);
         }
+        let named =
+            found.as_ref().and_then(|found| found.client.as_deref()).filter(|client| !client.is_empty());
+        let phrase = match named {
+            Some(client) if self.client_ids.varied.is_some() => {
+                self.client_ids.phrase(&text.replace(client, "<client>"))
+            }
+            _ => self.client_ids.phrase(&text),
+        };
         let cause = found.and_then(|found| {
             let is_incident = found.pattern.effect.is_incident() && !found.cause.is_ordinary();
             is_incident.then_some(found.cause)
         });
-        let phrase = self.phrases.count(self.client_ids.phrase(&text), attempts.first().copied());
+        let phrase = self.phrases.count(phrase, attempts.first().copied());
         // On a known broker, a line without a cause is ordinary.
         if cause.is_some() || self.matcher.leader().is_none() {
             self.by_attempt.note(&attempts, cause, phrase);

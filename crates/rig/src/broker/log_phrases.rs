@@ -6,6 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ungraceful_record::run::LogPhraseRecord;
 
+use crate::broker::clients::Clients;
+
 /// Phrases reported.
 const PHRASES_MAX: usize = 20;
 /// Of these, those that name no attempt, unless there are too few others.
@@ -30,6 +32,8 @@ pub(crate) struct ClientIds {
     pub(crate) before_run: String,
     /// Attempts in the plan; larger numbers name none.
     pub(crate) attempts_planned: u64,
+    /// Where ClientIDs are not generated, who has which; absent where they are.
+    pub(crate) varied: Option<Clients>,
 }
 
 impl ClientIds {
@@ -58,6 +62,13 @@ impl ClientIds {
             named.extend(number.filter(|number| !named.contains(number)));
         }
         named
+    }
+
+    /// The attempts of a client that a line names, read at `at_us`.
+    pub(crate) fn attempts_of(&self, client_id: &str, at_us: u64) -> Vec<u64> {
+        let named = self.attempts_named(client_id);
+        let varied = self.varied.as_ref().filter(|_| named.is_empty());
+        named.into_iter().chain(varied.and_then(|clients| clients.attempt_of(client_id, at_us))).collect()
     }
 
     /// `line` with placeholders for everything that differs: ClientIDs of the run, addresses, times, ids and numbers;
@@ -261,6 +272,7 @@ pub(super) mod tests {
             of_run: "ugabc00".into(),
             before_run: "ugpre".into(),
             attempts_planned: 0x1000,
+            varied: None,
         }
     }
 

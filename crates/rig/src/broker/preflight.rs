@@ -11,7 +11,7 @@ use ungraceful_record::scale::{micros, span};
 use ungraceful_wire::{Arrival, ConnectOptions, Connection, Endpoint};
 
 use crate::attempts::client::{Client, NotConnected};
-use crate::broker::target::Credentials;
+use crate::broker::clients::Identity;
 
 /// Why a run with this broker and version is not possible.
 #[derive(Debug)]
@@ -35,16 +35,16 @@ pub(crate) enum Unfit {
 pub(crate) async fn try_version(
     endpoint: Endpoint,
     options: &ConnectOptions,
-    credentials: &Credentials,
-    client_id: &str,
+    client: &Identity,
     version: ProtocolVersion,
 ) -> Result<VersionRecord, Unfit> {
+    let options = &client.options(options);
     let opened = endpoint
         .open(options)
         .await
         .map_err(|error| Unfit::Unreachable(format!("cannot connect to {}: {error}", endpoint.address)))?;
+    let connect = Client::honest_connect(&client.client_id, &client.credentials);
     let mut client = Client::new(opened.connection, version);
-    let connect = Client::honest_connect(client_id, credentials);
     let within = options.connect_timeout;
     match connect_keeping_properties(&mut client, &connect, within).await {
         Ok((time, connack_properties)) => {

@@ -3,6 +3,7 @@
 //! cure: later it would look like lost messages and broken rules. Only a QoS that is not served does not: the run
 //! keeps to the others.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
@@ -18,7 +19,7 @@ use ungraceful_wire::clock::now;
 use ungraceful_wire::{Arrival, ConnectOptions, Endpoint, ReceivedPacket};
 
 use crate::attempts::client::Client;
-use crate::broker::target::Credentials;
+use crate::broker::clients::{Clients, Identity};
 use crate::error::RunError;
 
 /// How long the broker has to acknowledge, and to deliver, the messages of one QoS.
@@ -31,6 +32,8 @@ pub(crate) const AGAIN_AFTER: Duration = Duration::from_secs(1);
 pub(crate) const TIMES_AGAIN: u32 = 2;
 /// Clients connected at the same time to try the broker's limit. A run that needs more finds out by itself.
 const CLIENTS_MAX: u64 = 64;
+/// Clients that are tried at the same time, where they vary.
+const CLIENTS_TRIED_AT_A_TIME: usize = 16;
 /// The last level of every topic that is tried.
 const LEVEL: &str = "probe";
 
@@ -38,13 +41,8 @@ const LEVEL: &str = "probe";
 pub(crate) struct Probe<'a> {
     pub(crate) endpoint: Endpoint,
     pub(crate) options: &'a ConnectOptions,
-    pub(crate) credentials: &'a Credentials,
-    /// Prefix of the ClientIDs; letters and digits follow.
-    pub(crate) client_id_prefix: &'a str,
-    /// The value of `--topic-root`.
-    pub(crate) root: &'a str,
-    /// Prefix of every topic of this run, below that root.
-    pub(crate) run_root: &'a str,
+    /// Who tries it.
+    pub(crate) clients: &'a Clients,
     /// The Maximum QoS of the CONNACK.
     pub(crate) maximum_qos: QoS,
 }
@@ -95,16 +93,18 @@ impl Probe<'_> {
     /// One QoS 1 message and one QoS 2 message, each on its own connection: a broker that miscounts unacknowledged
     /// messages is for the run to find. The error is one sentence for a user who lacks a right.
     pub(crate) async fn serves(&self, version: ProtocolVersion) -> Result<Option<QosLimitRecord>, RunError> {
-        let mut client = self.connect(version, "r").await?;
-        let tried = self.try_topics(&mut client).await;
+        let who = self.who(version, "r");
+        let mut client = self.connect(version, &who).await?;
+        let tried = self.try_topics(&mut client, &who).await;
         client.client.leave().await;
         match tried? {
             None if self.maximum_qos == QoS::ExactlyOnce => {}
             limit => return Ok(limit),
         }
-        let mut client = self.connect(version, "q").await?;
-        let [bystander, ..] = self.topics();
-        let tried = match self.subscribe(&mut client, &bystander).await {
+        let who = self.who(version, "q");
+        let mut client = self.connect(version, &who).await?;
+        let [bystander, ..] = self.topics(&who);
+        let tried = match self.subscribe(&mut client, &who, &bystander).await {
             Ok(granted) => Ok(self.try_qos(&mut client, &bystander, granted, QoS::ExactlyOnce).await),
             Err(error) => Err(error),
         };
@@ -113,13 +113,17 @@ impl Probe<'_> {
     }
 
     /// Tries every topic at QoS 0, and one at QoS 1.
-    async fn try_topics(&self, client: &mut Exchanger) -> Result<Option<QosLimitRecord>, RunError> {
-        let [bystander, will, other] = self.topics();
+    async fn try_topics(
+        &self,
+        client: &mut Exchanger,
+        who: &Identity,
+    ) -> Result<Option<QosLimitRecord>, RunError> {
+        let [bystander, will, other] = self.topics(who);
         // Subscribes to Wills as the witness does.
-        let wills = format!("{}/will/+", self.run_root);
+        let wills = self.clients.filters("will/+");
         let mut granted = self.maximum_qos;
-        for filter in [&bystander, &wills, &other] {
-            granted = granted.min(self.subscribe(client, filter).await?);
+        for filter in [&bystander, &other].into_iter().chain(&wills) {
+            granted = granted.min(self.subscribe(client, who, filter).await?);
         }
         for topic in [&bystander, &will, &other] {
             let Err(why) = client.exchange(topic, QoS::AtMostOnce).await else { continue };
@@ -136,7 +140,7 @@ impl Probe<'_> {
                     Err(_) => self.answers(client).await?,
                 }
             }
-            return Err(self.lacks(&why.in_words(topic)));
+            return Err(self.lacks(who, &why.in_words(topic)));
         }
         if self.maximum_qos == QoS::AtMostOnce {
             return Ok(None);
@@ -161,7 +165,7 @@ impl Probe<'_> {
         Some(QosLimitRecord { maximum_qos: qos.level() - 1, because: why.in_words(topic) })
     }
 
-    async fn subscribe(&self, client: &mut Exchanger, filter: &str) -> Result<QoS, RunError> {
+    async fn subscribe(&self, client: &mut Exchanger, who: &Identity, filter: &str) -> Result<QoS, RunError> {
         let within = self.options.connect_timeout;
         let mut granted = client.subscribe(filter, self.maximum_qos, within).await;
         if matches!(granted, Err(Unsubscribed::Unanswered(_))) && self.answers_again(client).await? {
@@ -170,7 +174,7 @@ impl Probe<'_> {
                 self.answers(client).await?;
             }
         }
-        granted.map_err(|why| self.lacks(&format!("SUBSCRIBE to {filter:?} {why}")))
+        granted.map_err(|why| self.lacks(who, &format!("SUBSCRIBE to {filter:?} {why}")))
     }
 
     /// Whether to try again what the broker left unanswered, once for each client: it stalled then, and answers now.
@@ -189,6 +193,69 @@ impl Probe<'_> {
             "the broker does not answer: {at} accepted a client a moment ago, and now leaves even PINGREQ unanswered for {within}; \
              it is stalled or overloaded, so try again once it answers"
         )))
+    }
+
+    /// Tries the rights of each of the first `count` clients that vary: on their topics, with the ClientID of a companion too, and that
+    /// the witness receives their Wills. What an access rule explains must not be laid on the broker.
+    pub(crate) async fn serves_each(&self, version: ProtocolVersion, count: u64) -> Result<(), RunError> {
+        let witness = self.who(version, "w");
+        let mut watcher = self.connect(version, &witness).await?;
+        for filter in &self.clients.filters("will/+") {
+            watcher
+                .subscribe(filter, QoS::AtMostOnce, self.options.connect_timeout)
+                .await
+                .map_err(|why| self.lacks(&witness, &format!("SUBSCRIBE to {filter:?} {why}")))?;
+        }
+        let mut next = 0..usize::try_from(count).unwrap_or(usize::MAX);
+        loop {
+            let numbers: Vec<usize> = next.by_ref().take(CLIENTS_TRIED_AT_A_TIME).collect();
+            if numbers.is_empty() {
+                break;
+            }
+            let tried = join_all(numbers.iter().map(|number| self.serves_numbered(version, *number))).await;
+            let mut wills: BTreeMap<String, Identity> = BTreeMap::new();
+            for tried in tried {
+                let (will, who) = tried?;
+                wills.insert(will, who);
+            }
+            if let Some((topic, who)) = watcher.not_heard(wills).await.pop_first() {
+                let witness = user(&witness);
+                return Err(self.lacks(
+                    &who,
+                    &format!(
+                        "its message to {topic:?} does not reach the witness for Wills ({witness}) within {}",
+                        span(SERVED_WITHIN)
+                    ),
+                ));
+            }
+        }
+        watcher.client.leave().await;
+        Ok(())
+    }
+
+    /// Tries the topics of one client, and of its companion.
+    async fn serves_numbered(
+        &self,
+        version: ProtocolVersion,
+        number: usize,
+    ) -> Result<(String, Identity), RunError> {
+        let who = self.clients.numbered(number);
+        let qos = QoS::AtLeastOnce.min(self.maximum_qos);
+        // Others may have the same root, and are tried at the same time.
+        let (will, other) = (
+            format!("{}/will/{LEVEL}{number}", who.topic_root),
+            format!("{}/{LEVEL}{number}", who.topic_root),
+        );
+        let mut client = self.connect(version, &who).await?;
+        let mut companion = self.connect(version, &self.clients.numbered(number).beside('p')).await?;
+        for client in [&mut client, &mut companion] {
+            self.subscribe(client, &who, &other).await?;
+            client.exchange(&other, qos).await.map_err(|why| self.lacks(&who, &why.in_words(&other)))?;
+        }
+        client.publish(&will).await;
+        client.client.leave().await;
+        companion.client.leave().await;
+        Ok((will, who))
     }
 
     /// Tries whether so many clients are admitted at the same time, 64 at most.
@@ -213,11 +280,14 @@ impl Probe<'_> {
         let count = let_in.len();
         join_all(let_in.into_iter().map(Client::leave_and_await_close)).await;
         let Some(why) = limit else { return Ok(()) };
+        if let Some((number, why)) = refusals.first().filter(|_| self.clients.vary()) {
+            return Err(refused(&self.who_connects(*number), why));
+        }
         Err(RunError::Environment(format!(
             "the broker admits only {} of {tried} at the same time ({why}), and this run needs up to {clients} connections at \
              once: raise the broker's limit for {} (max_connections in Mosquitto), or lower --bystanders and --count",
             counted(count as u64, "client"),
-            self.user()
+            user(&self.who_connects(0))
         )))
     }
 
@@ -240,63 +310,88 @@ impl Probe<'_> {
     }
 
     async fn admitted(&self, version: ProtocolVersion, number: u64) -> Result<Client, String> {
-        let client_id = format!("{}c{number}", self.client_id_prefix);
-        let opened = self.endpoint.open(self.options).await.map_err(|error| error.to_string())?;
+        let who = self.who_connects(number);
+        let options = who.options(self.options);
+        let opened = self.endpoint.open(&options).await.map_err(|error| error.to_string())?;
         let mut client = Client::new(opened.connection, version);
-        let connect = Client::honest_connect(&client_id, self.credentials);
+        let connect = Client::honest_connect(&who.client_id, &who.credentials);
         let accepted = client.connect(&connect, self.options.connect_timeout).await;
         accepted.map(|_| client).map_err(|error| error.to_string())
     }
 
+    fn who_connects(&self, number: u64) -> Identity {
+        match self.clients.vary() {
+            true => self.clients.numbered(usize::try_from(number).unwrap_or(usize::MAX)),
+            false => self.clients.trying(&format!("c{number}")),
+        }
+    }
+
+    fn who(&self, version: ProtocolVersion, name: &str) -> Identity {
+        self.clients.trying(&format!("{name}{}", version.level()))
+    }
+
     /// A client with a Will on the run's Will topics.
-    async fn connect(&self, version: ProtocolVersion, name: &str) -> Result<Exchanger, RunError> {
+    async fn connect(&self, version: ProtocolVersion, who: &Identity) -> Result<Exchanger, RunError> {
         let at = self.endpoint.address;
         let went_down = |why: String| {
             RunError::Unreachable(format!("{at} accepted MQTT {version} a moment ago, and now {why}"))
         };
-        let opened = self.endpoint.open(self.options).await.map_err(|error| went_down(error.to_string()))?;
+        let options = who.options(self.options);
+        let opened = self.endpoint.open(&options).await.map_err(|error| went_down(error.to_string()))?;
         let mut client = Client::new(opened.connection, version);
-        let client_id = format!("{}{name}{}", self.client_id_prefix, version.level());
-        let topic = format!("{}/will/{LEVEL}", self.run_root);
+        let [_, topic, _] = self.topics(who);
         let qos = QoS::AtLeastOnce.min(self.maximum_qos);
         let properties = Properties::NONE;
         let will = Will { topic: &topic, payload: LEVEL.as_bytes(), qos, retain: false, properties };
-        let connect = Connect { will: Some(will), ..Client::honest_connect(&client_id, self.credentials) };
+        let connect =
+            Connect { will: Some(will), ..Client::honest_connect(&who.client_id, &who.credentials) };
         match client.connect(&connect, self.options.connect_timeout).await {
             Ok(_) => Ok(Exchanger::new(client)),
             Err(crate::attempts::client::NotConnected::Refused { version, code }) => {
                 let code = connack_code_text(version, code);
-                Err(self.lacks(&format!("a CONNECT with a Will on {topic:?} is refused with {code}")))
+                if self.clients.vary() {
+                    return Err(refused(who, &code));
+                }
+                Err(self.lacks(who, &format!("a CONNECT with a Will on {topic:?} is refused with {code}")))
             }
             Err(why) => Err(went_down(why.to_string())),
         }
     }
 
     /// The topics of a bystander, of a Will and of everything else.
-    fn topics(&self) -> [String; 3] {
-        let root = self.run_root;
-        [format!("{root}/bystander/{LEVEL}"), format!("{root}/will/{LEVEL}"), format!("{root}/{LEVEL}")]
+    fn topics(&self, who: &Identity) -> [String; 3] {
+        let root = &who.topic_root;
+        [self.clients.bystander_topic(LEVEL, who), format!("{root}/will/{LEVEL}"), format!("{root}/{LEVEL}")]
     }
 
     /// The error for a user who lacks a right, with the cure.
-    fn lacks(&self, what: &str) -> RunError {
-        let root = self.root;
-        let whose = match &self.credentials.user_name {
+    fn lacks(&self, who: &Identity, what: &str) -> RunError {
+        let root = self.clients.named_root(who);
+        let whose = match &who.credentials.user_name {
             Some(name) => format!("below `user {name}`"),
             None => "above the first `user`".to_owned(),
         };
         RunError::Environment(format!(
             "{} cannot use the topics of this run: {what}; let it publish to and subscribe to {root}/# (Mosquitto: the line \
              `topic readwrite {root}/#` {whose} in its acl_file), or name another root with --topic-root",
-            self.user()
+            user(who)
         ))
     }
+}
 
-    fn user(&self) -> String {
-        match &self.credentials.user_name {
-            Some(name) => format!("user {name:?}"),
-            None => "a client without a User Name".to_owned(),
-        }
+fn refused(who: &Identity, why: &str) -> RunError {
+    RunError::Environment(format!(
+        "{} with ClientID {:?} is not admitted ({why}): check its row in --clients-file, or --client-id, --username and --pw, and the \
+         broker's limit of clients",
+        user(who),
+        who.client_id
+    ))
+}
+
+fn user(who: &Identity) -> String {
+    match &who.credentials.user_name {
+        Some(name) => format!("user {name:?}"),
+        None => "a client without a User Name".to_owned(),
     }
 }
 
@@ -362,6 +457,31 @@ impl Exchanger {
                 }
             }
         }
+    }
+
+    /// Publishes at QoS 0.
+    async fn publish(&mut self, topic: &str) {
+        let mut bytes = Vec::new();
+        let publish = Publish::new(topic, LEVEL.as_bytes());
+        publish.encode(self.client.version, &mut bytes).expect("a topic below a root that was checked");
+        // An end of the connection is read next.
+        let _ended = self.client.connection.send(&bytes).await;
+    }
+
+    /// Those of the awaited topics from which no message comes in time.
+    async fn not_heard<T>(&mut self, mut awaited: BTreeMap<String, T>) -> BTreeMap<String, T> {
+        let deadline = now() + SERVED_WITHIN;
+        while !awaited.is_empty() {
+            match self.next(deadline).await {
+                Some(Arrival::Packet(packet)) => {
+                    if let Packet::Publish(publish) = packet.frame().decode(self.client.version).packet {
+                        awaited.remove(publish.topic);
+                    }
+                }
+                Some(Arrival::End(_) | Arrival::Unframeable { .. }) | None => break,
+            }
+        }
+        awaited
     }
 
     /// Whether a PINGREQ is answered, or the connection ends, which is an answer too. Earlier packets are late.

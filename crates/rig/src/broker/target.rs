@@ -10,6 +10,7 @@ use ungraceful_mqtt::ProtocolVersion;
 use ungraceful_record::run::{TlsRecord, WebSocketRecord};
 use ungraceful_wire::{ConnectOptions, Endpoint, Transport};
 
+use crate::broker::clients::ClientsSettings;
 use crate::error::RunError;
 use crate::run::safety;
 use ungraceful_flags::Mistake;
@@ -44,7 +45,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// The credentials of every client of a run.
+/// The credentials of a client.
 #[derive(Clone, Debug, Default)]
 pub struct Credentials {
     /// User Name; not sent when absent.
@@ -112,8 +113,8 @@ impl BrokerChoice {
 pub struct TargetSettings {
     /// Which broker.
     pub broker: BrokerChoice,
-    /// User Name and Password.
-    pub credentials: Credentials,
+    /// Who the clients are, and below which topics they are.
+    pub clients: ClientsSettings,
     /// Protocol versions to speak; see `versions_required`.
     pub versions: Vec<ProtocolVersion>,
     /// Whether a version that the broker does not speak stops the run (the user asked for it) or is skipped with a
@@ -127,8 +128,6 @@ pub struct TargetSettings {
     pub transport: Transport,
     /// The host named by `--i-own-this-broker`.
     pub owned_host: Option<String>,
-    /// Prefix of every topic of the run: a Topic Name without a slash at its end.
-    pub topic_root: String,
 }
 
 impl TargetSettings {

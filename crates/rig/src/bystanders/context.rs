@@ -2,20 +2,22 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::spawn_local;
 use ungraceful_mqtt::{ProtocolVersion, QoS};
-use ungraceful_wire::Transport;
+use ungraceful_wire::{ConnectOptions, Endpoint, Transport};
 
-use crate::broker::target::Credentials;
+use crate::broker::clients::{Clients, Identity};
 use crate::bystanders::honest::{HonestConnection, HonestSender, honest_client};
 use crate::bystanders::lost_connections::LostConnections;
 use crate::bystanders::message_meter::MessageMeter;
 use crate::bystanders::orders::OrdersReceiver;
 use crate::bystanders::pulse::Pulse;
 use crate::bystanders::readiness::ReadinessSender;
+use crate::bystanders::tunnel::Tunnel;
 use crate::measure::clock::RunClock;
 
 /// The pause before an honest client that lost its connection reconnects.
@@ -48,44 +50,87 @@ impl HonestContext {
 pub(crate) struct ClientSettings {
     pub(crate) address: SocketAddr,
     pub(crate) version: ProtocolVersion,
-    pub(crate) credentials: Credentials,
+    pub(crate) clients: Clients,
     pub(crate) connect_timeout: Duration,
     /// The layers over TCP.
     pub(crate) transport: Transport,
-    pub(crate) client_id_prefix: String,
-    pub(crate) topic_root: Arc<str>,
     /// The highest QoS that the broker accepts; honest clients keep to it.
     pub(crate) maximum_qos: QoS,
+}
+
+/// Opens a tunnel through these layers, and returns where clients connect to it.
+fn open_tunnel(settings: &ClientSettings, transport: Transport) -> io::Result<SocketAddr> {
+    let tunnel = Tunnel::open()?;
+    let address = tunnel.address()?;
+    let options =
+        ConnectOptions { connect_timeout: settings.connect_timeout, transport, ..ConnectOptions::default() };
+    let _for_as_long_as_the_thread =
+        spawn_local(tunnel.carry(Endpoint { address: settings.address }, options));
+    Ok(address)
 }
 
 /// Creates and ends the honest clients.
 #[derive(Debug)]
 pub(crate) struct HonestClients {
     settings: ClientSettings,
+    /// Where most clients connect: the broker, or a tunnel to it.
+    address: SocketAddr,
     /// The latest sender of each client, by ClientID.
     senders: RefCell<HashMap<String, HonestSender>>,
+    /// Where clients with a certificate of their own connect, by ClientID.
+    tunnels: RefCell<HashMap<String, SocketAddr>>,
     /// Once set, connections may end at any time.
     are_leaving: Cell<bool>,
 }
 
 impl HonestClients {
-    pub(crate) fn new(settings: ClientSettings) -> Self {
-        Self { settings, senders: RefCell::default(), are_leaving: Cell::new(false) }
+    /// Only within a `LocalSet`, where there are layers over TCP.
+    ///
+    /// # Errors
+    /// No port for the tunnel through them.
+    pub(crate) fn new(settings: ClientSettings) -> io::Result<Self> {
+        let address = match settings.transport.is_layered() {
+            true => open_tunnel(&settings, settings.transport.clone())?,
+            false => settings.address,
+        };
+        Ok(Self {
+            settings,
+            address,
+            senders: RefCell::default(),
+            tunnels: RefCell::default(),
+            are_leaving: Cell::new(false),
+        })
     }
 
-    /// Creates the client whose ClientID ends in `suffix`; it connects when it is first polled.
-    pub(crate) fn make(&self, suffix: &str) -> (HonestSender, HonestConnection) {
+    /// Creates the client of this name; it connects when it is first polled. Only within a `LocalSet`.
+    pub(crate) fn make(&self, name: &str) -> (HonestSender, HonestConnection) {
         let settings = &self.settings;
-        let client_id = format!("{}{suffix}", settings.client_id_prefix);
+        let client = settings.clients.honest(name);
         let made = honest_client(
-            settings.address,
+            self.address_for(&client),
             settings.version,
-            &client_id,
-            &settings.credentials,
+            &client.client_id,
+            &client.credentials,
             settings.connect_timeout,
         );
-        self.senders.borrow_mut().insert(client_id, made.0.clone());
+        self.senders.borrow_mut().insert(client.client_id, made.0.clone());
         made
+    }
+
+    /// Where the client connects: with a certificate of its own, to its own tunnel.
+    fn address_for(&self, client: &Identity) -> SocketAddr {
+        if client.tls.is_none() {
+            return self.address;
+        }
+        let known = self.tunnels.borrow().get(&client.client_id).copied();
+        known.unwrap_or_else(|| {
+            let settings = &self.settings;
+            // Without a descriptor, it is refused by the common tunnel's certificate, and tries again.
+            let opened = open_tunnel(settings, client.transport(&settings.transport));
+            let Ok(opened) = opened else { return self.address };
+            self.tunnels.borrow_mut().insert(client.client_id.clone(), opened);
+            opened
+        })
     }
 
     /// The wanted QoS, or the highest that the broker accepts.
@@ -93,8 +138,14 @@ impl HonestClients {
         wanted.min(self.settings.maximum_qos)
     }
 
-    pub(crate) fn topic(&self, levels: &str) -> String {
-        format!("{}/{levels}", self.settings.topic_root)
+    /// Who the client of this name is.
+    pub(crate) fn identity(&self, name: &str) -> Identity {
+        self.settings.clients.honest(name)
+    }
+
+    /// All clients of the run.
+    pub(crate) fn all(&self) -> &Clients {
+        &self.settings.clients
     }
 
     /// Disconnects every client: honest clients leave no error in a broker's log.

@@ -97,11 +97,18 @@ impl HonestSender {
         }
     }
 
-    /// Subscribes to a Topic Filter, unless the connection does not keep up.
-    pub(crate) fn try_subscribe(&self, filter: &str, qos: QoS) -> Result<(), Full> {
+    /// Subscribes to Topic Filters in one packet, unless the connection does not keep up.
+    pub(crate) fn try_subscribe(&self, filters: &[impl AsRef<str>], qos: QoS) -> Result<(), Full> {
+        let filters = filters.iter().map(|filter| filter.as_ref().to_owned());
         match self {
-            Self::V3(client) => client.try_subscribe(filter, v3_qos(qos)).map_err(|_| Full),
-            Self::V5(client) => client.try_subscribe(filter, v5_qos(qos)).map_err(|_| Full),
+            Self::V3(client) => {
+                let filters = filters.map(|filter| rumqttc::SubscribeFilter::new(filter, v3_qos(qos)));
+                client.try_subscribe_many(filters).map_err(|_| Full)
+            }
+            Self::V5(client) => {
+                let filters = filters.map(|filter| v5::mqttbytes::v5::Filter::new(filter, v5_qos(qos)));
+                client.try_subscribe_many(filters).map_err(|_| Full)
+            }
         }
     }
 
@@ -248,6 +255,12 @@ pub(crate) fn honest_client(
     }
 }
 
+/// The lowest QoS that was granted; absent when one filter was refused.
+fn lowest(granted: impl Iterator<Item = Option<QoS>>) -> Option<QoS> {
+    // `None` is less than any QoS.
+    granted.min().flatten()
+}
+
 impl HonestConnection {
     fn new(events: EventLoop) -> Self {
         Self { events, exchanges: Exchanges::default(), lost: None }
@@ -334,10 +347,10 @@ fn from_v3(event: rumqttc::Event, exchanges: &mut Exchanges) -> Option<HonestEve
     Some(match event {
         Event::Incoming(Packet::ConnAck(_)) => exchanges.accepted(),
         Event::Incoming(Packet::SubAck(ack)) => {
-            HonestEvent::Subscribed(ack.return_codes.first().and_then(|code| match code {
+            HonestEvent::Subscribed(lowest(ack.return_codes.iter().map(|code| match code {
                 SubscribeReasonCode::Success(qos) => QoS::try_from(*qos as u8).ok(),
                 SubscribeReasonCode::Failure => None,
-            }))
+            })))
         }
         Event::Incoming(Packet::PubAck(ack)) => {
             HonestEvent::Acknowledged { packet_identifier: ack.pkid, code: 0 }
@@ -383,10 +396,10 @@ fn from_v5(event: v5::Event, exchanges: &mut Exchanges) -> Option<HonestEvent> {
     Some(match event {
         v5::Event::Incoming(Packet::ConnAck(_)) => exchanges.accepted(),
         v5::Event::Incoming(Packet::SubAck(ack)) => {
-            HonestEvent::Subscribed(ack.return_codes.first().and_then(|code| match code {
+            HonestEvent::Subscribed(lowest(ack.return_codes.iter().map(|code| match code {
                 SubscribeReasonCode::Success(qos) => QoS::try_from(*qos as u8).ok(),
                 _ => None,
-            }))
+            })))
         }
         v5::Event::Incoming(Packet::PubAck(ack)) => HonestEvent::Acknowledged {
             packet_identifier: ack.pkid,

@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::io;
 use std::rc::Rc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -12,7 +11,6 @@ use tokio::task::{JoinSet, LocalSet};
 use ungraceful_record::ledger::{IrregularityKind, LedgerCounts};
 use ungraceful_record::phase::{Phase, PhaseTrack};
 use ungraceful_record::run::{BystanderOutagesRecord, Drain, IrregularityRecord, WitnessRecord};
-use ungraceful_wire::{ConnectOptions, Endpoint};
 
 use crate::attempts::waves::WaveTrack;
 use crate::broker::outage::OutageTrack;
@@ -24,7 +22,6 @@ use crate::bystanders::pair::{self, BystanderSettings};
 use crate::bystanders::pulse::Pulse;
 use crate::bystanders::readiness::{ReadinessReceiver, ReadinessSender, readiness};
 use crate::bystanders::sys_topics::{self, SysTopics};
-use crate::bystanders::tunnel::Tunnel;
 use crate::bystanders::witness::Witness;
 use crate::bystanders::witness_client::watch_for_wills;
 use crate::error::RunError;
@@ -139,28 +136,13 @@ impl HonestThread {
     }
 }
 
-/// With layers over TCP, has the clients connect to a tunnel, and returns what carries it.
-async fn open_tunnel(clients: &mut ClientSettings) -> io::Result<Option<impl Future<Output = ()> + use<>>> {
-    if !clients.transport.is_layered() {
-        return Ok(None);
-    }
-    let tunnel = Tunnel::open().await?;
-    let address = std::mem::replace(&mut clients.address, tunnel.address()?);
-    let options = ConnectOptions {
-        connect_timeout: clients.connect_timeout,
-        transport: clients.transport.clone(),
-        ..ConnectOptions::default()
-    };
-    Ok(Some(tunnel.carry(Endpoint { address }, options)))
-}
-
 /// One that was away for a while is not proved: what came meanwhile, it did not hear.
 fn witness_record(witness: &Witness, is_proved: bool, gaps: u32) -> WitnessRecord {
     WitnessRecord { proved: is_proved && gaps == 0, unexpected: witness.on_unwatched_topics() }
 }
 
 fn live(
-    mut settings: HonestSettings,
+    settings: HonestSettings,
     links: HonestLinks,
     orders: OrdersReceiver,
     readiness: ReadinessSender,
@@ -172,12 +154,14 @@ fn live(
     };
     let HonestLinks { clock, phases, pulse, witness, outages, waves, reports } = links;
     let meter = Meter::default();
-    let Ok(tunnel) = runtime.block_on(open_tunnel(&mut settings.clients)) else {
+    let local = LocalSet::new();
+    let clients = local.block_on(&runtime, async { HonestClients::new(settings.clients) });
+    let Ok(clients) = clients else {
         readiness.refused("cannot listen on loopback for the tunnel to the broker");
         return HonestResult::default();
     };
     let context = Rc::new(HonestContext {
-        clients: HonestClients::new(settings.clients),
+        clients,
         clock,
         pulse,
         orders,
@@ -190,12 +174,9 @@ fn live(
             waves: WaveMeter::new(waves),
         },
     });
-    LocalSet::new().block_on(&runtime, async move {
+    local.block_on(&runtime, async move {
         let sys = Rc::new(RefCell::new(SysTopics::default()));
         let mut tasks = JoinSet::new();
-        if let Some(tunnel) = tunnel {
-            tasks.spawn_local(tunnel);
-        }
         tasks.spawn_local(watch_for_wills(witness, Rc::clone(&context)));
         tasks.spawn_local(sys_topics::listen(Rc::clone(&sys), Rc::clone(&context)));
         tasks.spawn_local(loop_lag::measure(meter.clone(), clock, phases));

@@ -215,11 +215,12 @@ pub(crate) fn start(
 
 fn make(run: u64, number: u64, wanted: QoS, context: &HonestContext) -> Rc<RefCell<Pair>> {
     let qos = context.clients.qos_at_most(wanted);
+    let publisher = context.clients.identity(&format!("p{number}"));
     Rc::new(RefCell::new(Pair {
         run,
         number,
         qos,
-        topic: context.clients.topic(&format!("bystander/{number}")),
+        topic: context.clients.all().bystander_topic(&number.to_string(), &publisher),
         ledger: Ledger::new(qos != QoS::AtMostOnce),
         first_of_phase: [None; Phase::ALL.len()],
         schedule: None,
@@ -347,7 +348,7 @@ async fn subscriber(pair: Rc<RefCell<Pair>>, context: Rc<HonestContext>, rate_pe
                 Ok(HonestEvent::Connected) => {
                     was_connected = true;
                     // A fresh client's queue has room for one request.
-                    let _never_full = sender.try_subscribe(&topic, qos);
+                    let _never_full = sender.try_subscribe(&[&topic], qos);
                 }
                 Ok(HonestEvent::Subscribed(granted)) => {
                     match granted {

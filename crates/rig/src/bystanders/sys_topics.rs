@@ -80,7 +80,7 @@ pub(crate) async fn listen(topics: Rc<RefCell<SysTopics>>, context: Rc<HonestCon
         match event {
             HonestEvent::Connected => {
                 // A fresh client's queue has room for one request.
-                let _never_full = sender.try_subscribe(SYS_VERSION_TOPIC, QoS::AtMostOnce);
+                let _never_full = sender.try_subscribe(&[SYS_VERSION_TOPIC], QoS::AtMostOnce);
             }
             HonestEvent::Subscribed(None) => {
                 let _connection_is_gone = sender.try_disconnect();
@@ -89,7 +89,7 @@ pub(crate) async fn listen(topics: Rc<RefCell<SysTopics>>, context: Rc<HonestCon
                 let version = String::from_utf8_lossy(&payload).into_owned();
                 // The wider subscription returns the version once more.
                 if topics.borrow_mut().version.replace(version).is_none() {
-                    let _never_full = sender.try_subscribe(SYS_FILTER, QoS::AtMostOnce);
+                    let _never_full = sender.try_subscribe(&[SYS_FILTER], QoS::AtMostOnce);
                 }
             }
             HonestEvent::Delivered { topic, payload, .. } => {

@@ -18,8 +18,10 @@ pub(crate) struct Tunnel {
 
 impl Tunnel {
     /// Listens on a free port of loopback.
-    pub(crate) async fn open() -> io::Result<Self> {
-        Ok(Self { listener: TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await? })
+    pub(crate) fn open() -> io::Result<Self> {
+        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        listener.set_nonblocking(true)?;
+        Ok(Self { listener: TcpListener::from_std(listener)? })
     }
 
     /// Where the clients connect.

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use ungraceful_mqtt::QoS;
 
+use crate::broker::clients::WITNESS;
 use crate::bystanders::context::{HonestContext, RECONNECT_AFTER};
 use crate::bystanders::honest::{HonestEvent, HonestSender};
 use crate::bystanders::witness::{Witness, Witnessed};
 
 pub(crate) async fn watch_for_wills(witness: Witness, context: Rc<HonestContext>) {
     loop {
-        let (sender, mut connection) = context.clients.make("w");
+        let (sender, mut connection) = context.clients.make(WITNESS);
         let prove = prove_on_order(sender.clone(), Rc::clone(&context));
         let listen = async {
             loop {
@@ -50,7 +51,7 @@ async fn prove_on_order(sender: HonestSender, context: Rc<HonestContext>) {
 }
 
 fn proof_topic(context: &HonestContext) -> String {
-    context.clients.topic("will/proof")
+    format!("{}/will/proof", context.clients.identity(WITNESS).topic_root)
 }
 
 fn on_event(witness: &Witness, context: &HonestContext, sender: &HonestSender, event: HonestEvent) {
@@ -59,7 +60,7 @@ fn on_event(witness: &Witness, context: &HonestContext, sender: &HonestSender, e
     match event {
         HonestEvent::Connected => {
             // A fresh client's queue has room for one request.
-            let _never_full = sender.try_subscribe(&context.clients.topic("will/+"), qos);
+            let _never_full = sender.try_subscribe(&context.clients.all().filters("will/+"), qos);
         }
         // Below QoS 1 a Will may be lost on its way to us, so its absence would prove nothing. Where the broker
         // accepts no more than that, the checks require more Wills.

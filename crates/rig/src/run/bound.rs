@@ -243,7 +243,8 @@ pub(crate) mod tests {
     use ungraceful_wire::{Tls, TlsSettings, Transport};
 
     use super::{AttemptWaits, Bound, LoadWaits, Waits};
-    use crate::broker::target::{BrokerChoice, Credentials, TargetSettings};
+    use crate::broker::clients::ClientsSettings;
+    use crate::broker::target::{BrokerChoice, TargetSettings};
     use crate::run::plan::{Arrival, Schedule};
     use crate::run::seed::Seed;
     use crate::run::settings::PhaseSettings;
@@ -257,14 +258,13 @@ pub(crate) mod tests {
     pub(crate) fn target(broker: BrokerChoice) -> TargetSettings {
         TargetSettings {
             broker,
-            credentials: Credentials::default(),
+            clients: ClientsSettings::default(),
             versions: vec![ProtocolVersion::V3_1_1, ProtocolVersion::V5],
             versions_required: false,
             sources: Vec::new(),
             connect_timeout: Duration::from_secs(5),
             transport: Transport::default(),
             owned_host: None,
-            topic_root: "ungraceful".into(),
         }
     }
 

@@ -4,7 +4,6 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -13,7 +12,7 @@ use ungraceful_record::live::LiveLoad;
 use ungraceful_record::load::LoadRecord;
 use ungraceful_wire::Transport;
 
-use crate::broker::target::Credentials;
+use crate::broker::clients::Clients;
 use crate::error::RunError;
 use crate::measure::clock::RunClock;
 use crate::measure::collector::{Report, Source};
@@ -74,18 +73,14 @@ pub struct LoadStage {
     pub maximum_packet_size: Option<u32>,
     /// Whether the broker takes Shared Subscriptions; assumed where it does not say.
     pub shared_subscriptions: bool,
-    /// The credentials of every client.
-    pub credentials: Credentials,
+    /// Who the clients are.
+    pub clients: Clients,
     /// Local addresses to connect from, in turn; the kernel's choice when empty.
     pub sources: Vec<IpAddr>,
     /// The layers over TCP.
     pub transport: Transport,
     /// Limit of each of the TCP handshake, the handshakes over it, and the waits for CONNACK and SUBACK.
     pub connect_timeout: Duration,
-    /// Prefix of every ClientID of the load.
-    pub client_id_prefix: Arc<str>,
-    /// Prefix of every topic, unless the user named others.
-    pub topic_root: Arc<str>,
     /// The run's clock.
     pub clock: RunClock,
     /// The seed.

@@ -16,7 +16,7 @@ use crate::attempts::fault::Fault;
 use crate::broker::outage::Restart;
 use crate::broker::target::TargetSettings;
 use crate::broker::watch::WatchSettings;
-use crate::bystanders::BystanderSettings;
+use crate::bystanders::{BystanderSettings, honest_connections};
 use crate::run::bound::Bound;
 use crate::run::load::Load;
 use crate::run::plan::Schedule;
@@ -178,6 +178,21 @@ impl Attempts {
 }
 
 impl Experiment {
+    /// Most clients that misbehave or load at the same time, in a run of so many cases.
+    #[must_use]
+    pub fn clients_at_once(&self, cases: usize) -> u64 {
+        let connections = self.connections_at_once(cases);
+        self.work.attempts().map_or(connections, |attempts| attempts.clients_at_once(cases))
+    }
+
+    /// Clients of attempts or of the load at the same time, and honest ones, if the broker supports every requested version.
+    #[must_use]
+    pub fn client_counts(&self) -> (u64, u64) {
+        let versions = &self.common.target.versions;
+        let cases = self.work.attempts().map_or(0, |attempts| (attempts.faults)(versions).len());
+        (self.clients_at_once(cases), honest_connections(self.common.bystanders.pairs))
+    }
+
     /// Most connections of attempts or of the load at the same time, in a run of so many cases.
     #[must_use]
     pub fn connections_at_once(&self, cases: usize) -> u64 {

@@ -12,8 +12,8 @@ use ungraceful_record::run::{Setting, SettingSource, WITHHELD};
 use ungraceful_rig::run::input_file;
 
 /// Settings that are or contain secrets: their values are not recorded.
-const SECRET: [&str; 8] =
-    ["pw", "url", "admin-pw", "kick-cmd", "token-cmd", "restart-cmd", "ws-header", "ws-path"];
+const SECRET: [&str; 9] =
+    ["pw", "pw-cmd", "url", "admin-pw", "kick-cmd", "token-cmd", "restart-cmd", "ws-header", "ws-path"];
 /// Maximum size of a configuration file in bytes.
 const CONFIG_BYTES_MAX: usize = 1 << 20;
 /// Flags that a configuration file can't set.

@@ -12,14 +12,12 @@ use ungraceful_rig::run::input_file;
 use ungraceful_wire::Transport;
 use url::Url;
 
+use super::clients::ClientsArgs;
 use super::tls::TlsArgs;
 use super::websocket::{OfUrl, WebSocketArgs};
 
 const DEFAULT_PORT: u16 = 1883;
 const DEFAULT_TLS_PORT: u16 = 8883;
-/// Bytes of a topic root: far more than anybody needs, and every topic fits below it.
-const TOPIC_ROOT_MAX: usize = 200;
-
 /// The broker and the credentials.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Broker")]
@@ -36,7 +34,7 @@ pub struct TargetArgs {
     /// Start an installed broker on a free port of 127.0.0.1, with a generated configuration: mosquitto
     #[arg(long, value_name = "BROKER")]
     pub spawn: Option<String>,
-    /// User Name of all clients
+    /// User Name of all clients; %i is the client's number, %c its ClientID, %% a percent sign
     #[arg(short = 'u', long, value_name = "NAME")]
     pub username: Option<String>,
     /// Password of all clients; other users can read a command line, so prefer UNGRACEFUL_PW or --pw-file
@@ -55,7 +53,8 @@ pub struct TargetArgs {
     /// Allow a broker that is neither on loopback nor in a private network: if it is yours, repeat its host exactly
     #[arg(long, value_name = "HOST")]
     pub i_own_this_broker: Option<String>,
-    /// Prefix of every topic; the user needs the right to publish and subscribe to everything below it
+    /// Prefix of every topic; %i, %c and %u are the client's number, ClientID and User Name. The user needs the right to publish and
+    /// subscribe to everything below it
     #[arg(long, value_name = "TOPIC", default_value = "ungraceful")]
     pub topic_root: String,
     /// Process id of the broker: its CPU time, memory and open file descriptors are measured, without those of its
@@ -69,6 +68,9 @@ pub struct TargetArgs {
     /// counted
     #[arg(long, value_name = "N", default_value = "10000")]
     pub broker_log_max: Whole<0, 1_000_000_000>,
+    /// The clients, one by one.
+    #[command(flatten)]
+    pub clients: ClientsArgs,
     /// TLS.
     #[command(flatten)]
     pub tls: TlsArgs,
@@ -99,47 +101,26 @@ impl TargetArgs {
         };
         let by_url = from_url.as_ref().is_some_and(|from_url| from_url.is_tls);
         let websocket_by_url = from_url.as_ref().and_then(|from_url| from_url.websocket.as_ref());
+        // A broker that can't be read is one mistake, and not also one of TLS.
+        let transport = if host.is_some_and(str::is_empty) || (self.url.is_some() && from_url.is_none()) {
+            Transport::default()
+        } else {
+            Transport {
+                tls: self.tls.settings(host, by_url, mistakes),
+                websocket: self.websocket.settings(authority, websocket_by_url, mistakes),
+            }
+        };
+        let credentials = self.credentials(from_url, &wanted.versions, mistakes);
         TargetSettings {
-            // A broker that can't be read is one mistake, and not also one of TLS.
-            transport: if host.is_some_and(str::is_empty) || (self.url.is_some() && from_url.is_none()) {
-                Transport::default()
-            } else {
-                Transport {
-                    tls: self.tls.settings(host, by_url, mistakes),
-                    websocket: self.websocket.settings(authority, websocket_by_url, mistakes),
-                }
-            },
+            clients: self.clients.settings(credentials, &self.topic_root, transport.tls.as_ref(), mistakes),
+            transport,
             broker,
-            credentials: self.credentials(from_url, &wanted.versions, mistakes),
             versions: wanted.versions,
             versions_required: wanted.are_named,
             sources: self.ifaddr.iter().flat_map(|addresses| addresses.0.iter().copied()).collect(),
             connect_timeout: self.connect_timeout.0,
             owned_host: self.i_own_this_broker.as_deref().map(|host| without_brackets(host).to_owned()),
-            topic_root: self.topic_root(mistakes),
         }
-    }
-
-    fn topic_root(&self, mistakes: &mut Vec<Mistake>) -> String {
-        let root = &self.topic_root;
-        let wrong = if root.is_empty() || root.starts_with('/') || root.ends_with('/') {
-            Some("must not be empty, nor begin or end with /")
-        } else if root.contains(['+', '#', '\0']) {
-            Some("must be a Topic Name, without + and #")
-        } else if root.starts_with('$') {
-            Some("must not begin with $, which is reserved for the broker")
-        } else if root.len() > TOPIC_ROOT_MAX {
-            Some("must have at most 200 bytes")
-        } else {
-            None
-        };
-        if let Some(wrong) = wrong {
-            mistakes.push(Mistake::new(
-                "--topic-root",
-                format!("{root:?} {wrong}; give a topic such as test/ungraceful"),
-            ));
-        }
-        root.clone()
     }
 
     /// The selected broker; [`TargetArgs::settings`] reports the mistakes.
@@ -212,18 +193,20 @@ impl TargetArgs {
     ) -> Credentials {
         let (url_user, url_password) =
             from_url.map_or((None, None), |from_url| (from_url.user_name, from_url.password));
-        if self.pw.is_some() && self.pw_file.is_some() {
-            mistakes.push(Mistake::new(
-                "--pw-file",
-                "conflicts with the password in --pw or UNGRACEFUL_PW; keep only one",
-            ));
+        let given = [self.pw.is_some(), self.pw_file.is_some(), self.clients.pw_cmd.is_some()];
+        if given.into_iter().filter(|is_given| *is_given).count() > 1 {
+            let flag = if self.pw_file.is_some() { "--pw-file" } else { "--pw-cmd" };
+            let what =
+                "conflicts with the password in --pw, UNGRACEFUL_PW, --pw-file or --pw-cmd; keep only one";
+            mistakes.push(Mistake::new(flag, what));
         }
         let from_file = self.pw_file.as_ref().and_then(|path| {
             input_file::first_line(path).map_err(|what| mistakes.push(Mistake::new("--pw-file", what))).ok()
         });
         let user_name = self.username.clone().or(url_user);
         let text = self.pw.clone().map(String::into_bytes);
-        let password = text.or(from_file).or(url_password.map(String::into_bytes));
+        let from_command = self.clients.password(mistakes);
+        let password = text.or(from_file).or(from_command).or(url_password.map(String::into_bytes));
         if password.is_some() && user_name.is_none() && versions.contains(&ProtocolVersion::V3_1_1) {
             let what =
                 "on MQTT 3.1.1 a password needs a --username ([MQTT-3.1.2-22]); give one, or -V 5 alone";

@@ -69,7 +69,7 @@ pub(crate) fn prepare(
     let common = Common {
         tool: tool_record(call),
         command: without_secrets(call.arguments),
-        settings: recorded_settings(parsed, &target_settings.credentials, mode.attempts()),
+        settings: recorded_settings(parsed, &target_settings.clients.credentials, mode.attempts()),
         target: target_settings,
         phases: settings.every.phases,
         connections: connections(plan.connections, &settings),
@@ -145,7 +145,7 @@ pub(crate) fn prepare_load(call: &Call<'_>, mode: &LoadMode, parsed: &Parsed) ->
     let common = Common {
         tool: tool_record(call),
         command: without_secrets(call.arguments),
-        settings: recorded_settings(parsed, &target_settings.credentials, AttemptsOf::Flags),
+        settings: recorded_settings(parsed, &target_settings.clients.credentials, AttemptsOf::Flags),
         target: target_settings,
         phases: settings.phases,
         connections: u64::from(clients.get()),
@@ -280,7 +280,7 @@ fn check_plan(settings: &RunSettings, mode: &dyn FaultMode, plan: &FaultPlan, mi
 /// A Mosquitto that this tool starts and administers has only the users of the run.
 fn rejected_username(target: &TargetSettings) -> Option<Mistake> {
     let is_ours = target.broker == BrokerChoice::SpawnAdministeredMosquitto;
-    (is_ours && target.credentials.user_name.is_some()).then(|| {
+    (is_ours && target.clients.credentials.user_name.is_some()).then(|| {
         Mistake::new(
             "--username",
             "the Mosquitto that this mode starts has its own users; leave the flag out",

@@ -73,7 +73,7 @@ impl Storm {
         let within = stage.options.connect_timeout;
         let accepted = peer.be_accepted(stage, log, &connect).await;
         let accepted = accepted.map_err(|error| format!("older client: {error}"))?;
-        let topic = format!("{}/takeover/{client_id}", stage.topic_root);
+        let topic = format!("{}/takeover/{}", stage.topic_root, log.name());
         let granted = peer.subscribe(&topic, stage.maximum_qos, within).await?;
         peer.acknowledges = false;
         let granted_s = accepted.session_expiry_interval_s.unwrap_or(asked_s);

@@ -226,7 +226,7 @@ impl Fault for FallSilent {
 
 impl FallSilent {
     async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Unfinished> {
-        let will = stage.watch_will(log.client_id());
+        let will = stage.watch_will(log.name());
         let silenced = prepared(stage, self.fall_silent(stage, log, will.as_ref())).await?;
         let Silenced { mut client, last, keep_alive, mut beside } = silenced;
         log.provoked(last.at);
@@ -364,7 +364,7 @@ impl FallSilent {
         let connected = connect(stage, &mut peer, first).await?;
         log.accepted(connected.accepted.connack_at);
         let within = stage.options.connect_timeout;
-        let topic = format!("{}/silence/{}", stage.topic_root, first.client_id);
+        let topic = format!("{}/silence/{}", stage.topic_root, log.name());
         peer.subscribe(&topic, QoS::AtMostOnce, within).await?;
         let last = ping_once(&mut peer, within).await?;
         let beside = Beside::Publisher { publisher, topic };

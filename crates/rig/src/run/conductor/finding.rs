@@ -9,8 +9,8 @@ use ungraceful_record::run::LeftOutRecord;
 use ungraceful_wire::{ConnectOptions, Stamps, Transport};
 
 use crate::attempts::fault::Fault;
+use crate::broker::clients::Clients;
 use crate::broker::found::Broker;
-use crate::bystanders::honest_connections;
 use crate::error::RunError;
 use crate::measure::clock::RunClock;
 use crate::run::settings::{Common, Experiment};
@@ -19,7 +19,7 @@ use crate::run::settings::{Common, Experiment};
 pub(super) struct Found {
     pub(super) broker: Broker,
     pub(super) options: ConnectOptions,
-    pub(super) topic_root: Arc<str>,
+    pub(super) clients: Clients,
     pub(super) faults: Arc<[Arc<dyn Fault>]>,
     pub(super) left_out: Vec<LeftOutRecord>,
 }
@@ -33,13 +33,13 @@ impl Found {
     ) -> Result<Self, RunError> {
         let Experiment { common, work } = experiment;
         let options = connect_options(common);
-        let mut broker = Broker::find(common, &options).await?;
+        let counts = experiment.client_counts();
+        let mut broker = Broker::find(common, &options, counts).await?;
         broker.announce(common, observer);
-        let topic_root = topic_root(common, clock);
+        let of_run = of_run(common, clock);
         let mut faults = work.attempts().map_or_else(Vec::new, |attempts| (attempts.faults)(&broker.spoken));
-        let clients_at_once =
-            honest_connections(common.bystanders.pairs) + experiment.connections_at_once(faults.len());
-        broker.probe(common, &options, &topic_root, clients_at_once).await?;
+        let connections = counts.1 + experiment.connections_at_once(faults.len());
+        broker.probe(common, &options, &of_run, connections, counts).await?;
         if let Some(limit) = &broker.record.qos_limit {
             observer.note(&limit.in_words());
         }
@@ -47,7 +47,14 @@ impl Found {
         let stamps = Some(Stamps::toward(broker.endpoint.address, histogram()));
         let options = ConnectOptions { stamps, ..options };
         let left_out = leave_out_unsupported(&mut faults, broker.offers(), &options.transport, observer)?;
-        Ok(Self { broker, options, topic_root, faults: faults.into(), left_out })
+        let clients = Clients::new(
+            common.target.clients.clone(),
+            format!("{}{:05x}", common.client_id_prefix, common.seed.0 & 0xF_FFFF),
+            of_run,
+            counts,
+            *clock,
+        );
+        Ok(Self { broker, options, clients, faults: faults.into(), left_out })
     }
 }
 
@@ -89,7 +96,6 @@ fn connect_options(common: &Common) -> ConnectOptions {
 }
 
 /// Unique for each run, also with the same seed.
-fn topic_root(common: &Common, clock: &RunClock) -> Arc<str> {
-    let of_run = common.seed.0 ^ clock.started().as_second().cast_unsigned();
-    format!("{}/{of_run:016x}", common.target.topic_root).into()
+fn of_run(common: &Common, clock: &RunClock) -> String {
+    format!("{:016x}", common.seed.0 ^ clock.started().as_second().cast_unsigned())
 }

@@ -15,6 +15,7 @@ use crate::attempts::discarded::discarded_so_far;
 use crate::attempts::fault::{Fault, Stage};
 use crate::attempts::waves::{WaveBarrier, WaveTrack};
 use crate::attempts::worker::Job;
+use crate::broker::clients::Clients;
 use crate::broker::found::{Broker, preflight_client_id_prefix};
 use crate::broker::log::{LogLinks, LogThread};
 use crate::broker::log_phrases::ClientIds;
@@ -48,7 +49,7 @@ impl<'a> Conductor<'a> {
     ) -> Result<Self, RunError> {
         let Experiment { common, work } = experiment;
         let (clock, discarded_before) = (RunClock::start(), discarded_so_far());
-        let Found { broker, options, topic_root, faults, left_out } =
+        let Found { broker, options, clients, faults, left_out } =
             Found::of(experiment, &clock, observer).await?;
         let begun = begun_record(common, &broker, &clock, descriptor_limit, left_out);
         let mut broker = WatchedBroker::new(broker);
@@ -65,7 +66,7 @@ impl<'a> Conductor<'a> {
             waves: waves.clone(),
             reports: reports.clone(),
         };
-        let settings = honest_settings(common, &broker.found, &topic_root);
+        let settings = honest_settings(common, &broker.found, &clients);
         let honest = HonestThread::start(settings, links).await?;
         broker.follow_log(|follower| {
             LogThread::start(LogLinks {
@@ -73,14 +74,14 @@ impl<'a> Conductor<'a> {
                 file: recorder.broker_log()?,
                 clock,
                 stop: progress.stop.clone(),
-                client_ids: client_ids(common, schedule.plan.len()),
+                client_ids: client_ids(common, &clients, schedule.plan.len()),
                 lines_max: common.watch.log_lines_max,
             })
         })?;
         let job = Job {
             schedule: Arc::new(schedule),
             faults,
-            stage: stage(experiment, &broker.found, options, topic_root, &progress, &honest),
+            stage: stage(experiment, &broker.found, options, clients, &progress, &honest),
             phases: progress.phases.clone(),
             clients: places(work.attempts().map_or(0, |attempts| attempts.clients.get().into())),
             waves,
@@ -129,18 +130,20 @@ fn stage(
     experiment: &Experiment,
     broker: &Broker,
     options: ConnectOptions,
-    topic_root: Arc<str>,
+    clients: Clients,
     progress: &Progress<'_>,
     honest: &HonestThread,
 ) -> Stage {
     let Experiment { common, work } = experiment;
     let attempts = work.attempts();
+    let client = clients.trying("");
     Stage {
         seed: common.seed,
         endpoint: broker.endpoint,
-        options,
+        options: client.options(&options),
         sources: SourceAddresses::new(&common.target.sources),
-        credentials: common.target.credentials.clone(),
+        credentials: client.credentials.clone(),
+        clients,
         administrator: broker.owned.as_ref().and_then(|owned| owned.administrator.clone()),
         clock: progress.clock,
         pulse: honest.pulse.clone(),
@@ -148,8 +151,7 @@ fn stage(
         stop: progress.stop.clone(),
         connections: OpenConnections::default(),
         maximum_qos: broker.offers().maximum_qos,
-        client_id_prefix: client_ids(common, 0).of_attempts.into(),
-        topic_root,
+        topic_root: Arc::clone(&client.topic_root),
         reaction_timeout: attempts.map_or(CONFIRMED_WITHIN, |attempts| attempts.reaction_timeout),
         will_wait: attempts.map_or(Duration::ZERO, |attempts| attempts.will_wait),
     }
@@ -169,22 +171,21 @@ fn schedule(experiment: &Experiment, faults: &[Arc<dyn Fault>]) -> Result<Schedu
     })
 }
 
-fn client_ids(common: &Common, attempts_planned: u64) -> ClientIds {
-    let of_run = format!("{}{:05x}", common.client_id_prefix, common.seed.0 & 0xF_FFFF);
+fn client_ids(common: &Common, clients: &Clients, attempts_planned: u64) -> ClientIds {
+    let of_run = clients.prefix().to_owned();
     let before_run = preflight_client_id_prefix(common);
-    ClientIds { of_attempts: format!("{of_run}x"), of_run, before_run, attempts_planned }
+    let varied = clients.vary().then(|| clients.clone());
+    ClientIds { of_attempts: format!("{of_run}x"), of_run, before_run, attempts_planned, varied }
 }
 
-fn honest_settings(common: &Common, broker: &Broker, topic_root: &Arc<str>) -> HonestSettings {
+fn honest_settings(common: &Common, broker: &Broker, clients: &Clients) -> HonestSettings {
     HonestSettings {
         clients: ClientSettings {
             address: broker.endpoint.address,
             version: broker.newest_version(),
-            credentials: common.target.credentials.clone(),
+            clients: clients.clone(),
             connect_timeout: common.target.connect_timeout,
             transport: common.target.transport.clone(),
-            client_id_prefix: client_ids(common, 0).of_run,
-            topic_root: Arc::clone(topic_root),
             maximum_qos: broker.offers().maximum_qos,
         },
         run: common.seed.0,

@@ -1,15 +1,15 @@
-//! A command given by the user that removes a client or prints a token. It runs without a shell, with a time limit.
+//! A command given by the user that removes a client, or prints a token or a password. It runs without a shell, with a time limit.
 
 use std::fmt;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use crate::broker::command_output::{BYTES_MAX, HiddenWords, last_line};
+use crate::broker::target::Secret;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 use ungraceful_record::scale::span;
-use ungraceful_rig::broker::command_output::{BYTES_MAX, HiddenWords, last_line};
-use ungraceful_rig::broker::target::Secret;
 use ungraceful_wire::clock::now;
 
 /// How many bytes of standard output are kept: a token is in the first line, and no longer than an MQTT field.
@@ -88,6 +88,22 @@ impl ExternalCommand {
     #[must_use]
     pub fn names(&self, placeholder: &str) -> bool {
         self.words.iter().any(|word| placeholders(word).any(|name| name == placeholder))
+    }
+
+    /// Runs it, without placeholders, and returns the first line that it prints, without its end.
+    ///
+    /// # Errors
+    /// A message for the user, without any output, when it fails or prints nothing.
+    pub fn secret(&self) -> Result<Vec<u8>, String> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| format!("cannot start a runtime: {error}"))?;
+        let finished = runtime.block_on(async { self.start(&[])?.finished(Show::Nothing).await })?;
+        let line = finished.printed.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if line.is_empty() {
+            return Err(format!("{} printed nothing in its first line", self.program()));
+        }
+        Ok(line.to_vec())
     }
 
     /// Starts it, with each placeholder replaced.
