@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use ungraceful_flags::Mistake;
 use ungraceful_wire::{ConnectOptions, Tls, Transport};
 
-use crate::broker::clients_file::ClientsFile;
+use crate::broker::clients_file::{ClientsFile, Row};
 use crate::broker::target::Credentials;
 use crate::measure::clock::RunClock;
 
@@ -117,6 +117,33 @@ impl ClientsSettings {
         roots.into_iter().map(|root| format!("{root}/{of_run}/{levels}")).collect()
     }
 
+    /// A topic root that a ClientID or a User Name makes illegal; absent when all are legal.
+    fn wrong_root(&self) -> Option<String> {
+        let rows = self.file.as_ref().map_or(&[][..], |file| &file.rows);
+        let none = Row::default();
+        let mut roots =
+            rows.iter().chain(rows.is_empty().then_some(&none)).filter(|row| row.topic.is_none()).map(
+                |row| {
+                    let of_flag = |client_id: &str| {
+                        self.credentials
+                            .user_name
+                            .as_ref()
+                            .map(|template| filled_in(template, "0", client_id, ""))
+                    };
+                    let user_name = |client_id: &str| {
+                        row.user_name.clone().or_else(|| of_flag(client_id)).unwrap_or_default()
+                    };
+                    let client_id = row.client_id.clone().or_else(|| {
+                        let template = self.client_id.as_ref()?;
+                        Some(filled_in(template, "0", "", &user_name("")))
+                    });
+                    let client_id = client_id.unwrap_or_default();
+                    filled_in(&self.topic_root, "0", &client_id, &user_name(&client_id))
+                },
+            );
+        roots.find(|root| root.contains(['+', '#', '\0']) && !self.topic_root.contains(['+', '#', '\0']))
+    }
+
     /// What can't work, whatever the broker is.
     pub fn check(&self, mistakes: &mut Vec<Mistake>) {
         let user_name = self.credentials.user_name.as_deref().unwrap_or_default();
@@ -145,6 +172,12 @@ impl ClientsSettings {
         if names_each_other {
             let what = "%c is the ClientID, which has the User Name by %u; use %i in one of them";
             mistakes.push(Mistake::new("--username", what));
+        }
+        if let Some(root) = self.wrong_root() {
+            let what = format!(
+                "is {root:?} for one of the clients, and a Topic Name has no +, # and U+0000; leave out the placeholder, or such clients"
+            );
+            mistakes.push(Mistake::new("--topic-root", what));
         }
         let roots = self.filters("", "").len();
         if roots > ROOTS_MAX {
@@ -616,6 +649,10 @@ mod tests {
         };
         assert!(mistakes(&of("%u", "me"))[0].contains("add %i"), "all have one User Name");
         assert_eq!(mistakes(&of("%u", "u%i")), [] as [String; 0]);
+        let below = ClientsSettings { topic_root: "a/%c".to_owned(), ..with("b#%i") };
+        assert!(mistakes(&below)[0].contains("\"a/b#0\" for one of the clients"));
+        let below = ClientsSettings { topic_root: "a/%u".to_owned(), ..with_rows(&["x", "y+"], false) };
+        assert!(mistakes(&below)[0].contains("\"a/user of y+\""));
         assert!(mistakes(&of("%i%u", "%c"))[0].contains("--username"));
         let both = ClientsSettings { client_id: Some("%i".to_owned()), ..with_rows(&["a"], false) };
         assert!(mistakes(&both)[0].contains("leave out one of them"));

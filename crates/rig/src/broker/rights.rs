@@ -19,7 +19,7 @@ use ungraceful_wire::clock::now;
 use ungraceful_wire::{Arrival, ConnectOptions, Endpoint, ReceivedPacket};
 
 use crate::attempts::client::Client;
-use crate::broker::clients::{Clients, Identity};
+use crate::broker::clients::{Clients, Identity, filter_of_all};
 use crate::error::RunError;
 
 /// How long the broker has to acknowledge, and to deliver, the messages of one QoS.
@@ -371,8 +371,10 @@ impl Probe<'_> {
             Some(name) => format!("below `user {name}`"),
             None => "above the first `user`".to_owned(),
         };
+        let of_bystanders = self.clients.settings().bystander_topic.as_deref();
+        let and = of_bystanders.map(|topic| format!(" and {}", filter_of_all(topic))).unwrap_or_default();
         RunError::Environment(format!(
-            "{} cannot use the topics of this run: {what}; let it publish to and subscribe to {root}/# (Mosquitto: the line \
+            "{} cannot use the topics of this run: {what}; let it publish to and subscribe to {root}/#{and} (Mosquitto: the line \
              `topic readwrite {root}/#` {whose} in its acl_file), or name another root with --topic-root",
             user(who)
         ))

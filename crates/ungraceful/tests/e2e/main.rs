@@ -15,6 +15,7 @@ mod bench_freeze;
 mod bench_nothing;
 mod by_name;
 mod check_verdicts;
+mod clients;
 mod embedded;
 mod expire;
 mod explain;

@@ -33,7 +33,10 @@ struct SecuredMosquitto {
     both: SocketAddr,
 }
 
-/// A folder with the certificates of an authority: `ca.pem`; `server`, `other`, `expired` and `client`, each with its key.
+/// Devices with a certificate of their own: three that act, a pair of bystanders, the witness, and the one that reads `$SYS`.
+const DEVICES: usize = 7;
+
+/// A folder with the certificates of an authority: `ca.pem`; `server`, `other`, `expired` and `client` and the devices, each with its key.
 fn certificates() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let mut params = CertificateParams::new(Vec::new()).unwrap();
@@ -57,6 +60,9 @@ fn certificates() -> TempDir {
     issue("other", "other.example", false);
     issue("expired", "localhost", true);
     issue("client", "client", false);
+    for number in 0..DEVICES {
+        issue(&format!("device{number}"), "device", false);
+    }
     folder
 }
 
@@ -76,7 +82,7 @@ impl SecuredMosquitto {
             "user root\nallow_anonymous true\nmax_inflight_messages 1000\n".to_owned(),
             listener(plain),
             secured(tls, "server"),
-            secured(mutual, "server") + "require_certificate true\n",
+            secured(mutual, "server") + "require_certificate true\nuse_identity_as_username true\n",
             secured(other_name, "other"),
             secured(expired, "expired"),
             listener(websocket) + "protocol websockets\n",
@@ -656,4 +662,37 @@ fn a_key_log_that_cannot_be_written_is_a_mistake() {
     let reported = String::from_utf8_lossy(&output.stderr);
     assert!(reported.contains("SSLKEYLOGFILE: cannot write /nonexistent/keys"), "{reported}");
     assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
+fn each_client_has_the_certificate_of_its_row() {
+    let broker = SecuredMosquitto::start();
+    let file = broker.file("clients.csv");
+    let rows = (0..DEVICES).map(|number| format!("device{number}.pem,device{number}.key\n"));
+    fs::write(&file, "certificate,key\n".to_owned() + &rows.collect::<String>()).unwrap();
+    let flags = format!("{} --clients-file {file} --bystanders 1 -V 5", broker.over_tls(broker.mutual));
+    let storm = call("ungraceful-takeover", "storm", &format!("{flags} --variant clean --count 3"));
+    assert_eq!((storm.violated(), storm.attempts().len()), (Vec::new(), 3), "{storm}");
+    let log = || fs::read_to_string(broker.file("log")).unwrap();
+    let connected = |number: usize| log().matches(&format!("u'device{number}'")).count();
+    // Those that act are tried with their companion before the run, and connect twice in it.
+    let counts: Vec<usize> = (0..DEVICES).map(connected).collect();
+    assert!(counts[..3].iter().filter(|count| **count >= 4).count() == 3, "{counts:?} in {}", log());
+    assert_eq!(
+        counts[3..].iter().filter(|count| **count >= 1).count(),
+        DEVICES - 3,
+        "{counts:?} in {}",
+        log()
+    );
+    let load = call("ungraceful-bench", "conn", &format!("{flags} --bystanders 0 --count 5 --duration 1s"));
+    load.expect_exit(0);
+    let counts: Vec<usize> = (3..5).map(connected).collect();
+    assert_eq!(counts.iter().filter(|count| **count >= 2).count(), 2, "{counts:?} in {}", log());
+    fs::write(&file, "certificate,key\ndevice0.pem,device1.key\nmissing.pem,device1.key\n").unwrap();
+    let wrong = call("ungraceful-bench", "conn", &flags);
+    wrong.assert_mistake(&[
+        "line 2: the key does not fit the certificate",
+        "line 3: cannot read",
+        "missing.pem",
+    ]);
 }

@@ -1,0 +1,266 @@
+//! Clients with credentials and topics of their own, on a Mosquitto that knows each of them and lets none into the topics
+//! of another.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
+
+use tempfile::TempDir;
+use ungraceful_record::testing::every;
+
+use crate::real_brokers::RealBroker;
+use crate::support::{Call, bench_at, binary, call_at, double_connect_at};
+
+/// Devices in the file, before the clients for bystanders, witness and `$SYS`.
+const DEVICES: usize = 6;
+/// In every password, and in nothing else.
+const SECRET: &str = "geheim";
+
+/// A Mosquitto with a user for each device, which may use the topics below its own name, with users for the bystanders, and with one
+/// that may read everything.
+struct Fleet {
+    broker: RealBroker,
+    folder: TempDir,
+}
+
+impl Fleet {
+    fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let mut rows: Vec<(String, String)> =
+            (0..DEVICES).map(|number| (format!("Gerät {number}: ä"), format!("dev{number}"))).collect();
+        rows.extend((0..7).map(|number| (format!("by {number}"), format!("by{number}"))));
+        rows.push(("watch".to_owned(), "watcher".to_owned()));
+        let mut csv = "client_id,username,password\n".to_owned();
+        let mut users = String::new();
+        for (client_id, user_name) in &rows {
+            csv += &format!("{client_id},{user_name},{SECRET}-{user_name}\n");
+            users += &format!("{user_name}:{SECRET}-{user_name}\n");
+        }
+        // One password for all of these, whose names a template makes.
+        users.extend((0..DEVICES + 8).map(|number| format!("t{number}:{SECRET}\n")));
+        let by = |number: usize| format!("user by{number}\ntopic readwrite by/#\n");
+        let rules = "pattern readwrite devices/%u/#\npattern readwrite everybody/#\npattern read shown/#\n\
+                     pattern readwrite shown/%u/#\n"
+            .to_owned();
+        let rules = rules + &(0..7).map(by).collect::<String>();
+        let rules = rules
+            + "user watcher\ntopic readwrite devices/#\ntopic readwrite shown/#\ntopic readwrite by/#\n";
+        fs::write(at("clients.csv"), csv).unwrap();
+        fs::write(at("users"), users).unwrap();
+        let hashed = Command::new("mosquitto_passwd").arg("-U").arg(at("users")).status().unwrap();
+        assert!(hashed.success());
+        fs::write(at("acl"), rules).unwrap();
+        let added = format!("password_file {}\nacl_file {}\n", at("users").display(), at("acl").display());
+        fs::write(at("added"), added).unwrap();
+        let broker = RealBroker::start_with("mosquitto", &["--add", at("added").to_str().unwrap()])
+            .expect("run scripts/install-mosquitto first");
+        Self { broker, folder }
+    }
+
+    fn file(&self) -> String {
+        self.folder.path().join("clients.csv").display().to_string()
+    }
+
+    /// The file with one text replaced, as another file.
+    fn with(&self, old: &str, new: &str) -> String {
+        let rows = fs::read_to_string(self.file()).unwrap();
+        assert!(rows.contains(old), "{rows}");
+        let other = self.folder.path().join("other.csv");
+        fs::write(&other, rows.replace(old, new)).unwrap();
+        other.display().to_string()
+    }
+
+    fn flags(file: &str) -> String {
+        format!("--clients-file {file} --topic-root devices/%u --bystander-topic by/%i")
+    }
+
+    fn call(&self, tool: &str, mode: &str, flags: &str) -> Call {
+        let call =
+            call_at(self.broker.address, tool, mode, &format!("{} {flags}", Self::flags(&self.file())));
+        assert!(call.folder.exists(), "{call}");
+        call.assert_keeps_secret(SECRET);
+        call
+    }
+}
+
+fn client_ids(call: &Call) -> BTreeSet<String> {
+    call.attempts().into_iter().map(|attempt| attempt.client_id).collect()
+}
+
+#[test]
+fn each_attempt_is_made_as_a_client_of_the_file() {
+    let fleet = Fleet::start();
+    let devices: BTreeSet<String> = (0..DEVICES).map(|number| format!("Gerät {number}: ä")).collect();
+    let log = format!("--broker-log {}", fleet.broker.log);
+    let storm =
+        fleet.call("ungraceful-takeover", "storm", &format!("--variant clean --count {DEVICES} -V 5 {log}"));
+    assert_eq!((storm.violated(), client_ids(&storm)), (Vec::new(), devices.clone()), "{storm}");
+    let record = storm.record();
+    assert!(record.bystanders.is_some_and(|bystanders| bystanders.pairs == 3), "{storm}");
+    // The broker's log names clients by their own ClientIDs.
+    let log = record.broker_log.unwrap();
+    let causes: Vec<(String, u64)> =
+        log.causes.into_iter().map(|cause| (cause.cause, cause.attempts)).collect();
+    assert_eq!(causes, [("take-over".to_owned(), DEVICES as u64)], "{storm}");
+    // A device comes up again when its attempt is over: there are more attempts than devices.
+    let flags = format!("--variant identical --attempts 20 -R 200 --count {DEVICES} -V 5");
+    let again = fleet.call("ungraceful-double-connect", "", &flags);
+    assert_eq!((again.violated(), client_ids(&again)), (Vec::new(), devices), "{again}");
+    assert_eq!(again.record().attempts.finished, 20, "{again}");
+}
+
+#[test]
+fn wills_sessions_and_companions_keep_to_the_rights_of_their_clients() {
+    let fleet = Fleet::start();
+    for (tool, mode, flags) in [
+        ("ungraceful-vanish", "drop", "--variant fin,rst --attempts 3"),
+        ("ungraceful-vanish", "will-storm", "--variant plain"),
+        ("ungraceful-vanish", "knock", "--attempts 2"),
+        ("ungraceful-flood", "unacked-subscriber", "--variant k3-qos1 --attempts 1"),
+    ] {
+        let call = fleet.call(tool, mode, &format!("{flags} --count {DEVICES} -V 5"));
+        call.assert_violates_nothing();
+        let cases = call.record().cases;
+        assert!(!cases.is_empty() && every(&cases, |case| case.troubles.is_empty()), "{call}");
+    }
+}
+
+#[test]
+fn a_load_has_the_clients_of_the_file() {
+    let fleet = Fleet::start();
+    let flags = "--publishers 3 --subscribers 3 --topic everybody/%i --rate 60 --duration 1s -q 1 -V 5";
+    let flags = format!("{} {flags}", Fleet::flags(&fleet.file()));
+    let call = bench_at(fleet.broker.address, "pubsub", &flags).expect_exit(0);
+    call.assert_keeps_secret(SECRET);
+    let counts = call.load().all();
+    assert_eq!((counts.delivered, counts.lost), (counts.sent, 0), "{call}");
+    let log = fs::read_to_string(&fleet.broker.log).unwrap();
+    let named = |number: usize| log.contains(&format!("as Gerät {number}: ä "));
+    assert_eq!((0..DEVICES).filter(|number| named(*number)).count(), DEVICES, "{log}");
+}
+
+#[test]
+fn what_rights_may_explain_is_not_called_lost() {
+    // Each subscriber reads the topics of a publisher, which only that publisher may read.
+    let fleet = Fleet::start();
+    let flags = "--publishers 3 --subscribers 3 --rate 60 --duration 1s -q 1 -V 5";
+    let call = bench_at(fleet.broker.address, "pubsub", &format!("{} {flags}", Fleet::flags(&fleet.file())));
+    let counts = call.load().all();
+    assert!(counts.sent > 0, "{call}");
+    assert_eq!((counts.delivered, counts.lost, counts.unknown), (0, 0, counts.expected), "{call}");
+    assert_eq!(call.exit(), 3, "{call}");
+}
+
+#[test]
+fn templates_make_client_ids_user_names_and_topics() {
+    let fleet = Fleet::start();
+    let call = double_connect_at(
+        fleet.broker.address,
+        &format!(
+            "--client-id 'Gerät %i !%u%%' -u t%i -P {SECRET} --topic-root shown/%u --bystander-topic everybody/%i --count 3 \
+             --variant identical --attempts 8 -V 5"
+        ),
+    );
+    let expected = (0..3).map(|number| format!("Gerät {number} !t{number}%")).collect();
+    assert_eq!((call.violated(), client_ids(&call)), (Vec::new(), expected), "{call}");
+    call.assert_keeps_secret(SECRET);
+    let command = call.record().command.join(" ");
+    assert!(command.contains("Gerät %i !%u%%"), "{command}");
+}
+
+#[test]
+fn a_row_that_the_broker_refuses_ends_the_run_before_the_first_attempt() {
+    let fleet = Fleet::start();
+    let run = |file: &str| {
+        let flags = format!("{} --count {DEVICES} --variant identical", Fleet::flags(file));
+        let call = double_connect_at(fleet.broker.address, &flags).expect_exit(4);
+        assert!(!call.folder.exists() && !call.to_string().contains(SECRET), "{call}");
+        call
+    };
+    let device = run(&fleet.with(",geheim-dev3", ",falsch"));
+    device.assert_reports(&[
+        "user \"dev3\" with ClientID \"Gerät 3: ä\"",
+        "Not authorized",
+        "--clients-file",
+    ]);
+    let bystander = run(&fleet.with(",geheim-by4", ",falsch"));
+    bystander.assert_reports(&["user \"by4\" with ClientID \"by 4\"", "--clients-file"]);
+    // The witness has another row here, whose user may not read the devices' topics: no Will could be seen.
+    let rights = run(&fleet.with("watch,watcher,geheim-watcher\n", "watch,t1,geheim\n"));
+    rights.assert_reports(&["user \"t1\"", "cannot use the topics"]);
+    // By ClientID in place of the User Name, only the witness has the right.
+    let file = fleet.file();
+    let flags =
+        format!("--clients-file {file} --topic-root shown/%c --bystander-topic by/%i --count {DEVICES}");
+    let device = double_connect_at(fleet.broker.address, &flags).expect_exit(4);
+    device.assert_reports(&["user \"dev", "shown/Gerät", "cannot use the topics", "/# and by/+"]);
+}
+
+#[test]
+fn a_file_with_too_few_rows_is_refused_unless_rows_may_be_used_again() {
+    let fleet = Fleet::start();
+    let flags = format!("{} --variant identical --attempts 20 -V 5", Fleet::flags(&fleet.file()));
+    let refused = double_connect_at(fleet.broker.address, &format!("{flags} --count 7"));
+    refused.assert_mistake(&["--clients-file", "14 clients", "needs 15", "--reuse-clients"]);
+    let reused =
+        double_connect_at(fleet.broker.address, &format!("{flags} --count 20 -R 2000 --reuse-clients"));
+    assert_eq!(reused.violated(), Vec::<String>::new(), "{reused}");
+    let ids = client_ids(&reused);
+    let mine = |id: &String| id.starts_with("Gerät ");
+    assert!(every(&ids, mine) && ids.len() > DEVICES && ids.contains("Gerät 0: ä-1"), "{ids:?}");
+}
+
+#[test]
+fn mistakes_of_clients_are_told_together_and_without_their_secrets() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("clients.jsonl");
+    fs::write(
+        &file,
+        format!("{{\"password\":\"{SECRET}\",\"client_id\":7}}\n{SECRET}\n{{\"pasword\":\"{SECRET}\"}}\n"),
+    )
+    .unwrap();
+    let wrong = |flags: &str| double_connect_at(SocketAddr::from(([127, 0, 0, 1], 9)), flags);
+    let call = wrong(&format!(
+        "--clients-file {} --client-id fixed --bystander-topic by --topic-root a/# --pw-cmd 'false {SECRET}'",
+        file.display()
+    ));
+    for said in [
+        &["--clients-file", "line 2", "no JSON object"][..],
+        &["--clients-file", "line 3", "unknown column \"pasword\"", "password"],
+        &["--client-id", "add %i"],
+        &["--bystander-topic", "add %i"],
+        &["--topic-root", "without + and #"],
+        &["--pw-cmd", "false ended with"],
+    ] {
+        call.assert_mistake(said);
+    }
+    assert!(!call.to_string().contains(SECRET), "{call}");
+    wrong("--reuse-clients").assert_mistake(&["--reuse-clients", "--clients-file"]);
+    let missing = Path::new("no-such-file.csv");
+    wrong(&format!("--clients-file {}", missing.display()))
+        .assert_mistake(&["--clients-file", "no-such-file.csv"]);
+    wrong("--client-id 'a+%i' --topic-root x/%c").assert_mistake(&["--topic-root", "\"x/a+0\""]);
+    wrong("--pw a --pw-cmd 'echo b'").assert_mistake(&["--pw-cmd", "keep only one"]);
+}
+
+#[test]
+fn a_command_prints_the_password_and_nothing_else_shows_it() {
+    let fleet = Fleet::start();
+    let flags = format!(
+        "-u t1 --pw-cmd 'printf {SECRET}' --topic-root everybody --variant identical --attempts 2 -V 5"
+    );
+    let call = double_connect_at(fleet.broker.address, &flags);
+    assert_eq!((call.exit(), call.violated()), (0, Vec::new()), "{call}");
+    call.assert_keeps_secret(SECRET);
+    let from_environment = Call::of({
+        let (host, port) = (fleet.broker.address.ip(), fleet.broker.address.port());
+        let mut command = binary(&format!("ungraceful-double-connect --host {host} -p {port} --print-plan"));
+        command.env("UNGRACEFUL_PW_CMD", format!("printf {SECRET}")).env("UNGRACEFUL_USERNAME", "t1");
+        command
+    });
+    assert_eq!(from_environment.exit(), 0, "{from_environment}");
+    assert!(!from_environment.to_string().contains(SECRET), "{from_environment}");
+}
