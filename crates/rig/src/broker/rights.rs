@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use tokio::time::{sleep, timeout_at};
+use tokio::time::{sleep, timeout, timeout_at};
 use ungraceful_mqtt::{
     Ack, Connect, Packet, PacketIdentifier, Properties, ProtocolVersion, Publish, QoS, Subscribe,
     Subscription, Will,
@@ -36,6 +36,12 @@ const CLIENTS_MAX: u64 = 64;
 const CLIENTS_TRIED_AT_A_TIME: usize = 16;
 /// The last level of every topic that is tried.
 const LEVEL: &str = "probe";
+
+/// How long trying each of so many clients that vary may take.
+pub(crate) fn each_tried_within(clients: u64) -> Duration {
+    const EACH: Duration = Duration::from_millis(20);
+    Duration::from_secs(20) + EACH.saturating_mul(u32::try_from(clients).unwrap_or(u32::MAX))
+}
 
 /// What is tried, and as which user.
 pub(crate) struct Probe<'a> {
@@ -198,6 +204,17 @@ impl Probe<'_> {
     /// Tries the rights of each of the first `count` clients that vary: on their topics, with the ClientID of a companion too, and that
     /// the witness receives their Wills. What an access rule explains must not be laid on the broker.
     pub(crate) async fn serves_each(&self, version: ProtocolVersion, count: u64) -> Result<(), RunError> {
+        let within = each_tried_within(count);
+        timeout(within, self.try_each(version, count)).await.unwrap_or_else(|_elapsed| {
+            Err(RunError::Unreachable(format!(
+                "the broker did not serve all of {} within {}: try again once it is less busy, or lower --count",
+                counted(count, "client"),
+                span(within)
+            )))
+        })
+    }
+
+    async fn try_each(&self, version: ProtocolVersion, count: u64) -> Result<(), RunError> {
         let witness = self.who(version, "w");
         let mut watcher = self.connect(version, &witness).await?;
         for filter in &self.clients.filters("will/+") {

@@ -12,7 +12,7 @@ use crate::attempts::client::LEAVE_WITHIN;
 use crate::attempts::waves::CALM_BEFORE_WAVE;
 use crate::attempts::worker::{GATHERING_MAX, LATE_MAX};
 use crate::broker::owned;
-use crate::broker::rights::{AGAIN_AFTER, SERVED_WITHIN, TIMES_AGAIN};
+use crate::broker::rights::{AGAIN_AFTER, SERVED_WITHIN, TIMES_AGAIN, each_tried_within};
 use crate::broker::target::{BrokerChoice, TargetSettings};
 use crate::bystanders::honest_thread::{DRAIN_WITHIN, PROOF_WITHIN, READY_WITHIN};
 use crate::bystanders::pulse::HONEST_TRAFFIC_WAIT;
@@ -61,6 +61,8 @@ pub struct Waits<'a> {
     pub phases: PhaseSettings,
     /// Bystander pairs; 0 for none.
     pub bystander_pairs: u64,
+    /// Clients that misbehave or load at the same time, at most.
+    pub clients: u64,
 }
 
 /// What a bound depends on, for attempts.
@@ -183,7 +185,11 @@ impl Waits<'_> {
         let tried = tried + MESSAGES_OF_TRIAL * SERVED_WITHIN;
         // As many clients as the run needs connect at once, and those that are not admitted try again after a while.
         let let_in = self.visit() + TIMES_AGAIN * (AGAIN_AFTER + self.visit()) + LEAVE_WITHIN;
-        found + versions * tried + let_in + OWN_SHARE_WITHIN + READY_WITHIN + PROOF_WITHIN
+        let each_tried = match self.target.clients.vary() {
+            true => each_tried_within(self.clients),
+            false => Duration::ZERO,
+        };
+        found + versions * tried + each_tried + let_in + OWN_SHARE_WITHIN + READY_WITHIN + PROOF_WITHIN
     }
 
     /// Whether the broker is alive: by its honest clients, or by two visits.
@@ -269,7 +275,7 @@ pub(crate) mod tests {
     }
 
     fn waits(target: &TargetSettings, bystander_pairs: u64) -> Waits<'_> {
-        Waits { target, phases: PHASES, bystander_pairs }
+        Waits { target, phases: PHASES, bystander_pairs, clients: 1_000 }
     }
 
     fn attempts(schedule: &Schedule) -> AttemptWaits<'_> {
@@ -376,6 +382,22 @@ pub(crate) mod tests {
         assert_eq!((cut.longest, cut.stopped_after()), (Duration::from_secs(40), Duration::from_secs(13)));
         assert_eq!(bound.within(Duration::from_secs(1_000)), bound);
         assert_eq!(bound.within(Duration::from_secs(20)).stopped_after(), Duration::ZERO);
+    }
+
+    #[test]
+    fn each_client_that_varies_is_tried_before_the_run() {
+        let alike = target(BrokerChoice::Embedded);
+        let mut varied = alike.clone();
+        varied.clients.client_id = Some("%i".to_owned());
+        let longest = |target: &TargetSettings| {
+            let schedule = Schedule::in_waves(1, 10);
+            Bound::of_attempts(waits(target, 4), attempts(&schedule)).longest
+        };
+        assert_eq!(
+            longest(&varied),
+            longest(&alike) + Duration::from_secs(40),
+            "20 s, and 20 ms for each of 1,000"
+        );
     }
 
     #[test]

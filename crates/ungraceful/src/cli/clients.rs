@@ -20,21 +20,21 @@ const TOPIC_ROOT_MAX: usize = 200;
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Clients")]
 pub struct ClientsArgs {
-    /// `ClientID` of each client: %i is its number, %u its User Name, %% a percent sign; any characters [default: generated from the
+    /// ClientID of each client: %i is its number, %u its User Name, %% a percent sign; any characters [default: generated from the
     /// prefix]
     #[arg(long, value_name = "TEMPLATE")]
     pub client_id: Option<String>,
-    /// One client a row, as CSV with a header or JSON Lines, of the columns `client_id`, username, password, certificate, key and
+    /// One client a row, as CSV with a header or JSON Lines, of the columns client_id, username, password, certificate, key and
     /// topic (its topic root); what is empty is as the flags say
     #[arg(long, value_name = "FILE")]
     pub clients_file: Option<PathBuf>,
-    /// Let several clients share a row when the file has too few; their `ClientID`s get a number
+    /// Let several clients share a row when the file has too few; their ClientIDs get a number
     #[arg(long)]
     pub reuse_clients: bool,
     /// Command whose first line of output is the password, run once, without a shell
     #[arg(long, value_name = "COMMAND")]
     pub pw_cmd: Option<String>,
-    /// Topic of each pair of bystanders: %i is the pair's number, %c and %u the publisher's `ClientID` and User Name [default:
+    /// Topic of each pair of bystanders: %i is the pair's number, %c and %u the publisher's ClientID and User Name [default:
     /// bystander/%i below the topic root]
     #[arg(long, value_name = "TOPIC")]
     pub bystander_topic: Option<String>,

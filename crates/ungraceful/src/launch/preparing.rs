@@ -140,7 +140,7 @@ pub(crate) fn prepare_load(call: &Call<'_>, mode: &LoadMode, parsed: &Parsed) ->
     let load = plan.load;
     let clients = NonZeroU32::new(load.clients()).unwrap_or(NonZeroU32::MIN);
     let threads = settings.threads.unwrap_or_else(|| threads_for(clients));
-    let bound = Bound::of_load(waits_of(&settings, &target_settings), load.waits(threads.get()));
+    let bound = Bound::of_load(waits_of(&settings, &target_settings, clients), load.waits(threads.get()));
     let engine = Engine::new(load);
     let common = Common {
         tool: tool_record(call),
@@ -223,11 +223,12 @@ fn bound_of_attempts(
         longest_pause: plan.longest_pause,
         restart_within: plan.restart.as_ref().map_or(Duration::ZERO, |restart| restart.within),
     };
-    Bound::of_attempts(waits_of(&settings.every, target), waits)
+    Bound::of_attempts(waits_of(&settings.every, target, settings.clients), waits)
 }
 
-fn waits_of<'a>(settings: &EveryRunSettings, target: &'a TargetSettings) -> Waits<'a> {
-    Waits { target, phases: settings.phases, bystander_pairs: settings.bystanders.pairs }
+fn waits_of<'a>(settings: &EveryRunSettings, target: &'a TargetSettings, clients: NonZeroU32) -> Waits<'a> {
+    let clients = u64::from(clients.get());
+    Waits { target, phases: settings.phases, bystander_pairs: settings.bystanders.pairs, clients }
 }
 
 /// Cases, if the broker supports every selected version.

@@ -81,7 +81,7 @@ impl<'a> Conductor<'a> {
         let job = Job {
             schedule: Arc::new(schedule),
             faults,
-            stage: stage(experiment, &broker.found, options, clients, &progress, &honest),
+            stage: stage(experiment, &broker.found, &options, clients, &progress, &honest),
             phases: progress.phases.clone(),
             clients: places(work.attempts().map_or(0, |attempts| attempts.clients.get().into())),
             waves,
@@ -129,7 +129,7 @@ fn begun_record(
 fn stage(
     experiment: &Experiment,
     broker: &Broker,
-    options: ConnectOptions,
+    options: &ConnectOptions,
     clients: Clients,
     progress: &Progress<'_>,
     honest: &HonestThread,
@@ -140,7 +140,7 @@ fn stage(
     Stage {
         seed: common.seed,
         endpoint: broker.endpoint,
-        options: client.options(&options),
+        options: client.options(options),
         sources: SourceAddresses::new(&common.target.sources),
         credentials: client.credentials.clone(),
         clients,
