@@ -8,13 +8,13 @@ use ungraceful_record::phase::Phase;
 use ungraceful_rig::attempts::connections::OpenConnections;
 use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
 use ungraceful_rig::broker::clients::Clients;
+use ungraceful_rig::broker::nodes::Nodes;
 use ungraceful_rig::broker::target::{Credentials, SourceAddresses};
-use ungraceful_rig::bystanders::pulse::Pulse;
 use ungraceful_rig::measure::clock::RunClock;
 use ungraceful_rig::run::seed::Seed;
 use ungraceful_rig::run::stop::Stop;
 use ungraceful_scripted_broker::{Script, ScriptedBroker};
-use ungraceful_wire::{ConnectOptions, Endpoint};
+use ungraceful_wire::ConnectOptions;
 
 /// A broker, and a stage without other clients. There is no witness, and the broker counts as alive.
 pub(crate) struct Scene {
@@ -25,18 +25,17 @@ pub(crate) struct Scene {
 impl Scene {
     pub(crate) fn with(script: Script) -> Self {
         let broker = ScriptedBroker::start(script);
-        let pulse = Pulse::default();
-        pulse.beat(u64::MAX);
+        let nodes = Nodes::only(broker.address());
+        nodes.first().pulse.beat(u64::MAX);
         let stage = Stage {
             seed: Seed(1),
-            endpoint: Endpoint { address: broker.address() },
+            nodes,
             options: ConnectOptions { connect_timeout: Duration::from_secs(5), ..ConnectOptions::default() },
             sources: SourceAddresses::new(&[]),
             credentials: Credentials::default(),
             clients: Clients::alike("ug", RunClock::start()),
             administrator: None,
             clock: RunClock::start(),
-            pulse,
             witness: None,
             stop: Stop::default(),
             connections: OpenConnections::default(),
@@ -55,7 +54,7 @@ impl Scene {
     /// The same, but the stage has to find out whether the broker is alive.
     pub(crate) fn mortal(script: Script) -> Self {
         let mut scene = Self::with(script);
-        scene.stage.pulse = Pulse::default();
+        scene.stage.nodes = Nodes::only(scene.broker.address());
         scene
     }
 

@@ -321,6 +321,7 @@ impl UnderWay {
         let publishers =
             publishers.filter(|publisher| self.settings.message.retain && publisher.counted.1 > 0);
         let topics: BTreeSet<String> = publishers
+            .clone()
             .map(|publisher| publisher_of(&self.settings, &self.stage, publisher.number).0)
             .collect();
         let not_taken: u64 = ended.iter().map(|thread| thread.not_taken).sum();
@@ -332,7 +333,19 @@ impl UnderWay {
             )
         };
         (!topics.is_empty()).then(|| {
-            let removed = retained::remove(&self.settings, &self.stage, &topics);
+            let removed = if self.stage.clients.vary() {
+                // Only the publisher may have the right to its topic.
+                let own =
+                    publishers.map(|publisher| publisher_of(&self.settings, &self.stage, publisher.number));
+                retained::remove(
+                    &self.settings,
+                    &self.stage,
+                    own.map(|(topic, who)| (who, vec![topic])).collect(),
+                )
+            } else {
+                let who = self.stage.clients.honest("z");
+                retained::remove(&self.settings, &self.stage, vec![(who, topics.into_iter().collect())])
+            };
             let left_because = removed.left_because.or_else(|| (not_taken > 0).then(late));
             RetainedRecord { left_because, ..removed }
         })

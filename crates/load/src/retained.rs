@@ -2,15 +2,15 @@
 //! the next run too. It uses its own connection, so that it does not matter which connections of the load are still
 //! there.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tokio::time::timeout;
 use ungraceful_mqtt::encode::pingreq;
 use ungraceful_mqtt::{Packet, ProtocolVersion, Publish};
 use ungraceful_record::load::RetainedRecord;
+use ungraceful_rig::broker::clients::Identity;
 use ungraceful_rig::run::load::LoadStage;
-use ungraceful_wire::{Arrival, ConnectOptions, Connection, Endpoint};
+use ungraceful_wire::{Arrival, ConnectOptions, Connection};
 
 use crate::handshake::connect;
 use crate::settings::LoadSettings;
@@ -19,23 +19,31 @@ use crate::settings::LoadSettings;
 pub(crate) const WITHIN: Duration = Duration::from_secs(10);
 const DISCONNECT: [u8; 2] = [0xE0, 0];
 
+/// Each client removes what is retained on its topics.
 pub(crate) fn remove(
     settings: &LoadSettings,
     stage: &LoadStage,
-    topics: &BTreeSet<String>,
+    topics: Vec<(Identity, Vec<String>)>,
 ) -> RetainedRecord {
+    let count = topics.iter().map(|(_, topics)| topics.len() as u64).sum();
     let removing = || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| format!("no runtime: {error}"))?;
         runtime.block_on(async {
-            let removed = timeout(WITHIN, remove_each(settings, stage, topics)).await;
+            let all = async {
+                for (who, topics) in &topics {
+                    remove_each(settings, stage, who, topics).await?;
+                }
+                Ok(())
+            };
+            let removed = timeout(WITHIN, all).await;
             removed.unwrap_or_else(|_elapsed| Err(format!("it took longer than {} s", WITHIN.as_secs())))
         })
     };
     // On a thread of its own, because the caller's may have a runtime already.
     let removed = std::thread::scope(|scope| scope.spawn(removing).join());
     let left_because = removed.unwrap_or_else(|_panic| Err("its thread panicked".to_owned())).err();
-    RetainedRecord { topics: topics.len() as u64, left_because }
+    RetainedRecord { topics: count, left_because }
 }
 
 /// An empty retained message removes what is retained (MQTT 5.0 [MQTT-3.3.1-6], MQTT 3.1.1 [MQTT-3.3.1-10]). The PINGREQ behind them
@@ -43,18 +51,19 @@ pub(crate) fn remove(
 async fn remove_each(
     settings: &LoadSettings,
     stage: &LoadStage,
-    topics: &BTreeSet<String>,
+    who: &Identity,
+    topics: &[String],
 ) -> Result<(), String> {
     let version = stage.version;
-    let who = stage.clients.honest("z");
     let options = ConnectOptions {
         connect_timeout: stage.connect_timeout.min(WITHIN),
         transport: who.transport(&stage.transport),
         ..ConnectOptions::default()
     };
-    let opened = Endpoint { address: stage.address }.open(&options).await;
+    let node = stage.nodes.first();
+    let opened = node.endpoint.open(&node.options(&options)).await;
     let mut connection = opened.map_err(|error| format!("cannot connect: {error}"))?.connection;
-    send(&mut connection, &connect(&who, settings, version)?).await?;
+    send(&mut connection, &connect(who, settings, version)?).await?;
     await_packet(&mut connection, version, "CONNACK", |packet| match packet {
         Packet::ConnAck(connack) if connack.is_accepted() => Some(Ok(())),
         Packet::ConnAck(connack) => Some(Err(format!("CONNACK 0x{:02X}", connack.code))),

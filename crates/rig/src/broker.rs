@@ -10,6 +10,7 @@ pub(crate) mod found;
 pub(crate) mod log;
 pub mod log_follower;
 pub(crate) mod log_phrases;
+pub mod nodes;
 pub mod outage;
 pub mod owned;
 pub(crate) mod preflight;

@@ -50,6 +50,17 @@ impl Transport {
         })
     }
 
+    /// The same layers to another host: the certificate must be for `server_name`, unless absent, and `authority` is the Host of
+    /// WebSocket. A name that can't be one is left as it is; it was checked.
+    #[must_use]
+    pub fn toward(&self, server_name: Option<&str>, authority: &str) -> Self {
+        let named = |tls: &Tls| server_name.and_then(|name| tls.named(name)).unwrap_or_else(|| tls.clone());
+        Self {
+            tls: self.tls.as_ref().map(named),
+            websocket: self.websocket.as_ref().map(|websocket| websocket.toward(authority)),
+        }
+    }
+
     /// Whether there is anything over TCP.
     #[must_use]
     pub fn is_layered(&self) -> bool {

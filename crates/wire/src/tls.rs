@@ -180,6 +180,13 @@ impl Tls {
         })
     }
 
+    /// The same for a server of another name; absent when it is neither a host name nor an address.
+    #[must_use]
+    pub fn named(&self, server_name: &str) -> Option<Self> {
+        let server_name = ServerName::try_from(server_name.to_owned()).ok()?;
+        Some(Self { server_name, ..self.clone() })
+    }
+
     /// The same with another client certificate and its key. It resumes none of the other's sessions.
     ///
     /// # Errors

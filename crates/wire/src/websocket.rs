@@ -134,6 +134,13 @@ impl WebSocket {
         Ok(Self(Arc::new(Checked { settings: settings.clone(), request_end })))
     }
 
+    /// The same to another host.
+    pub(crate) fn toward(&self, authority: &str) -> Self {
+        let Checked { settings, request_end } = &*self.0;
+        let settings = WebSocketSettings { authority: authority.to_owned(), ..settings.clone() };
+        Self(Arc::new(Checked { settings, request_end: request_end.clone() }))
+    }
+
     /// What is asked for, without its query, which may hold a token.
     #[must_use]
     pub fn path(&self) -> &str {

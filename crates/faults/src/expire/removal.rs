@@ -184,7 +184,7 @@ impl Admitted {
     /// A message for the user when the removal cannot be started.
     pub(super) async fn remove(&mut self, stage: &Stage) -> Result<Instant, String> {
         if let (Means::Command, Some(command)) = (self.means, &self.command) {
-            let address = stage.endpoint.address;
+            let address = stage.nodes.first().endpoint.address;
             let (host, port) = (address.ip().to_string(), address.port().to_string());
             let user_name = self.credentials.user_name.clone().unwrap_or_default();
             let values = [self.client_id.as_str(), user_name.as_str(), host.as_str(), port.as_str()];

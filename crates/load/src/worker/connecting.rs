@@ -33,10 +33,17 @@ impl Worker {
             let sources = &self.thread_state.stage.sources;
             let source = (!sources.is_empty()).then(|| sources[place % sources.len()]);
             let client = &mut self.clients[place];
-            let LoadStage { address, transport, .. } = &self.thread_state.stage;
+            let LoadStage { nodes, transport, .. } = &self.thread_state.stage;
+            let node = nodes.at(place);
             let tls = self.thread_state.greetings[place].as_ref().and_then(|greeting| greeting.tls.clone());
             let own = tls.map(|tls| Transport { tls: Some(tls), ..transport.clone() });
-            match Socket::connect(*address, source, own.as_ref().unwrap_or(transport)) {
+            let own = match nodes.are_several() {
+                true => {
+                    Some(own.as_ref().unwrap_or(transport).toward(node.server_name.as_deref(), &node.name))
+                }
+                false => own,
+            };
+            match Socket::connect(node.endpoint.address, source, own.as_ref().unwrap_or(transport)) {
                 Ok(socket) => {
                     let flags = EventFlags::IN | EventFlags::OUT;
                     if let Err(error) =

@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures_util::future::LocalBoxFuture;
+use futures_util::future::{LocalBoxFuture, select_all};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use ungraceful_mqtt::{Properties, ProtocolVersion, QoS, Will};
 use ungraceful_record::attempt::{Attempt, Case, Fact, WillSeen};
@@ -21,8 +21,9 @@ use ungraceful_wire::{ConnectOptions, Endpoint, Established, Hop, OpenError, Tra
 use crate::attempts::client::Client;
 use crate::attempts::connections::OpenConnections;
 use crate::broker::clients::{Clients, Identity};
+use crate::broker::nodes::{Node, Nodes};
 use crate::broker::target::{Credentials, SourceAddresses};
-use crate::bystanders::pulse::{Asker, Pulse};
+use crate::bystanders::pulse::Asker;
 use crate::bystanders::witness::{Witness, WitnessWatch, Witnessed};
 use crate::measure::clock::RunClock;
 use crate::run::seed::Seed;
@@ -66,8 +67,8 @@ pub trait Fault: fmt::Debug + Send + Sync {
 pub struct Stage {
     /// The run's seed, for faults that need randomness.
     pub seed: Seed,
-    /// Where connections go.
-    pub endpoint: Endpoint,
+    /// Where connections go, and whether it is alive there.
+    pub nodes: Nodes,
     /// How they are opened.
     pub options: ConnectOptions,
     /// From which local addresses.
@@ -80,8 +81,6 @@ pub struct Stage {
     pub administrator: Option<Credentials>,
     /// The run's clock.
     pub clock: RunClock,
-    /// Whether the broker is alive.
-    pub pulse: Pulse,
     /// The witness for Wills; absent when it could not subscribe.
     pub witness: Option<Witness>,
     /// Whether the run is to stop.
@@ -103,6 +102,7 @@ impl Stage {
     #[must_use]
     pub fn of_client(&self, client: &Identity) -> Self {
         Self {
+            nodes: self.nodes.of_client(client.number),
             credentials: client.credentials.clone(),
             options: client.options(&self.options),
             topic_root: Arc::clone(&client.topic_root),
@@ -136,10 +136,17 @@ impl Stage {
         version: ProtocolVersion,
         options: &ConnectOptions,
     ) -> Result<(Client, Established), OpenError> {
-        let options = ConnectOptions { source: self.sources.next(), ..options.clone() };
-        let opened = self.endpoint.open(&options).await?;
+        let (endpoint, options) = self.next_node(options);
+        let opened = endpoint.open(&options).await?;
         let client = Client::new(opened.connection, version).counted(self.connections.enter());
         Ok((client, opened.established))
+    }
+
+    /// Where the next connection goes, and how.
+    fn next_node(&self, options: &ConnectOptions) -> (Endpoint, ConnectOptions) {
+        let node = self.nodes.next();
+        let options = if self.nodes.are_several() { node.options(options) } else { options.clone() };
+        (node.endpoint, ConnectOptions { source: self.sources.next(), ..options })
     }
 
     /// As [`Stage::open`], through a hop between client and broker, which forwards while it [carries](Hop::carrying).
@@ -151,8 +158,8 @@ impl Stage {
         &self,
         version: ProtocolVersion,
     ) -> Result<(Hop, Client, Established), OpenError> {
-        let options = ConnectOptions { source: self.sources.next(), ..self.options.clone() };
-        let (hop, opened) = Hop::open(self.endpoint, &options).await?;
+        let (endpoint, options) = self.next_node(&self.options);
+        let (hop, opened) = Hop::open(endpoint, &options).await?;
         let client = Client::new(opened.connection, version).counted(self.connections.enter());
         Ok((hop, client, opened.established))
     }
@@ -221,25 +228,58 @@ impl Stage {
     /// Watches for signs of life of the broker while polled, and asks for them when no other client does: for
     /// [`Stage::silence_since`].
     pub async fn watch_the_broker(&self, version: ProtocolVersion) -> Infallible {
-        self.pulse.watch(&self.asker(version, self.clock.now_us())).await
+        let at_us = self.clock.now_us();
+        let watch = async |node: &Node| {
+            let options = node.options(&self.options);
+            node.pulse.watch(&self.asker(node, &options, version, at_us)).await
+        };
+        let (never, ..) = select_all(self.nodes.all().iter().map(|node| Box::pin(watch(node)))).await;
+        never
     }
 
     /// The longest time since `since` without a sign of life from the broker; absent when no silence is conclusive.
     #[must_use]
     pub fn silence_since(&self, since: Instant) -> Option<Duration> {
-        self.pulse.silence(self.clock.us(since), self.clock.now_us())
+        self.silence(self.clock.us(since), self.clock.now_us())
     }
 
-    /// Asks the broker for a sign of life since `at_us` of the run's clock.
-    fn asker(&self, version: ProtocolVersion, at_us: u64) -> Asker<'_> {
+    /// The longest silence of a node: where one stalls, others prove nothing.
+    fn silence(&self, from_us: u64, until_us: u64) -> Option<Duration> {
+        self.nodes.all().iter().filter_map(|node| node.pulse.silence(from_us, until_us)).max()
+    }
+
+    /// Whether every node was alive after `after_us`.
+    async fn are_alive_after(&self, after_us: u64, version: ProtocolVersion) -> bool {
+        for node in self.nodes.all() {
+            let options = node.options(&self.options);
+            let asker = self.asker(node, &options, version, after_us);
+            if !node.pulse.alive_after(after_us, &asker).await {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Asks a node for a sign of life since `at_us` of the run's clock.
+    fn asker<'a>(
+        &'a self,
+        node: &Node,
+        options: &'a ConnectOptions,
+        version: ProtocolVersion,
+        at_us: u64,
+    ) -> Asker<'a> {
         Asker {
-            endpoint: self.endpoint,
-            options: &self.options,
+            endpoint: node.endpoint,
+            options,
             credentials: &self.credentials,
             version,
             clock: &self.clock,
             // Letters and digits only, and unlike any attempt's.
-            client_id: self.clients.asking(&format!("z{:x}", at_us & 0xFFFF_FFFF)),
+            client_id: self.clients.asking(&format!(
+                "z{:x}p{}",
+                at_us & 0xFFFF_FFFF,
+                node.endpoint.address.port()
+            )),
         }
     }
 
@@ -258,8 +298,7 @@ impl Stage {
             (Outcome::Tolerated, _) if self.silence_lately().is_some() => return Outcome::NoReaction,
             _ => return outcome,
         };
-        let asker = self.asker(version, after_us);
-        let alive = self.unless_stopped(self.pulse.alive_after(after_us, &asker)).await;
+        let alive = self.unless_stopped(self.are_alive_after(after_us, version)).await;
         // A run that stops for another reason asks no further and does not report the broker as down.
         let is_down = match alive {
             Some(is_alive) => !is_alive,
@@ -277,7 +316,7 @@ impl Stage {
     /// The longest silence of honest traffic within the last reaction timeout.
     fn silence_lately(&self) -> Option<Duration> {
         let now_us = self.clock.now_us();
-        self.pulse.silence(now_us.saturating_sub(micros(self.reaction_timeout)), now_us)
+        self.silence(now_us.saturating_sub(micros(self.reaction_timeout)), now_us)
     }
 
     /// Notes why an attempt during which honest clients heard nothing proves nothing.
@@ -285,7 +324,7 @@ impl Stage {
         let Some(provoked_us) = attempt.provoked_us.filter(|_| attempt.outcome == Outcome::NoReaction) else {
             return;
         };
-        if attempt.trouble.is_none() && self.pulse.silence(provoked_us, self.clock.now_us()).is_some() {
+        if attempt.trouble.is_none() && self.silence(provoked_us, self.clock.now_us()).is_some() {
             attempt.trouble = Some(ALL_SILENT.to_owned());
         }
     }
@@ -473,14 +512,14 @@ pub(crate) mod tests {
     use ungraceful_record::attempt::Case;
     use ungraceful_record::phase::Phase;
     use ungraceful_record::reaction::Outcome;
+    use ungraceful_wire::ConnectOptions;
     use ungraceful_wire::clock::now;
-    use ungraceful_wire::{ConnectOptions, Endpoint};
 
     use super::{AttemptLog, Stage, Turn};
     use crate::attempts::connections::OpenConnections;
     use crate::broker::clients::Clients;
+    use crate::broker::nodes::Nodes;
     use crate::broker::target::{Credentials, SourceAddresses};
-    use crate::bystanders::pulse::Pulse;
     use crate::bystanders::witness::{Witness, Witnessed};
     use crate::measure::clock::RunClock;
     use crate::run::stop::{Stop, StopReason};
@@ -491,14 +530,13 @@ pub(crate) mod tests {
     pub(crate) fn stage() -> Stage {
         Stage {
             seed: crate::run::seed::Seed(1),
-            endpoint: Endpoint { address: ([127, 0, 0, 1], 9).into() },
+            nodes: Nodes::only(([127, 0, 0, 1], 9).into()),
             options: ConnectOptions::default(),
             sources: SourceAddresses::new(&[]),
             credentials: Credentials::default(),
             clients: Clients::alike("ug", RunClock::start()),
             administrator: None,
             clock: RunClock::start(),
-            pulse: Pulse::default(),
             witness: Some(Witness::default()),
             stop: Stop::default(),
             connections: OpenConnections::default(),
@@ -584,7 +622,7 @@ pub(crate) mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_end_is_a_reaction_when_the_broker_was_alive_afterwards() {
         let stage = stage();
-        stage.pulse.beat(10_000_000);
+        stage.nodes.first().pulse.beat(10_000_000);
         for outcome in [Outcome::Closed, Outcome::Reset] {
             assert_eq!(stage.confirm(outcome, Some(1_000), ProtocolVersion::V5).await, outcome);
         }

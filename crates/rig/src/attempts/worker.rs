@@ -272,7 +272,7 @@ impl Worker {
             Some(turn) => log.occupying(permit).waiting_for(turn),
             None => log.occupying(permit),
         };
-        let mut attempt = if job.stage.clients.vary() {
+        let mut attempt = if job.stage.clients.vary() || job.stage.nodes.are_several() {
             let client = job.stage.clients.of_attempt(&name, index);
             let stage = Box::new(job.stage.of_client(&client));
             fault.attempt(&stage, log.made_as(client)).await

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use ungraceful_flags::Mistake;
 use ungraceful_wire::{ConnectOptions, Tls, Transport};
 
-use crate::broker::clients_file::{ClientsFile, Row};
+use crate::broker::clients_file::{ClientsFile, Row, wrong_root};
 use crate::broker::target::Credentials;
 use crate::measure::clock::RunClock;
 
@@ -17,6 +17,8 @@ pub const ROOTS_MAX: usize = 64;
 const LOGGED_WITHIN_US: u64 = 1_000_000;
 /// The name of the witness among the honest clients.
 pub(crate) const WITNESS: &str = "w";
+/// The name of the client that reads below `$SYS`.
+pub(crate) const SYS_READER: &str = "v";
 /// Attempts of one ClientID that are remembered.
 const REMEMBERED: usize = 4;
 
@@ -30,7 +32,7 @@ pub struct ClientsSettings {
     /// ClientID of every client; generated from the prefix when absent.
     pub client_id: Option<String>,
     /// A row for each client; absent when all have the same credentials.
-    pub file: Option<ClientsFile>,
+    pub file: Option<Arc<ClientsFile>>,
     /// Prefix of every topic of the run: a Topic Name without a slash at its end.
     pub topic_root: String,
     /// Topic of each pair of bystanders; one below the topic root when absent.
@@ -82,6 +84,13 @@ impl ClientsSettings {
             || self.file.is_some()
             || has_placeholder(user_name)
             || has_placeholder(&self.topic_root)
+    }
+
+    /// Whether ClientIDs are the user's, so that others may use them too.
+    #[must_use]
+    pub fn names_devices(&self) -> bool {
+        let rows = self.file.as_ref().map_or(&[][..], |file| &file.rows);
+        self.client_id.is_some() || rows.iter().any(|row| row.client_id.is_some())
     }
 
     /// Whether the file has enough rows for `clients` at the same time, beside `honest` bystanders and the like; the mistake names the
@@ -141,7 +150,7 @@ impl ClientsSettings {
                     filled_in(&self.topic_root, "0", &client_id, &user_name(&client_id))
                 },
             );
-        roots.find(|root| root.contains(['+', '#', '\0']) && !self.topic_root.contains(['+', '#', '\0']))
+        roots.find(|root| wrong_root(root).is_some() && wrong_root(&self.topic_root).is_none())
     }
 
     /// What can't work, whatever the broker is.
@@ -151,7 +160,11 @@ impl ClientsSettings {
         if let Some(template) = &self.client_id {
             let user_name_differs = filled_in(user_name, "\0", "", "").contains('\0');
             let of_user_name = if user_name_differs { "\0" } else { "" };
-            if filled_in(template, "\0", "", of_user_name) == filled_in(template, "", "", "") {
+            let has_own_names =
+                self.file.as_ref().is_some_and(|file| file.rows.iter().any(|row| row.user_name.is_some()));
+            if !has_own_names
+                && filled_in(template, "\0", "", of_user_name) == filled_in(template, "", "", "")
+            {
                 let what = "all clients would have one ClientID and take over from each other; add %i, the client's number";
                 mistakes.push(Mistake::new("--client-id", what));
             }
@@ -175,7 +188,8 @@ impl ClientsSettings {
         }
         if let Some(root) = self.wrong_root() {
             let what = format!(
-                "is {root:?} for one of the clients, and a Topic Name has no +, # and U+0000; leave out the placeholder, or such clients"
+                "is {root:?} for one of the clients, and {}; leave out the placeholder, or such clients",
+                wrong_root(&root).unwrap_or_default()
             );
             mistakes.push(Mistake::new("--topic-root", what));
         }
@@ -193,6 +207,8 @@ impl ClientsSettings {
 /// Who a client is.
 #[derive(Debug)]
 pub struct Identity {
+    /// Its number among the clients of its kind.
+    pub number: usize,
     /// The ClientID.
     pub client_id: String,
     /// User Name and Password.
@@ -239,6 +255,8 @@ struct Shared {
     prefix: String,
     /// The last level of every topic root: it tells runs apart.
     of_run: String,
+    /// How many honest clients there are.
+    honest: usize,
     /// Numbers for the clients of attempts.
     for_work: usize,
     /// Rows for them, from the first on.
@@ -253,8 +271,6 @@ struct State {
     free: VecDeque<usize>,
     /// Numbers that were taken so far.
     taken: usize,
-    /// Numbers of the honest clients, by name.
-    honest: HashMap<String, usize>,
     /// The latest attempts of each ClientID.
     attempts: HashMap<String, VecDeque<Use>>,
 }
@@ -301,12 +317,14 @@ impl Clients {
     ) -> Self {
         let whole = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
         let rows = settings.file.as_ref().map_or(0, |file| file.rows.len());
-        let rows_for_work = rows.saturating_sub(whole(honest)).max(1);
+        let honest = whole(honest);
+        let rows_for_work = rows.saturating_sub(honest).max(1);
         let for_work = whole(at_once).max(1);
         Self(Arc::new(Shared {
             settings,
             prefix,
             of_run,
+            honest,
             for_work,
             rows_for_work,
             clock,
@@ -348,10 +366,14 @@ impl Clients {
         format!("{}x{attempt:06x}", self.0.prefix)
     }
 
-    /// The client of an attempt, where clients [vary](Clients::vary). `name` is its generated ClientID; others come up again in later
+    /// The client of an attempt. `name` is its generated ClientID; others, of clients that [vary](Clients::vary), come up again in later
     /// attempts, but never in two at the same time.
     #[must_use]
     pub fn of_attempt(&self, name: &str, attempt: u64) -> Identity {
+        if !self.vary() {
+            let number = usize::try_from(attempt).unwrap_or(usize::MAX);
+            return Identity { number, ..self.at_work(0, name) };
+        }
         let number = {
             let mut state = self.state();
             let free = if state.taken < self.0.for_work { None } else { state.free.pop_front() };
@@ -388,13 +410,19 @@ impl Clients {
     /// A client beside those of attempts and load: a bystander, the witness. One name is always one client.
     #[must_use]
     pub fn honest(&self, name: &str) -> Identity {
-        let number = {
-            let mut state = self.state();
-            // The witness has a place of its own, which is tried before the run.
-            let next = state.honest.len() + 1;
-            if name == WITNESS { 0 } else { *state.honest.entry(name.to_owned()).or_insert(next) }
+        self.honest_numbered(self.honest_number(name), name)
+    }
+
+    /// The number of an honest client.
+    pub(crate) fn honest_number(&self, name: &str) -> usize {
+        let of_pair =
+            |letter: char, first: usize| Some(2 * name.strip_prefix(letter)?.parse::<usize>().ok()? + first);
+        let number = match name {
+            WITNESS => Some(0),
+            SYS_READER => Some(1),
+            _ => of_pair('p', 2).or_else(|| of_pair('s', 3)),
         };
-        self.honest_numbered(number, name)
+        number.unwrap_or(self.0.honest)
     }
 
     /// The client that tries, before the run, what the witness and the bystanders do in it.
@@ -407,12 +435,14 @@ impl Clients {
         let rows = self.0.settings.file.as_ref().map_or(1, |file| file.rows.len().max(1));
         // From the last row upwards.
         let row = (rows - 1 - number % rows, number / rows);
-        self.identity(row, &(self.0.for_work + number).to_string(), &format!("{}{name}", self.0.prefix))
+        let shown = (self.0.for_work + number).to_string();
+        Identity { number, ..self.identity(row, &shown, &format!("{}{name}", self.0.prefix)) }
     }
 
     fn at_work(&self, number: usize, generated: &str) -> Identity {
         let rows = self.0.rows_for_work;
-        self.identity((number % rows, number / rows), &number.to_string(), generated)
+        let row = (number % rows, number / rows);
+        Identity { number, ..self.identity(row, &number.to_string(), generated) }
     }
 
     /// A ClientID for a client that only asks whether the broker answers. It may be refused: that is an answer too.
@@ -499,6 +529,7 @@ impl Clients {
             credentials: Credentials { user_name, password: password.cloned() },
             tls: row.and_then(|row| row.tls.clone()),
             client_id,
+            number: 0,
             _number: None,
         }
     }
@@ -506,6 +537,8 @@ impl Clients {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::{Clients, ClientsSettings, WITNESS, filled_in, filter_of_all, has_placeholder};
     use crate::broker::clients_file::{ClientsFile, Row};
     use crate::broker::target::{Credentials, Secret};
@@ -523,7 +556,7 @@ mod tests {
             ..Row::default()
         };
         ClientsSettings {
-            file: Some(ClientsFile { rows: ids.iter().map(row).collect(), reuse }),
+            file: Some(Arc::new(ClientsFile { rows: ids.iter().map(row).collect(), reuse })),
             ..settings()
         }
     }
@@ -588,8 +621,8 @@ mod tests {
     #[test]
     fn a_row_serves_one_client_at_a_time_and_the_last_rows_serve_the_honest_ones() {
         let clients = clients(with_rows(&["a", "b", "c", "d", "e"], false), 2, 3);
-        let honest = [WITNESS, "p0", "s0", "p0"].map(|name| clients.honest(name).client_id);
-        assert_eq!(honest, ["e", "d", "c", "d"]);
+        let honest = [WITNESS, "v", "p0", WITNESS].map(|name| clients.honest(name).client_id);
+        assert_eq!(honest, ["e", "d", "c", "e"]);
         let used: Vec<_> = [0, 1].map(|attempt| clients.of_attempt("x", attempt)).into();
         assert_eq!([used[0].client_id.as_str(), used[1].client_id.as_str()], ["a", "b"]);
         assert_eq!(used[1].credentials.user_name.as_deref(), Some("user of b"));
@@ -663,7 +696,7 @@ mod tests {
         let rows = |count: usize| {
             let row = |number: usize| Row { topic: Some(format!("r/{}", number % count)), ..Row::default() };
             let file = ClientsFile { rows: (0..2 * count).map(row).collect(), reuse: false };
-            ClientsSettings { file: Some(file), ..settings() }
+            ClientsSettings { file: Some(Arc::new(file)), ..settings() }
         };
         assert_eq!(rows(2).filters("run", "will/+"), ["r/0/run/will/+", "r/1/run/will/+"]);
         let root = ClientsSettings { topic_root: "d/%c/x".to_owned(), ..settings() };

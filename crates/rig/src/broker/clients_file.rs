@@ -73,6 +73,7 @@ impl ClientsFile {
         if read.is_empty() && reading.mistakes.is_empty() {
             reading.mistakes.push("it has no rows: put one client in each line".to_owned());
         }
+        reading.mistakes.extend(alike(&read, reuse));
         let further = reading.mistakes.len().saturating_sub(MISTAKES_MAX);
         reading.mistakes.truncate(MISTAKES_MAX);
         if further > 0 {
@@ -137,6 +138,31 @@ impl Reading<'_> {
     }
 }
 
+/// ClientIDs that a client beside another one would have too: the second client of an attempt adds a letter to its ClientID, and a row
+/// that is used again adds a number.
+fn alike(rows: &[Row], reuse: bool) -> Vec<String> {
+    let ids: HashSet<&str> = rows.iter().filter_map(|row| row.client_id.as_deref()).collect();
+    let shorter = |id: &str| -> Option<String> {
+        let beside = id.strip_suffix(|letter: char| letter.is_ascii_lowercase());
+        let again = id.rsplit_once('-').filter(|(_, number)| reuse && number.parse::<u64>().is_ok());
+        let shorter = [beside, again.map(|(id, _)| id)].into_iter().flatten().find(|id| ids.contains(id));
+        shorter.map(ToOwned::to_owned)
+    };
+    let mut alike: Vec<String> = ids
+        .iter()
+        .filter_map(|id| {
+            shorter(id).map(|shorter| {
+                format!(
+                    "the client_id {id:?} is that of {shorter:?} with a letter or number behind it, which a second client beside \
+                     {shorter:?} has: leave one of them out"
+                )
+            })
+        })
+        .collect();
+    alike.sort();
+    alike
+}
+
 /// What is wrong with a topic root; absent when it is right.
 #[must_use]
 pub fn wrong_root(root: &str) -> Option<&'static str> {
@@ -164,15 +190,20 @@ fn csv(text: &str) -> Vec<(u64, Result<Fields, String>)> {
     };
     if let Some(unknown) = names.iter().find(|name| !COLUMNS.contains(&name.as_str())) {
         // It may be the first row of a file without a header, so it is not shown.
-        let shown = if names.iter().any(|name| COLUMNS.contains(&name.as_str())) {
+        let known = names.iter().filter(|name| COLUMNS.contains(&name.as_str())).count();
+        let shown = if known + 1 == names.len() && known > 0 {
             unknown_column(unknown)
         } else {
             format!(
-                "names none of the columns; begin the file with a line such as {}",
+                "does not name the columns, separated by commas; begin the file with a line such as {}",
                 COLUMNS[..3].join(",")
             )
         };
         return vec![(1, Err(shown))];
+    }
+    let distinct: HashSet<&String> = names.iter().collect();
+    if distinct.len() < names.len() {
+        return vec![(1, Err("names a column twice".to_owned()))];
     }
     let rows = reader.into_records().map(|record| match record {
         Ok(record) => {
@@ -267,11 +298,25 @@ mod tests {
     #[test]
     fn a_file_without_a_header_or_rows_is_refused() {
         let said = mistakes("dev1,hunter2\n");
-        assert!(said.contains("line 1: names none of the columns") && !said.contains("hunter2"), "{said}");
+        assert!(said.contains("line 1: does not name the columns") && !said.contains("hunter2"), "{said}");
         assert!(mistakes("client_id,pasword\na,b\n").contains("unknown column \"pasword\""));
+        let said = mistakes("key,hunter2,foo\n");
+        assert!(said.contains("does not name the columns") && !said.contains("hunter2"), "{said}");
+        assert!(mistakes("client_id,topic,client_id\na,b,c\n").contains("names a column twice"));
         for empty in ["", "client_id,username\n", "\n\n"] {
             assert!(mistakes(empty).contains("no rows"), "{empty:?}: {}", mistakes(empty));
         }
+    }
+
+    #[test]
+    fn client_ids_that_a_second_client_would_have_are_refused() {
+        let said = mistakes("client_id\nd1\nd1p\nd2\n");
+        assert!(said.contains("\"d1p\" is that of \"d1\""), "{said}");
+        assert!(read("client_id\nd1\nd1-1\nD1P\n").is_ok());
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(b"client_id\nd1\nd1-1\n").unwrap();
+        let said = ClientsFile::read(file.path(), None, true).unwrap_err().join("\n");
+        assert!(said.contains("\"d1-1\" is that of \"d1\""), "{said}");
     }
 
     #[test]

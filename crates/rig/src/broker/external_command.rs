@@ -60,6 +60,9 @@ impl ExternalCommand {
         }
         for word in &words {
             for name in placeholders(word) {
+                if known.is_empty() {
+                    return Err(format!("has {{{name}}}, and nothing is filled in here"));
+                }
                 if !known.contains(&name) {
                     let known: Vec<String> = known.iter().map(|name| format!("{{{name}}}")).collect();
                     return Err(format!(

@@ -11,11 +11,13 @@ use ungraceful_wire::{ConnectOptions, Endpoint};
 
 use crate::broker::clients::Clients;
 use crate::broker::log_follower::LogFollower;
+use crate::broker::nodes::{Node, Nodes};
 use crate::broker::owned::{MosquittoSetup, OwnedBroker};
 use crate::broker::preflight::{Unfit, try_version};
 use crate::broker::process::process_name;
 use crate::broker::rights::Probe;
-use crate::broker::target::{BrokerChoice, Target};
+use crate::broker::target::{BrokerChoice, Target, TargetSettings};
+use crate::bystanders::pulse::Pulse;
 use crate::error::RunError;
 use crate::measure::clock::RunClock;
 use crate::run::settings::Common;
@@ -23,7 +25,8 @@ use crate::run::settings::Common;
 /// The broker, found or started, and its answers.
 pub(crate) struct Broker {
     pub(crate) owned: Option<OwnedBroker>,
-    pub(crate) endpoint: Endpoint,
+    /// It, or its nodes.
+    pub(crate) nodes: Nodes,
     pub(crate) spoken: Vec<ProtocolVersion>,
     pub(crate) record: BrokerRecord,
     /// Its log, from before the first packet of the run; absent when unknown.
@@ -61,18 +64,27 @@ impl Broker {
                 (None, target, BrokerOrigin::External)
             }
         };
+        let nodes = nodes(settings, &target, options).await?;
         // The log of a broker that the run started needs no flag and is optional.
         let own_log = || LogFollower::at_end(owned.as_ref()?.log()?).ok();
         let log = log.or_else(own_log);
-        let endpoint = target.endpoint();
         let clients = trying_clients(common, preflight_client_id_prefix(common), String::new(), counts);
-        let (spoken, versions) = try_versions(common, endpoint, options, &clients).await?;
+        let (mut spoken, versions) =
+            try_versions(common, target.endpoint(), &nodes.first().options(options), &clients).await?;
+        for node in &nodes.all()[1..] {
+            let (too, _) = try_versions(common, node.endpoint, &node.options(options), &clients).await?;
+            spoken.retain(|version| too.contains(version));
+        }
+        if spoken.is_empty() {
+            let what = "the hosts of --host have no version of MQTT in common; leave some of them out";
+            return Err(RunError::Environment(what.to_owned()));
+        }
         let pid = owned.as_ref().map(OwnedBroker::pid).or(common.watch.pid);
         let record = BrokerRecord {
             origin,
             name: owned.as_ref().map(|owned| owned.name.clone()),
-            target: target.name,
-            address: endpoint.address.to_string(),
+            target: listed_nodes(&nodes, |node| node.name.clone()),
+            address: listed_nodes(&nodes, |node| node.endpoint.address.to_string()),
             tls: settings.tls_record(),
             websocket: settings.websocket_record(),
             pid,
@@ -80,7 +92,7 @@ impl Broker {
             versions,
             ..BrokerRecord::default()
         };
-        Ok(Self { owned, endpoint, spoken, record, log })
+        Ok(Self { owned, nodes, spoken, record, log })
     }
 
     /// Tries the user's rights on the run's topics, each QoS, and whether so many `connections` are admitted at the same time; where
@@ -98,7 +110,7 @@ impl Broker {
         let client_id_prefix =
             format!("{}{:05x}", preflight_client_id_prefix(common), common.seed.0 & 0xF_FFFF);
         let probe = Probe {
-            endpoint: self.endpoint,
+            endpoint: self.nodes.first().endpoint,
             options,
             clients: &trying_clients(common, client_id_prefix, of_run.to_owned(), counts),
             maximum_qos: self.offers().maximum_qos,
@@ -109,7 +121,7 @@ impl Broker {
         }
         if let Some(version) = self.spoken.iter().max() {
             if probe.clients.vary() {
-                probe.serves_each(*version, counts.0).await?;
+                probe.serves_each(*version, counts.0, common.bystanders.pairs).await?;
                 // Others have no row or number of their own.
                 probe.admits(*version, connections.min(counts.0 + counts.1)).await?;
             } else {
@@ -141,6 +153,36 @@ impl Broker {
             observer.note(&format!("MQTT {} is skipped: {why}", version.version));
         }
     }
+}
+
+/// The broker that was found, and the other hosts of the user's list.
+async fn nodes(
+    settings: &TargetSettings,
+    first: &Target,
+    options: &ConnectOptions,
+) -> Result<Nodes, RunError> {
+    let node = |target: &Target, host: Option<&str>| Node {
+        name: target.name.clone(),
+        endpoint: target.endpoint(),
+        server_name: host.map(str::to_owned),
+        pulse: Pulse::default(),
+    };
+    let further = settings.nodes.as_ref();
+    let first_host = match &settings.broker {
+        BrokerChoice::Host { host, .. } => further.filter(|nodes| nodes.named).map(|_| host.as_str()),
+        _ => None,
+    };
+    let mut all = vec![node(first, first_host)];
+    for (host, port) in further.iter().flat_map(|nodes| &nodes.further) {
+        let mut target = Target::resolve(host, *port, settings.owned_host.as_deref())?;
+        target.prefer_reachable(options).await;
+        all.push(node(&target, further.filter(|nodes| nodes.named).map(|_| host.as_str())));
+    }
+    Ok(Nodes::new(all, further.map(|nodes| nodes.order).unwrap_or_default()))
+}
+
+fn listed_nodes(nodes: &Nodes, part: impl Fn(&Node) -> String) -> String {
+    nodes.all().iter().map(part).collect::<Vec<_>>().join(", ")
 }
 
 fn started(owned: OwnedBroker, origin: BrokerOrigin) -> (Option<OwnedBroker>, Target, BrokerOrigin) {

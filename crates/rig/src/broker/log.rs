@@ -193,7 +193,7 @@ impl<W: Write> Keeping<W> {
             found.as_ref().and_then(|found| found.client.as_deref()).filter(|client| !client.is_empty());
         let phrase = match named {
             Some(client) if self.client_ids.varied.is_some() => {
-                self.client_ids.phrase(&text.replace(client, "<client>"))
+                self.client_ids.phrase(&without_client(&text, client))
             }
             _ => self.client_ids.phrase(&text),
         };
@@ -252,6 +252,23 @@ impl<W: Write> Keeping<W> {
             self.write_error = Some(error);
         }
     }
+}
+
+/// The line with a placeholder for this client, where it stands as a word. A ClientID that could be a word of the line stays.
+fn without_client(line: &str, client: &str) -> String {
+    if client.chars().all(char::is_alphabetic) {
+        return line.to_owned();
+    }
+    let mut text = String::with_capacity(line.len());
+    let mut rest = line;
+    while let Some(at) = rest.find(client) {
+        let (before, after) = (&rest[..at], &rest[at + client.len()..]);
+        let is_word = !before.ends_with(char::is_alphanumeric) && !after.starts_with(char::is_alphanumeric);
+        text.push_str(before);
+        text.push_str(if is_word { "<client>" } else { client });
+        rest = after;
+    }
+    text + rest
 }
 
 /// The causes with the number of their attempts, the most frequent first.

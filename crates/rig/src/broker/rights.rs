@@ -4,6 +4,7 @@
 //! keeps to the others.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
@@ -33,13 +34,15 @@ pub(crate) const TIMES_AGAIN: u32 = 2;
 /// Clients connected at the same time to try the broker's limit. A run that needs more finds out by itself.
 const CLIENTS_MAX: u64 = 64;
 /// Clients that are tried at the same time, where they vary.
-const CLIENTS_TRIED_AT_A_TIME: usize = 16;
+const CLIENTS_TRIED_AT_A_TIME: usize = 32;
+/// How long a device takes to connect again when another client took its ClientID; usual are no time, or a second.
+const DEVICE_BACK_WITHIN: Duration = Duration::from_millis(1_200);
 /// The last level of every topic that is tried.
 const LEVEL: &str = "probe";
 
 /// How long trying each of so many clients that vary may take.
 pub(crate) fn each_tried_within(clients: u64) -> Duration {
-    const EACH: Duration = Duration::from_millis(20);
+    const EACH: Duration = Duration::from_millis(60);
     Duration::from_secs(20) + EACH.saturating_mul(u32::try_from(clients).unwrap_or(u32::MAX))
 }
 
@@ -203,9 +206,14 @@ impl Probe<'_> {
 
     /// Tries the rights of each of the first `count` clients that vary: on their topics, with the ClientID of a companion too, and that
     /// the witness receives their Wills. What an access rule explains must not be laid on the broker.
-    pub(crate) async fn serves_each(&self, version: ProtocolVersion, count: u64) -> Result<(), RunError> {
+    pub(crate) async fn serves_each(
+        &self,
+        version: ProtocolVersion,
+        count: u64,
+        pairs: u64,
+    ) -> Result<(), RunError> {
         let within = each_tried_within(count);
-        timeout(within, self.try_each(version, count)).await.unwrap_or_else(|_elapsed| {
+        timeout(within, self.try_each(version, count, pairs)).await.unwrap_or_else(|_elapsed| {
             Err(RunError::Unreachable(format!(
                 "the broker did not serve all of {} within {}: try again once it is less busy, or lower --count",
                 counted(count, "client"),
@@ -214,7 +222,7 @@ impl Probe<'_> {
         })
     }
 
-    async fn try_each(&self, version: ProtocolVersion, count: u64) -> Result<(), RunError> {
+    async fn try_each(&self, version: ProtocolVersion, count: u64, pairs: u64) -> Result<(), RunError> {
         let witness = self.who(version, "w");
         let mut watcher = self.connect(version, &witness).await?;
         for filter in &self.clients.filters("will/+") {
@@ -223,6 +231,9 @@ impl Probe<'_> {
                 .await
                 .map_err(|why| self.lacks(&witness, &format!("SUBSCRIBE to {filter:?} {why}")))?;
         }
+        for pair in 0..pairs {
+            self.serves_pair(version, pair).await?;
+        }
         let mut next = 0..usize::try_from(count).unwrap_or(usize::MAX);
         loop {
             let numbers: Vec<usize> = next.by_ref().take(CLIENTS_TRIED_AT_A_TIME).collect();
@@ -230,10 +241,11 @@ impl Probe<'_> {
                 break;
             }
             let tried = join_all(numbers.iter().map(|number| self.serves_numbered(version, *number))).await;
-            let mut wills: BTreeMap<String, Identity> = BTreeMap::new();
+            let (mut wills, mut connected) = (BTreeMap::new(), Vec::new());
             for tried in tried {
-                let (will, who) = tried?;
-                wills.insert(will, who);
+                let Tried { will, who, client } = tried?;
+                wills.insert(will, who.clone());
+                connected.push((who, client));
             }
             if let Some((topic, who)) = watcher.not_heard(wills).await.pop_first() {
                 let witness = user(&witness);
@@ -245,17 +257,59 @@ impl Probe<'_> {
                     ),
                 ));
             }
+            self.are_alone(connected).await?;
         }
         watcher.client.leave().await;
         Ok(())
     }
 
+    /// Waits for as long as a device takes to come back, and checks that none took a ClientID away: it would do so in the run as well.
+    async fn are_alone(&self, connected: Vec<(Arc<Identity>, Exchanger)>) -> Result<(), RunError> {
+        if self.clients.settings().names_devices() {
+            sleep(DEVICE_BACK_WITHIN).await;
+        }
+        for (who, mut client) in connected {
+            if client.is_answered().await && !client.has_ended {
+                client.client.leave().await;
+                continue;
+            }
+            return Err(RunError::Environment(format!(
+                "the broker ended the connection of a client that did nothing: {}",
+                used_elsewhere(&who)
+            )));
+        }
+        Ok(())
+    }
+
+    /// Tries whether the subscriber of a pair of bystanders receives what its publisher publishes.
+    async fn serves_pair(&self, version: ProtocolVersion, pair: u64) -> Result<(), RunError> {
+        let from = self.clients.honest(&format!("p{pair}"));
+        let to = self.clients.honest(&format!("s{pair}"));
+        let topic = self.clients.bystander_topic(&pair.to_string(), &from);
+        let (mut publisher, mut subscriber) =
+            (self.connect(version, &from).await?, self.connect(version, &to).await?);
+        self.subscribe(&mut subscriber, &to, &topic).await?;
+        let qos = QoS::AtLeastOnce.min(self.maximum_qos);
+        let sent = publisher.publish(&topic, qos).await;
+        sent.map_err(|why| self.lacks(&from, &why.in_words(&topic)))?;
+        let missing = subscriber.not_heard(BTreeMap::from([(topic.clone(), ())])).await;
+        publisher.client.leave().await;
+        subscriber.client.leave().await;
+        if missing.is_empty() {
+            return Ok(());
+        }
+        Err(self.lacks(
+            &to,
+            &format!(
+                "as the subscriber of a pair of bystanders it does not receive what {} publishes to {topic:?}; give a \
+                 --bystander-topic that both may use",
+                user(&from)
+            ),
+        ))
+    }
+
     /// Tries the topics of one client, and of its companion.
-    async fn serves_numbered(
-        &self,
-        version: ProtocolVersion,
-        number: usize,
-    ) -> Result<(String, Identity), RunError> {
+    async fn serves_numbered(&self, version: ProtocolVersion, number: usize) -> Result<Tried, RunError> {
         let who = self.clients.numbered(number);
         let qos = QoS::AtLeastOnce.min(self.maximum_qos);
         // Others may have the same root, and are tried at the same time.
@@ -264,15 +318,23 @@ impl Probe<'_> {
             format!("{}/{LEVEL}{number}", who.topic_root),
         );
         let mut client = self.connect(version, &who).await?;
-        let mut companion = self.connect(version, &self.clients.numbered(number).beside('p')).await?;
-        for client in [&mut client, &mut companion] {
-            self.subscribe(client, &who, &other).await?;
-            client.exchange(&other, qos).await.map_err(|why| self.lacks(&who, &why.in_words(&other)))?;
+        let beside = self.clients.numbered(number).beside('p');
+        let mut companion = self.connect(version, &beside).await?;
+        for (client, who) in [(&mut client, &who), (&mut companion, &beside)] {
+            let served = match self.subscribe(client, who, &other).await {
+                Ok(_) => {
+                    client.exchange(&other, qos).await.map_err(|why| self.lacks(who, &why.in_words(&other)))
+                }
+                Err(error) => Err(error),
+            };
+            served.map_err(|error| match client.has_ended && self.clients.settings().names_devices() {
+                true => RunError::Environment(format!("{error}; or {}", used_elsewhere(who))),
+                false => error,
+            })?;
         }
-        client.publish(&will).await;
-        client.client.leave().await;
+        let _refused_or_unheard = client.publish(&will, QoS::AtMostOnce).await;
         companion.client.leave().await;
-        Ok((will, who))
+        Ok(Tried { will, who: Arc::new(who), client })
     }
 
     /// Tries whether so many clients are admitted at the same time, 64 at most.
@@ -390,12 +452,22 @@ impl Probe<'_> {
         };
         let of_bystanders = self.clients.settings().bystander_topic.as_deref();
         let and = of_bystanders.map(|topic| format!(" and {}", filter_of_all(topic))).unwrap_or_default();
+        let named = match self.clients.vary() {
+            true => format!("{} with ClientID {:?}", user(who), who.client_id),
+            false => user(who),
+        };
         RunError::Environment(format!(
-            "{} cannot use the topics of this run: {what}; let it publish to and subscribe to {root}/#{and} (Mosquitto: the line \
-             `topic readwrite {root}/#` {whose} in its acl_file), or name another root with --topic-root",
-            user(who)
+            "{named} cannot use the topics of this run: {what}; let it publish to and subscribe to {root}/#{and} (Mosquitto: the line \
+             `topic readwrite {root}/#` {whose} in its acl_file), or name another root with --topic-root"
         ))
     }
+}
+
+fn used_elsewhere(who: &Identity) -> String {
+    format!(
+        "another client uses this ClientID, {:?}, such as the device itself: stop it, or give this run ClientIDs of its own",
+        who.client_id
+    )
 }
 
 fn refused(who: &Identity, why: &str) -> RunError {
@@ -414,12 +486,22 @@ fn user(who: &Identity) -> String {
     }
 }
 
+/// A client that may use its topics, still connected.
+struct Tried {
+    /// The Will topic that it published to.
+    will: String,
+    who: Arc<Identity>,
+    client: Exchanger,
+}
+
 /// A client that takes and acknowledges what comes.
 struct Exchanger {
     client: Client,
     identifier: PacketIdentifier,
     /// Whether something that was unanswered was tried again.
     has_tried_again: bool,
+    /// Whether the broker ended the connection.
+    has_ended: bool,
 }
 
 /// Why there is no subscription; follows the name of the filter.
@@ -442,7 +524,7 @@ struct UnderWay<'a> {
 
 impl Exchanger {
     fn new(client: Client) -> Self {
-        Self { client, identifier: PacketIdentifier::MAX, has_tried_again: false }
+        Self { client, identifier: PacketIdentifier::MAX, has_tried_again: false, has_ended: false }
     }
 
     /// Subscribes, and returns the granted QoS.
@@ -461,6 +543,7 @@ impl Exchanger {
             match self.next(deadline).await {
                 None => return Err(Unsubscribed::Unanswered(within)),
                 Some(Arrival::End(end)) => {
+                    self.has_ended = true;
                     let why = end.why.map(|why| format!(" ({why})")).unwrap_or_default();
                     return otherwise(format!("is answered by the end of the connection{why}"));
                 }
@@ -478,13 +561,16 @@ impl Exchanger {
         }
     }
 
-    /// Publishes at QoS 0.
-    async fn publish(&mut self, topic: &str) {
-        let mut bytes = Vec::new();
-        let publish = Publish::new(topic, LEVEL.as_bytes());
-        publish.encode(self.client.version, &mut bytes).expect("a topic below a root that was checked");
-        // An end of the connection is read next.
-        let _ended = self.client.connection.send(&bytes).await;
+    /// Publishes, and waits for the acknowledgement.
+    async fn publish(&mut self, topic: &str, qos: QoS) -> Result<(), Unserved> {
+        let mut under_way = UnderWay {
+            topic,
+            payload: LEVEL.as_bytes(),
+            is_acknowledged: qos == QoS::AtMostOnce,
+            is_delivered: true,
+            disconnect_code: None,
+        };
+        self.send(&mut under_way, qos).await
     }
 
     /// Those of the awaited topics from which no message comes in time.
@@ -511,7 +597,10 @@ impl Exchanger {
         loop {
             match self.next(deadline).await {
                 None => return false,
-                Some(Arrival::End(_) | Arrival::Unframeable { .. }) => return true,
+                Some(Arrival::End(_) | Arrival::Unframeable { .. }) => {
+                    self.has_ended = true;
+                    return true;
+                }
                 Some(Arrival::Packet(packet)) => {
                     if matches!(packet.frame().decode(self.client.version).packet, Packet::PingResp) {
                         return true;
@@ -532,9 +621,14 @@ impl Exchanger {
             is_delivered: false,
             disconnect_code: None,
         };
+        self.send(&mut under_way, qos).await
+    }
+
+    /// Sends the message, and waits for what is still to come of it.
+    async fn send(&mut self, under_way: &mut UnderWay<'_>, qos: QoS) -> Result<(), Unserved> {
         let packet_identifier = (qos > QoS::AtMostOnce).then(|| self.next_identifier().get());
         let mut bytes = Vec::new();
-        let publish = Publish { qos, packet_identifier, ..Publish::new(topic, &payload) };
+        let publish = Publish { qos, packet_identifier, ..Publish::new(under_way.topic, under_way.payload) };
         publish.encode(self.client.version, &mut bytes).expect("a topic below a root that was checked");
         // An end of the connection is read next.
         let _ended = self.client.connection.send(&bytes).await;
@@ -548,6 +642,7 @@ impl Exchanger {
                     }
                 }
                 Some(Arrival::End(_) | Arrival::Unframeable { .. }) => {
+                    self.has_ended = true;
                     return Err(Unserved::Closed { disconnect_code: under_way.disconnect_code });
                 }
                 None if !under_way.is_acknowledged => return Err(Unserved::NotAcknowledged),

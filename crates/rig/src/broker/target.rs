@@ -11,6 +11,7 @@ use ungraceful_record::run::{TlsRecord, WebSocketRecord};
 use ungraceful_wire::{ConnectOptions, Endpoint, Transport};
 
 use crate::broker::clients::ClientsSettings;
+use crate::broker::nodes::NodeOrder;
 use crate::error::RunError;
 use crate::run::safety;
 use ungraceful_flags::Mistake;
@@ -108,11 +109,24 @@ impl BrokerChoice {
     }
 }
 
+/// Several nodes or listeners of a broker.
+#[derive(Clone, Debug)]
+pub struct NodeSettings {
+    /// Those after the first: host and port.
+    pub further: Vec<(String, u16)>,
+    /// How clients are spread.
+    pub order: NodeOrder,
+    /// Whether the certificate of each must be for its own host.
+    pub named: bool,
+}
+
 /// How to reach the broker.
 #[derive(Clone, Debug)]
 pub struct TargetSettings {
     /// Which broker.
     pub broker: BrokerChoice,
+    /// Further hosts, and how clients are spread over them; absent when there is one.
+    pub nodes: Option<NodeSettings>,
     /// Who the clients are, and below which topics they are.
     pub clients: ClientsSettings,
     /// Protocol versions to speak; see `versions_required`.

@@ -41,7 +41,7 @@ impl WatchedBroker {
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
-        self.found.endpoint.address
+        self.found.nodes.first().endpoint.address
     }
 
     /// What its process uses now; absent when unknown or gone.

@@ -3,19 +3,19 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use tokio::task::spawn_local;
 use ungraceful_mqtt::{ProtocolVersion, QoS};
-use ungraceful_wire::{ConnectOptions, Endpoint, Transport};
+use ungraceful_wire::{ConnectOptions, Transport};
 
 use crate::broker::clients::{Clients, Identity};
+use crate::broker::nodes::{Node, Nodes};
 use crate::bystanders::honest::{HonestConnection, HonestSender, honest_client};
 use crate::bystanders::lost_connections::LostConnections;
 use crate::bystanders::message_meter::MessageMeter;
 use crate::bystanders::orders::OrdersReceiver;
-use crate::bystanders::pulse::Pulse;
 use crate::bystanders::readiness::ReadinessSender;
 use crate::bystanders::tunnel::Tunnel;
 use crate::measure::clock::RunClock;
@@ -27,7 +27,6 @@ pub(crate) const RECONNECT_AFTER: Duration = Duration::from_millis(100);
 pub(crate) struct HonestContext {
     pub(crate) clients: HonestClients,
     pub(crate) clock: RunClock,
-    pub(crate) pulse: Pulse,
     pub(crate) orders: OrdersReceiver,
     pub(crate) readiness: ReadinessSender,
     pub(crate) lost: LostConnections,
@@ -48,7 +47,7 @@ impl HonestContext {
 
 #[derive(Clone, Debug)]
 pub(crate) struct ClientSettings {
-    pub(crate) address: SocketAddr,
+    pub(crate) nodes: Nodes,
     pub(crate) version: ProtocolVersion,
     pub(crate) clients: Clients,
     pub(crate) connect_timeout: Duration,
@@ -58,14 +57,14 @@ pub(crate) struct ClientSettings {
     pub(crate) maximum_qos: QoS,
 }
 
-/// Opens a tunnel through these layers, and returns where clients connect to it.
-fn open_tunnel(settings: &ClientSettings, transport: Transport) -> io::Result<SocketAddr> {
+/// Opens a tunnel to this node through these layers, and returns where clients connect to it.
+fn open_tunnel(settings: &ClientSettings, node: &Node, transport: Transport) -> io::Result<SocketAddr> {
     let tunnel = Tunnel::open()?;
     let address = tunnel.address()?;
     let options =
         ConnectOptions { connect_timeout: settings.connect_timeout, transport, ..ConnectOptions::default() };
-    let _for_as_long_as_the_thread =
-        spawn_local(tunnel.carry(Endpoint { address: settings.address }, options));
+    let options = node.options(&options);
+    let _for_as_long_as_the_thread = spawn_local(tunnel.carry(node.endpoint, options));
     Ok(address)
 }
 
@@ -73,33 +72,22 @@ fn open_tunnel(settings: &ClientSettings, transport: Transport) -> io::Result<So
 #[derive(Debug)]
 pub(crate) struct HonestClients {
     settings: ClientSettings,
-    /// Where most clients connect: the broker, or a tunnel to it.
-    address: SocketAddr,
     /// The latest sender of each client, by ClientID.
     senders: RefCell<HashMap<String, HonestSender>>,
-    /// Where clients with a certificate of their own connect, by ClientID.
+    /// Where clients connect through TLS or WebSocket: by ClientID with a certificate of their own, else by node.
     tunnels: RefCell<HashMap<String, SocketAddr>>,
     /// Once set, connections may end at any time.
     are_leaving: Cell<bool>,
 }
 
 impl HonestClients {
-    /// Only within a `LocalSet`, where there are layers over TCP.
-    ///
-    /// # Errors
-    /// No port for the tunnel through them.
-    pub(crate) fn new(settings: ClientSettings) -> io::Result<Self> {
-        let address = match settings.transport.is_layered() {
-            true => open_tunnel(&settings, settings.transport.clone())?,
-            false => settings.address,
-        };
-        Ok(Self {
+    pub(crate) fn new(settings: ClientSettings) -> Self {
+        Self {
             settings,
-            address,
             senders: RefCell::default(),
             tunnels: RefCell::default(),
             are_leaving: Cell::new(false),
-        })
+        }
     }
 
     /// Creates the client of this name; it connects when it is first polled. Only within a `LocalSet`.
@@ -117,20 +105,27 @@ impl HonestClients {
         made
     }
 
-    /// Where the client connects: with a certificate of its own, to its own tunnel.
+    /// Where the client connects: to its node, or to a tunnel to it.
     fn address_for(&self, client: &Identity) -> SocketAddr {
-        if client.tls.is_none() {
-            return self.address;
+        let settings = &self.settings;
+        let node = settings.nodes.at(client.number);
+        if !settings.transport.is_layered() {
+            return node.endpoint.address;
         }
-        let known = self.tunnels.borrow().get(&client.client_id).copied();
+        let key = if client.tls.is_some() { &client.client_id } else { &node.name };
+        let known = self.tunnels.borrow().get(key).copied();
         known.unwrap_or_else(|| {
-            let settings = &self.settings;
-            // Without a descriptor, it is refused by the common tunnel's certificate, and tries again.
-            let opened = open_tunnel(settings, client.transport(&settings.transport));
-            let Ok(opened) = opened else { return self.address };
-            self.tunnels.borrow_mut().insert(client.client_id.clone(), opened);
+            // Without a descriptor, the client finds nobody there, and tries again.
+            let opened = open_tunnel(settings, node, client.transport(&settings.transport));
+            let Ok(opened) = opened else { return (Ipv4Addr::LOCALHOST, 0).into() };
+            self.tunnels.borrow_mut().insert(key.clone(), opened);
             opened
         })
+    }
+
+    /// Notes that the node of the client of this name answered it.
+    pub(crate) fn beat(&self, name: &str, at_us: u64) {
+        self.settings.nodes.at(self.settings.clients.honest_number(name)).pulse.beat(at_us);
     }
 
     /// The wanted QoS, or the highest that the broker accepts.

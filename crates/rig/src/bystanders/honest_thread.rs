@@ -19,7 +19,6 @@ use crate::bystanders::lost_connections::LostConnections;
 use crate::bystanders::message_meter::{MessageMeter, SharedRecoveryWatch, WaveMessages, WaveMeter};
 use crate::bystanders::orders::{OrdersReceiver, OrdersSender, orders};
 use crate::bystanders::pair::{self, BystanderSettings};
-use crate::bystanders::pulse::Pulse;
 use crate::bystanders::readiness::{ReadinessReceiver, ReadinessSender, readiness};
 use crate::bystanders::sys_topics::{self, SysTopics};
 use crate::bystanders::witness::Witness;
@@ -64,7 +63,6 @@ pub(crate) struct HonestResult {
 pub(crate) struct HonestLinks {
     pub(crate) clock: RunClock,
     pub(crate) phases: PhaseTrack,
-    pub(crate) pulse: Pulse,
     pub(crate) witness: Witness,
     pub(crate) outages: OutageTrack,
     pub(crate) waves: WaveTrack,
@@ -78,7 +76,6 @@ pub(crate) struct HonestThread {
     orders: OrdersSender,
     readiness: ReadinessReceiver,
     pub(crate) recovery: SharedRecoveryWatch,
-    pub(crate) pulse: Pulse,
     witness: Witness,
     is_witness_proved: bool,
 }
@@ -93,15 +90,14 @@ impl HonestThread {
         let (orders, orders_received) = orders();
         let (readiness_sender, readiness) = readiness();
         let pairs = settings.bystanders.pairs;
-        let (pulse, witness) = (links.pulse.clone(), links.witness.clone());
+        let witness = links.witness.clone();
         let recovery = SharedRecoveryWatch::default();
         let for_thread = recovery.clone();
         let thread = std::thread::Builder::new()
             .name("honest".to_owned())
             .spawn(move || live(settings, links, orders_received, readiness_sender, for_thread))
             .map_err(|error| RunError::Environment(format!("cannot start a thread: {error}")))?;
-        let mut honest =
-            Self { thread, orders, readiness, recovery, pulse, witness, is_witness_proved: true };
+        let mut honest = Self { thread, orders, readiness, recovery, witness, is_witness_proved: true };
         honest.readiness.ready(pairs, READY_WITHIN).await.map_err(RunError::Environment)?;
         honest.prove_witness().await;
         Ok(honest)
@@ -152,18 +148,11 @@ fn live(
         readiness.refused("out of file descriptors");
         return HonestResult::default();
     };
-    let HonestLinks { clock, phases, pulse, witness, outages, waves, reports } = links;
+    let HonestLinks { clock, phases, witness, outages, waves, reports } = links;
     let meter = Meter::default();
-    let local = LocalSet::new();
-    let clients = local.block_on(&runtime, async { HonestClients::new(settings.clients) });
-    let Ok(clients) = clients else {
-        readiness.refused("cannot listen on loopback for the tunnel to the broker");
-        return HonestResult::default();
-    };
     let context = Rc::new(HonestContext {
-        clients,
+        clients: HonestClients::new(settings.clients),
         clock,
-        pulse,
         orders,
         readiness,
         lost: LostConnections::new(outages),
@@ -174,7 +163,7 @@ fn live(
             waves: WaveMeter::new(waves),
         },
     });
-    local.block_on(&runtime, async move {
+    LocalSet::new().block_on(&runtime, async move {
         let sys = Rc::new(RefCell::new(SysTopics::default()));
         let mut tasks = JoinSet::new();
         tasks.spawn_local(watch_for_wills(witness, Rc::clone(&context)));

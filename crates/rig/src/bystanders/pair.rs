@@ -76,6 +76,8 @@ pub(crate) struct Pair {
     /// The run, which its messages name.
     run: u64,
     number: u64,
+    /// Of its publisher and its subscriber.
+    names: (String, String),
     qos: QoS,
     topic: String,
     ledger: Ledger,
@@ -215,10 +217,12 @@ pub(crate) fn start(
 
 fn make(run: u64, number: u64, wanted: QoS, context: &HonestContext) -> Rc<RefCell<Pair>> {
     let qos = context.clients.qos_at_most(wanted);
-    let publisher = context.clients.identity(&format!("p{number}"));
+    let names = (format!("p{number}"), format!("s{number}"));
+    let publisher = context.clients.identity(&names.0);
     Rc::new(RefCell::new(Pair {
         run,
         number,
+        names,
         qos,
         topic: context.clients.all().bystander_topic(&number.to_string(), &publisher),
         ledger: Ledger::new(qos != QoS::AtMostOnce),
@@ -270,8 +274,8 @@ fn rate(number: u64) -> f64 {
 async fn publisher(pair: Rc<RefCell<Pair>>, context: Rc<HonestContext>) {
     let mut taken_by_outage: Option<u64> = None;
     loop {
-        let number = pair.borrow().number;
-        let (sender, mut connection) = context.clients.make(&format!("p{number}"));
+        let (number, names) = (pair.borrow().number, pair.borrow().names.clone());
+        let (sender, mut connection) = context.clients.make(&names.0);
         let lost = loop {
             match connection.next().await {
                 Ok(event) => {
@@ -328,7 +332,7 @@ fn on_publisher_event(
     }
     // An event of our own side is no sign of life of the broker.
     if !matches!(event, HonestEvent::Sent(_)) {
-        context.pulse.beat(context.clock.us(at));
+        context.clients.beat(&pair.names.0, context.clock.us(at));
     }
     pair.submit(&context.clock);
 }
@@ -337,11 +341,11 @@ fn on_publisher_event(
 async fn subscriber(pair: Rc<RefCell<Pair>>, context: Rc<HonestContext>, rate_per_pair: u64) {
     let mut taken_by_outage: Option<u64> = None;
     loop {
-        let (number, topic, qos) = {
+        let (number, names, topic, qos) = {
             let pair = pair.borrow();
-            (pair.number, pair.topic.clone(), pair.qos)
+            (pair.number, pair.names.clone(), pair.topic.clone(), pair.qos)
         };
-        let (sender, mut connection) = context.clients.make(&format!("s{number}"));
+        let (sender, mut connection) = context.clients.make(&names.1);
         let mut was_connected = false;
         let lost = loop {
             match connection.next().await {
@@ -369,7 +373,7 @@ async fn subscriber(pair: Rc<RefCell<Pair>>, context: Rc<HonestContext>, rate_pe
                 Ok(HonestEvent::Delivered { payload, qos, dup, is_repeated, .. }) => {
                     on_delivery(&pair, &context, &Copy { payload, qos, dup, is_repeated });
                 }
-                Ok(_) => context.pulse.beat(context.clock.now_us()),
+                Ok(_) => context.clients.beat(&pair.borrow().names.1, context.clock.now_us()),
                 Err(lost) => break lost,
             }
         };
@@ -395,8 +399,8 @@ struct Copy {
 fn on_delivery(pair: &RefCell<Pair>, context: &HonestContext, copy: &Copy) {
     let at = now();
     let at_us = context.clock.us(at);
-    context.pulse.beat(at_us);
     let mut pair = pair.borrow_mut();
+    context.clients.beat(&pair.names.1, at_us);
     let Some(stamp) = read_payload(&copy.payload, pair.run, pair.number) else { return };
     let Stamp { sequence, due_us, .. } = stamp;
     pair.latest_delivery = Some(at);

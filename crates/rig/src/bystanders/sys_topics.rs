@@ -13,6 +13,7 @@ use ungraceful_record::loss::DROPPED;
 use ungraceful_record::phase::Phase;
 use ungraceful_record::run::{BrokerRecord, SysRecord};
 
+use crate::broker::clients::SYS_READER;
 use crate::bystanders::context::HonestContext;
 use crate::bystanders::honest::HonestEvent;
 
@@ -75,7 +76,7 @@ impl SysTopics {
 /// Subscribes to the broker's version and, where it publishes one, to its other counters. Uses its own client,
 /// because some brokers cut a client that subscribes there; it does not reconnect then.
 pub(crate) async fn listen(topics: Rc<RefCell<SysTopics>>, context: Rc<HonestContext>) {
-    let (sender, mut connection) = context.clients.make("v");
+    let (sender, mut connection) = context.clients.make(SYS_READER);
     while let Ok(event) = connection.next().await {
         match event {
             HonestEvent::Connected => {

@@ -82,5 +82,5 @@ fn on_event(witness: &Witness, context: &HonestContext, sender: &HonestSender, e
         HonestEvent::Sent(_) => return,
         HonestEvent::Subscribed(_) | HonestEvent::Acknowledged { .. } | HonestEvent::Alive => {}
     }
-    context.pulse.beat(at_us);
+    context.clients.beat(WITNESS, at_us);
 }

@@ -2,7 +2,7 @@
 //! and the load engine makes it.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use ungraceful_record::load::LoadRecord;
 use ungraceful_wire::Transport;
 
 use crate::broker::clients::Clients;
+use crate::broker::nodes::Nodes;
 use crate::error::RunError;
 use crate::measure::clock::RunClock;
 use crate::measure::collector::{Report, Source};
@@ -63,8 +64,8 @@ pub trait LoadUnderWay {
 /// What a load needs from its run.
 #[derive(Clone, Debug)]
 pub struct LoadStage {
-    /// The broker's address.
-    pub address: SocketAddr,
+    /// Where the broker listens.
+    pub nodes: Nodes,
     /// The version to speak.
     pub version: ProtocolVersion,
     /// The highest QoS that the broker takes.

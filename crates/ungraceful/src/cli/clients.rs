@@ -1,6 +1,7 @@
 //! The flags that say who the clients are, one by one.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
@@ -58,7 +59,7 @@ impl ClientsArgs {
         let file = self.clients_file.as_ref().and_then(|path| {
             let read = ClientsFile::read(path, tls, self.reuse_clients);
             let wrong = |what| mistakes.extend(what_is_wrong(what));
-            read.map_err(wrong).ok()
+            read.map_err(wrong).ok().map(Arc::new)
         });
         if let Some(wrong) = wrong_root(topic_root).or(too_long(topic_root)) {
             mistakes.push(Mistake::new(

@@ -4,9 +4,10 @@ use std::net::Ipv6Addr;
 use std::path::PathBuf;
 
 use clap::Args;
-use ungraceful_flags::{Addresses, Mistake, PositiveTime, Wanted, Whole};
+use ungraceful_flags::{Addresses, Mistake, PositiveTime, Wanted, Whole, reader};
 use ungraceful_mqtt::ProtocolVersion;
-use ungraceful_rig::broker::target::{BrokerChoice, Credentials, Secret, TargetSettings};
+use ungraceful_rig::broker::nodes::NodeOrder;
+use ungraceful_rig::broker::target::{BrokerChoice, Credentials, NodeSettings, Secret, TargetSettings};
 use ungraceful_rig::broker::watch::WatchSettings;
 use ungraceful_rig::run::input_file;
 use ungraceful_wire::Transport;
@@ -22,9 +23,14 @@ const DEFAULT_TLS_PORT: u16 = 8883;
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Broker")]
 pub struct TargetArgs {
-    /// Host name or address of the broker; without --host, --url and --spawn, an embedded broker is started
-    #[arg(short = 'h', long, value_name = "HOST")]
-    pub host: Option<String>,
+    /// Host name or address of the broker, with or without a port; without --host, --url and --spawn, an embedded broker is started.
+    /// Several, separated by commas, are nodes or listeners of one broker; --port is for those without a port
+    #[arg(short = 'h', long, value_name = "HOST", value_delimiter = ',')]
+    pub host: Vec<String>,
+    /// How clients are spread over several hosts: connection (each further connection of a client goes to the next host) or client
+    /// (each client has one host) [default: connection]
+    #[arg(long, value_name = "ORDER", value_parser = reader::<NodeOrder>())]
+    pub host_order: Option<NodeOrder>,
     /// TCP port of the broker [default: 1883, with TLS 8883; with WebSocket 80, with both 443]
     #[arg(short = 'p', long, value_name = "PORT")]
     pub port: Option<Whole<1, 65_535>>,
@@ -115,6 +121,7 @@ impl TargetArgs {
             clients: self.clients.settings(credentials, &self.topic_root, transport.tls.as_ref(), mistakes),
             transport,
             broker,
+            nodes: self.nodes(mistakes),
             versions: wanted.versions,
             versions_required: wanted.are_named,
             sources: self.ifaddr.iter().flat_map(|addresses| addresses.0.iter().copied()).collect(),
@@ -147,9 +154,9 @@ impl TargetArgs {
     }
 
     fn broker(&self, from_url: Option<&FromUrl>, mistakes: &mut Vec<Mistake>) -> BrokerChoice {
-        let port = self.port.map(Whole::get);
+        let port: Option<u16> = self.port.map(Whole::get);
         let named = [
-            ("--host", self.host.is_some()),
+            ("--host", !self.host.is_empty()),
             ("--url", self.url.is_some()),
             ("--spawn", self.spawn.is_some()),
         ];
@@ -158,7 +165,7 @@ impl TargetArgs {
             let what = "each selects a broker; keep only one";
             mistakes.push(Mistake::new(named.join(" and "), what));
         }
-        if self.host.is_none() && port.is_some() && self.url.is_none() {
+        if self.host.is_empty() && port.is_some() && self.url.is_none() {
             mistakes.push(Mistake::new("--port", "needs --host too (127.0.0.1 for this machine)"));
         }
         if let Some(from_url) = from_url {
@@ -167,11 +174,10 @@ impl TargetArgs {
             }
             return BrokerChoice::Host { host: from_url.host.clone(), port: from_url.port };
         }
-        match (&self.host, self.spawn.as_deref()) {
+        match (self.host.first(), self.spawn.as_deref()) {
             (Some(text), _) => {
-                let host = read_host(text).map_err(|what| mistakes.push(Mistake::new("--host", what)));
-                let default = default_port(self.tls.tls, self.websocket.ws);
-                BrokerChoice::Host { host: host.unwrap_or_default(), port: port.unwrap_or(default) }
+                let (host, port) = self.host_and_port(text, mistakes);
+                BrokerChoice::Host { host, port }
             }
             (None, Some("mosquitto")) => BrokerChoice::SpawnMosquitto,
             (None, Some(other)) => {
@@ -183,6 +189,36 @@ impl TargetArgs {
             }
             (None, None) => BrokerChoice::Embedded,
         }
+    }
+
+    /// The host, empty when it can't be read, and its port.
+    fn host_and_port(&self, text: &str, mistakes: &mut Vec<Mistake>) -> (String, u16) {
+        // A comma in a password splits it: no part is repeated then.
+        let text = if self.host.iter().any(|text| text.contains('@')) { "@" } else { text };
+        let read = read_host(text).map_err(|what| mistakes.push(Mistake::new("--host", what)));
+        let (host, own) = read.unwrap_or_default();
+        let given = self.port.map(Whole::get);
+        if self.host.len() == 1 && own.is_some() && given.is_some() && own != given {
+            mistakes.push(Mistake::new("--port", "differs from the port in --host; keep one of them"));
+        }
+        (host, own.or(given).unwrap_or(default_port(self.tls.tls, self.websocket.ws)))
+    }
+
+    /// The hosts after the first; absent when there are none.
+    fn nodes(&self, mistakes: &mut Vec<Mistake>) -> Option<NodeSettings> {
+        let further: Vec<_> =
+            self.host.iter().skip(1).map(|text| self.host_and_port(text, mistakes)).collect();
+        if further.is_empty() {
+            if self.host_order.is_some() {
+                mistakes.push(Mistake::new(
+                    "--host-order",
+                    "has an effect only with several hosts; leave it out",
+                ));
+            }
+            return None;
+        }
+        let order = self.host_order.unwrap_or_default();
+        Some(NodeSettings { further, order, named: self.tls.servername.is_none() })
     }
 
     fn credentials(
@@ -221,8 +257,8 @@ pub(super) fn without_brackets(host: &str) -> &str {
     host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
 }
 
-/// The host without brackets. An error message repeats no text that may contain a password.
-fn read_host(text: &str) -> Result<String, String> {
+/// The host without brackets, and its port if it has one. An error message repeats no text that may contain a password.
+fn read_host(text: &str) -> Result<(String, Option<u16>), String> {
     let text = text.trim();
     if text.is_empty() {
         return Err("is empty; give a host name or address".to_owned());
@@ -240,21 +276,24 @@ fn read_host(text: &str) -> Result<String, String> {
     let is_ipv6 =
         |host: &str| host.split('%').next().is_some_and(|address| address.parse::<Ipv6Addr>().is_ok());
     if is_ipv6(host) {
-        return Ok(host.to_owned());
+        return Ok((host.to_owned(), None));
     }
     if let Some((host, port)) = text.rsplit_once(':')
         && port.bytes().all(|byte| byte.is_ascii_digit())
         && (!host.contains(':') || is_ipv6(without_brackets(host)))
     {
         let host = without_brackets(host);
-        return Err(format!("{text:?} contains a port; give --host {host} --port {port}"));
+        return match port.parse() {
+            Ok(port @ 1..) if !host.is_empty() => Ok((host.to_owned(), Some(port))),
+            _ => Err(format!("{text:?} has no port from 1 to 65535 behind the colon")),
+        };
     }
     if host.contains([':', '/', '[', ']']) || host.contains(char::is_whitespace) {
         return Err(format!(
             "{text:?} is neither a host name nor an address; give a host such as localhost or ::1"
         ));
     }
-    Ok(host.to_owned())
+    Ok((host.to_owned(), None))
 }
 
 /// As the URL standard and the registered names of MQTT have it.
@@ -327,23 +366,26 @@ mod tests {
 
     #[test]
     fn a_host_is_a_name_or_an_address_with_or_without_brackets() {
-        for (text, host) in [
-            ("localhost", "localhost"),
-            (" broker.example ", "broker.example"),
-            ("127.0.0.1", "127.0.0.1"),
-            ("::1", "::1"),
-            ("[::1]", "::1"),
-            ("fe80::1%eth0", "fe80::1%eth0"),
+        for (text, host, port) in [
+            ("localhost", "localhost", None),
+            (" broker.example ", "broker.example", None),
+            ("127.0.0.1", "127.0.0.1", None),
+            ("::1", "::1", None),
+            ("[::1]", "::1", None),
+            ("fe80::1%eth0", "fe80::1%eth0", None),
+            ("localhost:1884", "localhost", Some(1_884)),
+            ("[::1]:2883", "::1", Some(2_883)),
         ] {
-            assert_eq!(read_host(text).as_deref(), Ok(host));
+            assert_eq!(read_host(text), Ok((host.to_owned(), port)));
         }
     }
 
     #[test]
     fn an_invalid_host_is_rejected_with_the_right_flag() {
         for (text, hint) in [
-            ("localhost:1883", "--host localhost --port 1883"),
-            ("[::1]:2883", "--host ::1 --port 2883"),
+            ("localhost:0", "no port from 1 to 65535"),
+            ("[::1]:65536", "no port from 1 to 65535"),
+            (":1883", "no port"),
             ("mqtt://127.0.0.1:1883", "--url mqtt://127.0.0.1:1883"),
             ("me:hunter2@localhost", "--pw-file"),
             ("mqtt://me:hunter2@localhost", "--url"),

@@ -292,6 +292,9 @@ fn rejected_username(target: &TargetSettings) -> Option<Mistake> {
 /// Checks the target and the folder, and reports their mistakes with all others.
 fn check(target: &TargetSettings, output: &OutputArgs, mut mistakes: Vec<Mistake>) -> Result<(), RunError> {
     check_target(&target.broker, target.owned_host.as_deref(), &mut mistakes)?;
+    for (host, port) in target.nodes.iter().flat_map(|nodes| nodes.further.clone()) {
+        check_target(&BrokerChoice::Host { host, port }, target.owned_host.as_deref(), &mut mistakes)?;
+    }
     if let Some(folder) = output.output.as_ref().filter(|_| !output.print_plan) {
         check_folder(folder, &mut mistakes);
     }

@@ -3,9 +3,12 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::net::SocketAddr;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tempfile::TempDir;
 use ungraceful_record::testing::every;
@@ -263,4 +266,65 @@ fn a_command_prints_the_password_and_nothing_else_shows_it() {
     });
     assert_eq!(from_environment.exit(), 0, "{from_environment}");
     assert!(!from_environment.to_string().contains(SECRET), "{from_environment}");
+}
+
+#[test]
+fn a_device_that_uses_a_client_id_of_the_run_is_named() {
+    let fleet = Fleet::start();
+    let stop = Arc::new(AtomicBool::new(false));
+    let device = std::thread::spawn({
+        let (address, stop) = (fleet.broker.address, Arc::clone(&stop));
+        move || {
+            while !stop.load(Ordering::Relaxed) {
+                let Ok(mut stream) = TcpStream::connect(address) else { return };
+                let connected = stream.write_all(&connect("dev1", "dev1"));
+                let _until_it_ends = connected.and_then(|()| stream.read_to_end(&mut Vec::new()));
+            }
+        }
+    });
+    let file = fleet.with("Gerät 1: ä", "dev1");
+    let flags = format!("{} --variant identical --attempts 5 --count {DEVICES} -V 5", Fleet::flags(&file));
+    let call = double_connect_at(fleet.broker.address, &flags);
+    stop.store(true, Ordering::Relaxed);
+    drop(fleet);
+    device.join().unwrap();
+    assert_eq!(call.exit(), 4, "{call}");
+    call.assert_reports(&["another client uses this ClientID, \"dev1\""]);
+}
+
+/// A CONNECT of MQTT 3.1.1 with Clean Session.
+fn connect(client_id: &str, user_name: &str) -> Vec<u8> {
+    let mut rest = b"\x00\x04MQTT\x04\xC2\x00\x3C".to_vec();
+    for text in [client_id, user_name, &format!("{SECRET}-{user_name}")] {
+        rest.extend(u16::try_from(text.len()).unwrap().to_be_bytes());
+        rest.extend(text.as_bytes());
+    }
+    let mut packet = vec![0x10, u8::try_from(rest.len()).unwrap()];
+    packet.extend(rest);
+    packet
+}
+
+#[test]
+fn bystanders_without_a_common_topic_are_named_before_the_run() {
+    let fleet = Fleet::start();
+    let flags = format!("--clients-file {} --topic-root devices/%u --count {DEVICES} -V 5", fleet.file());
+    let call = double_connect_at(fleet.broker.address, &flags).expect_exit(4);
+    call.assert_reports(&["user \"by", "cannot use the topics of this run"]);
+}
+
+#[test]
+fn publishers_of_a_file_remove_what_they_had_retained() {
+    let fleet = Fleet::start();
+    let flags =
+        format!("{} --count 3 --rate 30 --duration 1s --retain -q 1 -V 5", Fleet::flags(&fleet.file()));
+    let call = bench_at(fleet.broker.address, "pub", &flags).expect_exit(0);
+    let removed = call.load().retained_by_us.unwrap();
+    assert_eq!((removed.topics, removed.left_because), (3, None), "{call}");
+    // A new subscriber is sent what is still retained, before the answer to its PINGREQ.
+    let mut stream = TcpStream::connect(fleet.broker.address).unwrap();
+    stream.write_all(&connect("raw", "watcher")).unwrap();
+    stream.write_all(b"\x82\x0E\x00\x01\x00\x09devices/#\x00\xC0\x00").unwrap();
+    let mut answers = [0; 4 + 5 + 2];
+    stream.read_exact(&mut answers).unwrap();
+    assert_eq!(answers, *b"\x20\x02\x00\x00\x90\x03\x00\x01\x00\xD0\x00", "CONNACK, SUBACK, PINGRESP");
 }

@@ -24,6 +24,7 @@ mod flood;
 mod hostile;
 mod idle_proxy;
 mod ledger;
+mod nodes;
 mod offers;
 mod plan;
 mod raw_broker;

@@ -11,6 +11,7 @@ use ungraceful_record::phase::Phase;
 use ungraceful_record::reaction::Outcome;
 use ungraceful_record::testing::{fact_of, measure_of};
 use ungraceful_rig::attempts::fault::{AttemptLog, Fault};
+use ungraceful_rig::broker::nodes::Nodes;
 use ungraceful_rig::run::stop::StopReason;
 use ungraceful_scripted_broker::Script;
 
@@ -97,7 +98,8 @@ fn stall(listener: &TcpListener) {
 async fn a_stalled_broker_has_not_cut_because_of_the_keep_alive() {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let mut scene = Scene::conforming();
-    scene.stage.endpoint.address = listener.local_addr().unwrap();
+    scene.stage.nodes = Nodes::only(listener.local_addr().unwrap());
+    scene.stage.nodes.first().pulse.beat(u64::MAX);
     let broker = std::thread::spawn(move || stall(&listener));
     let attempt = scene.attempt(&edge()).await;
     broker.join().unwrap();

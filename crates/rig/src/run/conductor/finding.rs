@@ -44,7 +44,7 @@ impl Found {
             observer.note(&limit.in_words());
         }
         // The kernel stamps what the clients of attempts send and receive.
-        let stamps = Some(Stamps::toward(broker.endpoint.address, histogram()));
+        let stamps = Some(Stamps::toward(broker.nodes.first().endpoint.address, histogram()));
         let options = ConnectOptions { stamps, ..options };
         let left_out = leave_out_unsupported(&mut faults, broker.offers(), &options.transport, observer)?;
         let clients = Clients::new(

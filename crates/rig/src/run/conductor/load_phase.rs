@@ -68,7 +68,7 @@ impl Conductor<'_> {
         let (common, job) = (&self.experiment.common, &self.job);
         let (version, offers) = (self.broker.found.newest_version(), self.broker.found.offers());
         LoadStage {
-            address: self.broker.address(),
+            nodes: self.broker.found.nodes.clone(),
             version,
             maximum_qos: offers.maximum_qos,
             maximum_packet_size: offers.maximum_packet_size,

@@ -23,7 +23,6 @@ use crate::broker::target::SourceAddresses;
 use crate::broker::watched::WatchedBroker;
 use crate::bystanders::context::ClientSettings;
 use crate::bystanders::honest_thread::{HonestLinks, HonestSettings, HonestThread};
-use crate::bystanders::pulse::Pulse;
 use crate::bystanders::witness::Witness;
 use crate::error::RunError;
 use crate::measure::clock::RunClock;
@@ -60,7 +59,6 @@ impl<'a> Conductor<'a> {
         let links = HonestLinks {
             clock,
             phases: progress.phases.clone(),
-            pulse: Pulse::default(),
             witness: Witness::default(),
             outages: broker.outages.clone(),
             waves: waves.clone(),
@@ -139,14 +137,13 @@ fn stage(
     let client = clients.trying("");
     Stage {
         seed: common.seed,
-        endpoint: broker.endpoint,
+        nodes: broker.nodes.clone(),
         options: client.options(options),
         sources: SourceAddresses::new(&common.target.sources),
         credentials: client.credentials.clone(),
         clients,
         administrator: broker.owned.as_ref().and_then(|owned| owned.administrator.clone()),
         clock: progress.clock,
-        pulse: honest.pulse.clone(),
         witness: honest.proved_witness(),
         stop: progress.stop.clone(),
         connections: OpenConnections::default(),
@@ -181,7 +178,7 @@ fn client_ids(common: &Common, clients: &Clients, attempts_planned: u64) -> Clie
 fn honest_settings(common: &Common, broker: &Broker, clients: &Clients) -> HonestSettings {
     HonestSettings {
         clients: ClientSettings {
-            address: broker.endpoint.address,
+            nodes: broker.nodes.clone(),
             version: broker.newest_version(),
             clients: clients.clone(),
             connect_timeout: common.target.connect_timeout,
