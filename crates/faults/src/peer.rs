@@ -419,7 +419,7 @@ impl Peer {
     }
 
     /// Waits for the last acknowledgement of the PUBLISH with this Packet Identifier; returns its Reason Code.
-    async fn await_end_of(&mut self, publish: u16, within: Duration) -> Result<u8, String> {
+    pub(crate) async fn await_end_of(&mut self, publish: u16, within: Duration) -> Result<u8, String> {
         let finished = self.await_answer("acknowledgement", within, |event| match event {
             Event::Finished { identifier, code } if *identifier == publish => Some(*code),
             _ => None,

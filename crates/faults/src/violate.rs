@@ -2,8 +2,11 @@
 
 pub mod first_bytes;
 pub mod topic_filter;
+pub mod websocket;
+pub mod websocket_checks;
 
 use crate::mode::{Mode, mode};
 
 /// The modes of `ungraceful-violate`, the default one first.
-pub const MODES: &[&dyn Mode] = &[mode::<topic_filter::Flags>(), mode::<first_bytes::Flags>()];
+pub const MODES: &[&dyn Mode] =
+    &[mode::<topic_filter::Flags>(), mode::<first_bytes::Flags>(), mode::<websocket::Flags>()];

@@ -162,6 +162,7 @@ statements! {
     V5_4_13_2_1, V5, "MQTT-4.13.2-1", "A CONNACK or DISCONNECT of 0x80 or above means that the connection is closed.";
     V5_6_0_0_1, V5, "MQTT-6.0.0-1", "Packets travel in WebSocket binary frames; on any other the receiver closes.";
     V5_6_0_0_2, V5, "MQTT-6.0.0-2", "Packets need not begin or end with WebSocket frames.";
+    V5_6_0_0_4, V5, "MQTT-6.0.0-4", "The WebSocket sub-protocol that the Server selects is mqtt.";
     V311_1_5_3_1, V3_1_1, "MQTT-1.5.3-1", "Ill-formed UTF-8 makes the receiver close.";
     V311_1_5_3_2, V3_1_1, "MQTT-1.5.3-2", "U+0000 in text makes the receiver close.";
     V311_2_2_2_1, V3_1_1, "MQTT-2.2.2-1", "Reserved flags keep the value the standard lists.";
@@ -213,6 +214,9 @@ statements! {
     V311_4_6_0_6, V3_1_1, "MQTT-4.6.0-6", "A Server delivers the messages of one Client on one topic and QoS in their order.";
     V311_4_7_3_1, V3_1_1, "MQTT-4.7.3-1", "Topic Names and Topic Filters have at least one character.";
     V311_4_8_0_1, V3_1_1, "MQTT-4.8.0-1", "A protocol violation makes the receiver close.";
+    V311_6_0_0_1, V3_1_1, "MQTT-6.0.0-1", "Packets travel in WebSocket binary frames; on any other the receiver closes.";
+    V311_6_0_0_2, V3_1_1, "MQTT-6.0.0-2", "Packets need not begin or end with WebSocket frames.";
+    V311_6_0_0_4, V3_1_1, "MQTT-6.0.0-4", "The WebSocket sub-protocol that the Server selects is mqtt.";
 }
 
 #[cfg(test)]

@@ -52,7 +52,8 @@ pub struct Reaction {
     pub code: Option<u8>,
     /// When its first byte or the end of stream arrived, in µs since the run's start.
     pub at_us: u64,
-    /// Reason String, packet name or the first bytes in hexadecimal; absent when there is nothing to add.
+    /// Reason String, packet name, the first bytes in hexadecimal, or the reason that WebSocket or TLS gave for the end; absent when
+    /// there is nothing to add.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub detail: Option<String>,
     /// The connection of the attempt, from 0; absent when the attempt watches only one.

@@ -18,9 +18,11 @@ use crate::clock;
 use crate::endpoint::ConnectOptions;
 use crate::framing::{Framing, Held, discard};
 use crate::kernel_stamps::Read;
+use crate::layers::Layer;
 use crate::received::{Arrival, EndKind, SendError, Sent, StreamEnd};
 use crate::stamps::{Stamped, StampedBy, Stamping};
 use crate::stream::Stream;
+use crate::websocket::RawFrame;
 
 /// Most bytes of one read; all connections of a thread share the buffer.
 const READ_BUFFER_BYTES: usize = 64 * 1024;
@@ -130,6 +132,16 @@ impl Connection {
             };
             return Err(SendError::Ended { written, of: bytes.len(), how: self.refused(&error) });
         }
+    }
+
+    /// Sends these frames of WebSocket as they are, where [`Connection::send`] makes frames of packets. Nothing is sent without
+    /// WebSocket.
+    ///
+    /// # Errors
+    /// As [`Connection::send`].
+    pub async fn send_frames(&mut self, frames: &[RawFrame]) -> Result<Sent, SendError> {
+        self.stream.queue_frames(frames);
+        self.send(&[]).await
     }
 
     /// One write: how many bytes the kernel took, and when the last of them left.
@@ -410,8 +422,15 @@ impl Connection {
 
     /// Ends WebSocket by a Close frame and TLS by close_notify, where there are any, and then the connection as [`Connection::close`] does.
     pub fn close_properly(mut self) {
-        self.stream.close_layers();
+        self.stream.close_layers(None);
         self.close();
+    }
+
+    /// Ends this layer alone, and leaves what lies beneath it open; reading stays possible. Nothing happens without it.
+    pub fn close_layer(&mut self, layer: Layer) -> Sent {
+        let at = clock::now();
+        self.stream.close_layers(Some(layer));
+        Sent { at, by: StampedBy::Program, writes: 0 }
     }
 
     /// Ends the connection by FIN, without a DISCONNECT packet, a Close frame and close_notify. FIN goes first, and what has arrived is discarded,

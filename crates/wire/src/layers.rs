@@ -12,7 +12,7 @@ use crate::endpoint::OpenError;
 use crate::kernel_stamps::{self, Read};
 use crate::stamps::possible;
 use crate::tls::{Session, Tls};
-use crate::websocket::{Frames, WebSocket};
+use crate::websocket::{Frames, RawFrame, WebSocket};
 
 /// How much is read from the socket at once, in bytes.
 const READ_BYTES: usize = 16 * 1024;
@@ -76,6 +76,15 @@ impl Transport {
             (Some(_), Some(_)) => "TLS or WebSocket",
         }
     }
+}
+
+/// A layer that can be ended alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layer {
+    /// WebSocket, by a Close frame with code 1000.
+    WebSocket,
+    /// TLS, by close_notify.
+    Tls,
 }
 
 /// The layers of one connection. The functions of this crate get the socket as two functions that never wait: one that writes and one
@@ -362,16 +371,33 @@ impl Layers {
         }
     }
 
-    /// Adds to what is to be written what ends the layers: a Close frame of WebSocket, and close_notify of TLS.
-    pub(crate) fn close(&mut self, mut write: impl FnMut(&[u8]) -> io::Result<usize>) {
+    /// Adds these frames to what is to be written, as they are; nothing without WebSocket.
+    pub(crate) fn queue_frames(&mut self, frames: &[RawFrame]) {
+        if let Some(websocket) = &mut self.websocket {
+            frames.iter().for_each(|frame| websocket.encode_raw(frame));
+        }
+    }
+
+    /// Ends WebSocket by a Close frame, as far as the socket goes; nothing without WebSocket.
+    pub(crate) fn close_websocket(&mut self, write: impl FnMut(&[u8]) -> io::Result<usize>) {
         if let Some(websocket) = &mut self.websocket {
             websocket.close();
         }
-        let _best_effort = self.flush(&mut write);
+        let _best_effort = self.flush(write);
+    }
+
+    /// Ends TLS by close_notify, as far as the socket goes; nothing without TLS.
+    pub(crate) fn close_tls(&mut self, write: impl FnMut(&[u8]) -> io::Result<usize>) {
         if let Some(tls) = &mut self.tls {
             tls.send_close_notify();
             let _best_effort = tls.flush(write);
         }
+    }
+
+    /// Ends the layers, from the outer to the inner one.
+    pub(crate) fn close(&mut self, mut write: impl FnMut(&[u8]) -> io::Result<usize>) {
+        self.close_websocket(&mut write);
+        self.close_tls(write);
     }
 
     /// Ends the layers on the non-blocking `socket`, as far as it goes: a Close frame of WebSocket, close_notify of TLS.

@@ -22,7 +22,7 @@ pub async fn relay(client: TcpStream, broker: Endpoint, options: &ConnectOptions
     let (mut stream, _) = broker.connect(options).await?.over(options).await?;
     let mut relayed = Relayed { client, up: Waiting::default(), down: Waiting::default() };
     poll_fn(|context| relayed.poll(&mut stream, context)).await;
-    stream.close_layers();
+    stream.close_layers(None);
     stream.close();
     Ok(())
 }

@@ -15,8 +15,9 @@ use tokio::net::TcpStream;
 
 use crate::endpoint::OpenError;
 use crate::kernel_stamps::{self, Read};
-use crate::layers::{Layers, Transport};
+use crate::layers::{Layer, Layers, Transport};
 use crate::tap::Addresses;
+use crate::websocket::RawFrame;
 
 /// Most reads of [`DRAIN_BYTES`] that a close discards: 64 MiB, more than a socket's buffer holds, so only a peer
 /// that goes on sending all the while reaches it.
@@ -202,11 +203,23 @@ impl Stream {
         }
     }
 
-    /// Ends the layers, from the outer to the inner one: a Close frame of WebSocket, close_notify of TLS.
-    pub(crate) fn close_layers(&mut self) {
+    /// Adds these frames to what the next write hands to the kernel; nothing without WebSocket.
+    pub(crate) fn queue_frames(&mut self, frames: &[RawFrame]) {
+        if let Self::Layered(layered) = self {
+            layered.layers.queue_frames(frames);
+        }
+    }
+
+    /// Ends this layer alone, or all of them from the outer to the inner one when absent, as far as the kernel has room.
+    pub(crate) fn close_layers(&mut self, only: Option<Layer>) {
         if let Self::Layered(layered) = self {
             let Layered { tcp, layers } = &mut **layered;
-            layers.close(|bytes| tcp.try_write(bytes));
+            let write = |bytes: &[u8]| tcp.try_write(bytes);
+            match only {
+                Some(Layer::WebSocket) => layers.close_websocket(write),
+                Some(Layer::Tls) => layers.close_tls(write),
+                None => layers.close(write),
+            }
         }
     }
 

@@ -141,6 +141,12 @@ impl WebSocket {
         Self(Arc::new(Checked { settings, request_end: request_end.clone() }))
     }
 
+    /// The settings, for a fault that speaks with others.
+    #[must_use]
+    pub fn settings(&self) -> &WebSocketSettings {
+        &self.0.settings
+    }
+
     /// What is asked for, without its query, which may hold a token.
     #[must_use]
     pub fn path(&self) -> &str {
@@ -163,6 +169,7 @@ impl WebSocket {
             unsent: Buffer { bytes: request.into_bytes(), begin: 0 },
             pong: Box::default(),
             has_sent_close: false,
+            has_sent_text: false,
             plain: Buffer::default(),
             header: [0; HEADER_BYTES_MAX],
             header_bytes: 0,
@@ -242,6 +249,44 @@ fn check_header(name: &str, value: &str) -> Result<(), String> {
     }
 }
 
+/// A frame for a fault, also one that RFC 6455 forbids.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RawFrame {
+    /// Whether it is the last one of its message (FIN).
+    pub is_final: bool,
+    /// RSV1, RSV2 and RSV3, 0 to 7: RSV1 is 4. Higher bits are ignored.
+    pub rsv: u8,
+    /// 0 to 15: 0 continues a message, 1 is text, 2 is binary. Higher bits are ignored.
+    pub opcode: u8,
+    /// Whether it is masked, with a random key; a client must mask (RFC 6455 section 5.1).
+    pub mask: bool,
+    /// The length in the header, in bytes; that of the payload when absent.
+    pub announced_bytes: Option<u64>,
+    /// The payload, before masking.
+    pub payload: Vec<u8>,
+}
+
+impl RawFrame {
+    /// A whole message in one binary frame, as a client must send it.
+    #[must_use]
+    pub fn binary(payload: impl Into<Vec<u8>>) -> Self {
+        Self {
+            is_final: true,
+            rsv: 0,
+            opcode: OpCode::Data(Data::Binary).into(),
+            mask: true,
+            announced_bytes: None,
+            payload: payload.into(),
+        }
+    }
+
+    /// The same as a text frame.
+    #[must_use]
+    pub fn text(payload: impl Into<Vec<u8>>) -> Self {
+        Self { opcode: OpCode::Data(Data::Text).into(), ..Self::binary(payload) }
+    }
+}
+
 /// The frames of one connection.
 pub(crate) struct Frames {
     checked: Arc<Checked>,
@@ -251,6 +296,8 @@ pub(crate) struct Frames {
     /// The frame that answers the newest Ping, until it is begun; empty without one.
     pong: Box<[u8]>,
     has_sent_close: bool,
+    /// Whether a fault has sent a text frame: a broker that answers with one still serves the client.
+    has_sent_text: bool,
     /// Payload of data frames.
     plain: Buffer,
     /// The beginning of a frame's header.
@@ -358,6 +405,23 @@ impl Frames {
             append_frame(self.unsent.tail(), OpCode::Data(Data::Binary), payload);
         }
         taken
+    }
+
+    /// Queues this frame, byte for byte. After a Close frame, none is sent by itself.
+    pub(crate) fn encode_raw(&mut self, frame: &RawFrame) {
+        let opcode = OpCode::from(frame.opcode & 0x0F);
+        let header = FrameHeader {
+            is_final: frame.is_final,
+            rsv1: frame.rsv & 4 != 0,
+            rsv2: frame.rsv & 2 != 0,
+            rsv3: frame.rsv & 1 != 0,
+            opcode,
+            mask: frame.mask.then(masking_key),
+        };
+        let announced = frame.announced_bytes.unwrap_or(frame.payload.len() as u64);
+        append(self.unsent.tail(), &header, announced, &frame.payload);
+        self.has_sent_close |= opcode == OpCode::Control(Control::Close);
+        self.has_sent_text |= opcode == OpCode::Data(Data::Text);
     }
 
     /// Hands what is queued to `below` until nothing is left.
@@ -541,7 +605,11 @@ impl Frames {
     }
 
     fn begin_frame(&mut self, header: &FrameHeader, bytes: u64) -> Result<(), String> {
-        if let Some(wrong) = wrong_with(header, bytes, self.is_in_message) {
+        let mut header = header.clone();
+        if self.has_sent_text && header.opcode == OpCode::Data(Data::Text) {
+            header.opcode = OpCode::Data(Data::Binary);
+        }
+        if let Some(wrong) = wrong_with(&header, bytes, self.is_in_message) {
             return Err(wrong);
         }
         self.payload_left = bytes;

@@ -349,7 +349,7 @@ impl<'a> Watching<'a> {
             EndKind::Fin => (ReactionKind::Closed, Outcome::Closed),
             EndKind::Reset | EndKind::Failed => (ReactionKind::Reset, Outcome::Reset),
         };
-        self.push(kind, None, end.at, None);
+        self.push(kind, None, end.at, end.why.as_deref().map(str::to_owned));
         self.seen.outcome = Some(outcome);
     }
 

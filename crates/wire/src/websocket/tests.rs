@@ -781,3 +781,51 @@ fn what_a_broker_repeats_of_the_request_is_not_shown() {
     frames.take(&frame(0x88, b"\x03\xF0Bearer hush2 expired"));
     assert_eq!(frames.close_reason().unwrap(), "1008 (policy violation): \"*** expired\"");
 }
+
+#[test]
+fn raw_frames_are_sent_byte_for_byte() {
+    let mut frames = opened();
+    let legal = RawFrame {
+        is_final: true,
+        rsv: 0,
+        opcode: 2,
+        mask: false,
+        announced_bytes: None,
+        payload: b"ab".to_vec(),
+    };
+    for (raw, expected) in [
+        (legal.clone(), &b"\x82\x02ab"[..]),
+        (RawFrame { is_final: false, rsv: 5, opcode: 1, ..legal.clone() }, b"\x51\x02ab"),
+        (RawFrame { opcode: 0xB, rsv: 2, ..legal.clone() }, b"\xAB\x02ab"),
+        (RawFrame { opcode: 0xF2, rsv: 0xF8, ..legal.clone() }, b"\x82\x02ab"),
+        (RawFrame { announced_bytes: Some(1), ..legal.clone() }, b"\x82\x01ab"),
+        (RawFrame { announced_bytes: Some(300), ..legal.clone() }, b"\x82\x7E\x01\x2Cab"),
+        (
+            RawFrame { announced_bytes: Some(u64::MAX), ..legal.clone() },
+            b"\x82\x7F\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFFab",
+        ),
+    ] {
+        frames.encode_raw(&raw);
+        assert_eq!(flushed(&mut frames), expected);
+    }
+    frames.encode_raw(&RawFrame { mask: true, ..legal.clone() });
+    let masked = flushed(&mut frames);
+    assert_eq!((&masked[..2], unmasked(&masked)), (&b"\x82\x82"[..], b"ab".to_vec()));
+
+    // The Close of a fault is the only one.
+    frames.encode_raw(&RawFrame { opcode: 8, ..legal });
+    frames.close();
+    frames.take(&frame(0x89, b""));
+    frames.take(&frame(0x88, b""));
+    assert_eq!(flushed(&mut frames), b"\x88\x02ab");
+}
+
+#[test]
+fn a_broker_may_answer_a_text_frame_with_one() {
+    let mut frames = opened();
+    frames.encode_raw(&RawFrame::text(*b"\x10"));
+    assert_eq!(unmasked(&flushed(&mut frames)), b"\x10");
+    frames.take(&frame(0x81, b"text"));
+    assert_eq!(decoded(&mut frames).0, b"text");
+    frames.failure().unwrap();
+}

@@ -17,7 +17,8 @@ use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig, ServerConnection};
 use tokio_rustls::server::TlsStream;
 use ungraceful_wire::{
-    Arrival, ConnectOptions, EndKind, Endpoint, Hop, Opened, Pem, Tls, TlsMistake, TlsSettings, Transport,
+    Arrival, ConnectOptions, EndKind, Endpoint, Hop, Layer, Opened, Pem, Tls, TlsMistake, TlsSettings,
+    Transport,
 };
 
 const PINGREQ: [u8; 2] = [0xC0, 0];
@@ -252,6 +253,12 @@ async fn only_a_proper_close_sends_close_notify() {
         std::io::ErrorKind::UnexpectedEof,
         "no close_notify"
     );
+    let (mut opened, mut server) = connected(&authority).await;
+    opened.connection.close_layer(Layer::WebSocket);
+    opened.connection.close_layer(Layer::Tls);
+    assert_eq!(server.read(&mut [0; 1]).await.unwrap(), 0, "close_notify");
+    server.write_all(&PINGRESP).await.unwrap();
+    assert!(matches!(opened.connection.next().await, Arrival::Packet(_)), "reading goes on");
 }
 
 #[tokio::test]

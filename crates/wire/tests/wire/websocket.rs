@@ -7,7 +7,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tungstenite::handshake::derive_accept_key;
 use ungraceful_wire::{
-    Arrival, ConnectOptions, EndKind, Endpoint, OpenError, Opened, Transport, WebSocket, WebSocketSettings,
+    Arrival, ConnectOptions, EndKind, Endpoint, Layer, OpenError, Opened, RawFrame, Transport, WebSocket,
+    WebSocketSettings,
 };
 
 const PINGREQ: [u8; 2] = [0xC0, 0];
@@ -104,6 +105,31 @@ async fn a_text_frame_is_an_end_after_the_packets_before_it() {
     assert!(matches!(connection.next().await, Arrival::Packet(_)));
     let Arrival::End(end) = connection.next().await else { panic!("an end") };
     assert!(end.why.as_ref().is_some_and(|why| why.contains("text frame")), "{end:?}");
+}
+
+#[tokio::test]
+async fn frames_of_a_fault_go_out_between_the_packets_as_they_are() {
+    let (Opened { mut connection, .. }, mut server) = connected().await;
+    connection.send(&PINGREQ).await.unwrap();
+    let first = RawFrame { is_final: false, ..RawFrame::text([0xC0]) };
+    let second = RawFrame { opcode: 0, ..RawFrame::binary([0]) };
+    connection.send_frames(&[first, second]).await.unwrap();
+    connection.send(&PINGREQ).await.unwrap();
+    for expected in [(0x82, PINGREQ.to_vec()), (0x01, vec![0xC0]), (0x80, vec![0]), (0x82, PINGREQ.to_vec())]
+    {
+        assert_eq!(frame(&mut server).await, expected);
+    }
+}
+
+#[tokio::test]
+async fn a_close_frame_alone_leaves_the_connection_beneath_open() {
+    let (Opened { mut connection, .. }, mut server) = connected().await;
+    connection.close_layer(Layer::Tls);
+    connection.close_layer(Layer::WebSocket);
+    assert_eq!(frame(&mut server).await, (0x88, vec![0x03, 0xE8]));
+    server.write_all(&[0x88, 2, 0x03, 0xE8]).await.unwrap();
+    let Arrival::End(end) = connection.next().await else { panic!("an end") };
+    assert_eq!(end.why.as_deref(), Some("WebSocket Close 1000 (normal closure)"));
 }
 
 #[tokio::test]
