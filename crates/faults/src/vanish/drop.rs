@@ -1,4 +1,4 @@
-//! The drop: a connected and subscribed client leaves without DISCONNECT, by FIN, RST or half-close. What happens to its
+//! The drop: a connected and subscribed client leaves without DISCONNECT, by FIN, RST, half-close or the end of a layer. What happens to its
 //! Will, to its session, and to the messages published while it is away?
 //!
 //! A client that sends DISCONNECT is the control. Some variants are about time: a delayed Will, a session that expires.
@@ -15,10 +15,12 @@ use tokio::time::{Instant as TokioInstant, sleep_until};
 use ungraceful_mqtt::{Properties, Property, ProtocolVersion, QoS, Will};
 use ungraceful_record::attempt::{Attempt, Case, WillSeen};
 use ungraceful_record::fact::{FactOf, Measure};
+use ungraceful_record::offers::Offers;
 use ungraceful_record::scale::micros;
 use ungraceful_rig::attempts::client::Accepted;
 use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
 use ungraceful_rig::bystanders::witness::WitnessWatch;
+use ungraceful_wire::Transport;
 use ungraceful_wire::clock::now;
 
 pub use self::departure::Way;
@@ -142,6 +144,10 @@ impl Fault for DropConnection {
             },
             self.variant.describe()
         )
+    }
+
+    fn unsupported_reason(&self, _offers: Offers, transport: &Transport) -> Option<String> {
+        self.variant.unsupported_reason(transport)
     }
 
     fn attempt<'a>(&'a self, stage: &'a Stage, log: AttemptLog<'a>) -> LocalBoxFuture<'a, Attempt> {

@@ -222,10 +222,10 @@ fn delivers_in_order(case: &Judged<'_>) -> Option<Finding> {
     if keeps_no_messages(case.record) { None } else { comes_in_order(case) }
 }
 
-/// No numbered statement: after the client's FIN the broker closes as well. Otherwise it holds a socket until the Keep Alive is
+/// No numbered statement: after the client's FIN or Close frame the broker closes as well. Otherwise it holds a socket until the Keep Alive is
 /// over.
 fn closes_its_side(case: &Judged<'_>) -> Option<Finding> {
-    if !matches!(variant(case)?.way(), Way::HalfClose | Way::Disconnect(_)) {
+    if matches!(variant(case)?.way(), Way::Fin | Way::Rst) {
         return None;
     }
     let (closed, open) = (case.ended(), case.outcome(Outcome::NoReaction));

@@ -35,7 +35,7 @@ use crate::peer::Peer;
 pub const ID: &str = "websocket";
 /// Fact: whether the packets in these frames were answered, by CONNACK or PUBACK.
 pub const ANSWER: FactOf<Reply> = FactOf::new("packets");
-/// Fact: how the broker ended the connection; absent when it did not.
+/// Fact: how the connection ended, or why a client had to end it; absent when it did not end.
 pub const END: FactOf<End> = FactOf::new("ended_by");
 
 ungraceful_record::words! {
@@ -169,9 +169,9 @@ impl UnusualWebSocket {
     }
 
     /// A PUBLISH of QoS 1, whose PUBACK shows that it was read.
-    fn publish_packet(&self, stage: &Stage, client_id: &str, identifier: u16) -> Result<Vec<u8>, String> {
+    fn publish_packet(&self, stage: &Stage, name: &str, identifier: u16) -> Result<Vec<u8>, String> {
         let mut bytes = Vec::new();
-        let topic = format!("{}/websocket/{client_id}", stage.topic_root);
+        let topic = format!("{}/websocket/{name}", stage.topic_root);
         let identifier = PacketIdentifier::new(identifier).ok_or("a Packet Identifier is not 0")?;
         Publish::new(&topic, b"in frames")
             .at_least_once(identifier)
@@ -198,11 +198,17 @@ impl UnusualWebSocket {
             }
             Err(OpenError::WebSocket(why)) => {
                 log.provoked(asked_at);
-                let (kind, detail) = (ReactionKind::Closed, Some(why.to_string()));
-                let at_us = stage.clock.now_us();
-                let refused = Reaction { kind, code: None, at_us, detail, connection: None };
-                let outcome = Some(Outcome::Closed);
-                let seen = Observed { reactions: vec![refused], outcome, ..Observed::default() };
+                let seen = if why.kind() == std::io::ErrorKind::InvalidData {
+                    // The broker accepted, and selected what was not offered: a client has to leave (RFC 6455 section 4.1).
+                    log.fact(END, End::InWords(why.to_string()));
+                    Observed { outcome: Some(Outcome::Left), ..Observed::default() }
+                } else {
+                    let (kind, detail) = (ReactionKind::Closed, Some(why.to_string()));
+                    let at_us = stage.clock.now_us();
+                    let refused = Reaction { kind, code: None, at_us, detail, connection: None };
+                    let outcome = Some(Outcome::Closed);
+                    Observed { reactions: vec![refused], outcome, ..Observed::default() }
+                };
                 self.conclude(stage, log, seen, Reply::Not).await;
                 Ok(())
             }
@@ -245,7 +251,7 @@ impl UnusualWebSocket {
         let connect = Client::honest_connect(&client_id, &stage.credentials);
         let peer = prepared(stage, Peer::begin(stage, log, self.version, &connect)).await?.0;
         let mut client = peer.client;
-        let packet = self.publish_packet(stage, &client_id, 1)?;
+        let packet = self.publish_packet(stage, log.name(), 1)?;
         let sent = send(&mut client, &self.variant.frames(&packet)).await?;
         log.provoked(sent.at);
         let watch = watch(sent.at, stage.reaction_timeout);
@@ -272,8 +278,8 @@ impl UnusualWebSocket {
         qos_taken(stage, QoS::AtLeastOnce)?;
         let client_id = log.client_id().to_owned();
         let connect = self.connect_packet(stage, &client_id)?;
-        let first = self.publish_packet(stage, &client_id, 1)?;
-        let second = self.publish_packet(stage, &client_id, 2)?;
+        let first = self.publish_packet(stage, log.name(), 1)?;
+        let second = self.publish_packet(stage, log.name(), 2)?;
         let whole = [&first, &second].map(|packet| RawFrame::binary(&**packet));
         prepared(stage, self.be_served_in_whole_frames(stage, &connect, &whole)).await?;
         let (mut client, established) = prepared(stage, open(stage, self.version, &stage.options)).await?;

@@ -36,6 +36,14 @@ fn is_of(case: &CaseRecord, group: Group) -> bool {
     variant(case).is_some_and(|variant| variant.group() == group)
 }
 
+/// Why a broker that went down is a finding; absent when it did not. The frames of other cases may have ended it as well.
+fn went_down(case: &Judged<'_>, after: &str) -> Option<Finding> {
+    let down = case.outcome(Outcome::BrokerDown);
+    let note = format!("the broker went down after a frame {after}");
+    let evidence = format!("{down} of {} attempts found the broker down", case.planned);
+    (down > 0).then(|| Finding::differs(down, note, evidence))
+}
+
 /// How the broker ended the connections, in words; empty when it ended none.
 fn endings(case: &Judged<'_>) -> String {
     let words = case.in_words(END);
@@ -113,9 +121,15 @@ fn requires_a_subprotocol(case: &Judged<'_>) -> Option<Finding> {
         "the broker answered the CONNECT of {served} of {all} clients without a sub-protocol{}",
         endings(case)
     );
-    Some(match (all, served) {
-        (0, _) => Finding::inconclusive(no_sample(case)),
-        (_, 0) => Finding::holds(all, evidence),
+    let selected = case.outcome(Outcome::Left);
+    Some(match (all, served, selected) {
+        (0, ..) => Finding::inconclusive(no_sample(case)),
+        (_, 0, 0) => Finding::holds(all, evidence),
+        (_, 0, _) => Finding::differs(
+            all,
+            "it selects a sub-protocol that was not offered, so that clients have to leave (RFC 6455 section 4.1)",
+            evidence,
+        ),
         _ => Finding::differs(all, "clients that do not ask for the sub-protocol mqtt are served", evidence),
     })
 }
@@ -130,6 +144,9 @@ fn does_not_wait_for_long_frames(case: &Judged<'_>) -> Option<Finding> {
          {closed}{}, and waits on {waits} for the rest",
         endings(case)
     );
+    if let Some(down) = went_down(case, "that announces 1 GiB") {
+        return Some(down);
+    }
     Some(match (all, waits) {
         (0, _) => Finding::inconclusive(no_sample(case)),
         (_, 0) => Finding::holds(all, evidence),
@@ -148,6 +165,9 @@ fn answers_no_cut_packet(case: &Judged<'_>) -> Option<Finding> {
         case.ended(),
         endings(case)
     );
+    if let Some(down) = went_down(case, "with a part of a packet") {
+        return Some(down);
+    }
     Some(match (all, answered.is_empty()) {
         (0, _) => Finding::inconclusive(no_sample(case)),
         (_, true) => Finding::holds(all, evidence),
@@ -173,6 +193,9 @@ fn closes_on_forbidden_frames(case: &Judged<'_>) -> Option<Finding> {
         "of {all} clients with a frame {what}, the broker closed {closed}{} and still served {served}",
         endings(case)
     );
+    if let Some(down) = went_down(case, what) {
+        return Some(down);
+    }
     Some(if all == 0 {
         Finding::inconclusive(no_sample(case))
     } else if served > 0 || (silent > 0 && !variant.can_ask()) {
@@ -312,7 +335,25 @@ mod tests {
             &verdict("impossible-length", "5.0", SILENT, &[(NOT, 3)]),
             "announces 2^63 bytes",
         );
-        let down = verdict("impossible-length", "5.0", &[(Outcome::BrokerDown, 1)], &[]);
-        assert_inconclusive(&down, "the broker was down");
+    }
+
+    #[test]
+    fn a_broker_that_goes_down_is_a_note() {
+        for (variant, words) in [
+            ("impossible-length", "the broker went down after a frame that announces 2^63 bytes"),
+            ("long-frame", "the broker went down after a frame that announces 1 GiB"),
+            ("cut-packet", "the broker went down after a frame with a part of a packet"),
+        ] {
+            assert_differs(&verdict(variant, "5.0", &[(Outcome::BrokerDown, 1)], &[]), words);
+        }
+        let down = [(Outcome::BrokerDown, 1)];
+        assert_inconclusive(&verdict("text-connect", "5.0", &down, &[]), "the broker was down");
+    }
+
+    #[test]
+    fn a_subprotocol_that_was_not_offered_is_a_note_where_it_is_mqtt() {
+        let left = [(Outcome::Left, 3)];
+        assert_note_contains(&verdict("no-subprotocol", "5.0", &left, &[(NOT, 3)]), "was not offered");
+        assert_holds(&verdict("other-subprotocol", "5.0", &left, &[(NOT, 3)]));
     }
 }

@@ -291,11 +291,13 @@ fn mqtt5_4_6_0_5_and_mqtt3_1_1_4_6_0_6_order_of_messages() {
 #[test]
 fn a_half_open_connection_is_a_note() {
     const CLOSES: &str = "closes_its_side";
-    let made = |outcomes: &[(Outcome, u64)]| TestCase::new(drop::ID, "half-close", V5, outcomes);
-    made(&[(Outcome::Closed, 2), (Outcome::Reset, 1)]).holds(CLOSES);
-    let verdict = made(&[(Outcome::Closed, 2), (Outcome::NoReaction, 1)])
-        .note_contains(CLOSES, "1 connections were still half open");
-    assert_eq!(verdict.evidence, "the broker closed 2 of 3 connections");
+    for variant in ["half-close", "ws-close", "close-notify", "disconnect"] {
+        let made = |outcomes: &[(Outcome, u64)]| TestCase::new(drop::ID, variant, V5, outcomes);
+        made(&[(Outcome::Closed, 2), (Outcome::Reset, 1)]).holds(CLOSES);
+        let verdict = made(&[(Outcome::Closed, 2), (Outcome::NoReaction, 1)])
+            .note_contains(CLOSES, "1 connections were still half open");
+        assert_eq!(verdict.evidence, "the broker closed 2 of 3 connections");
+    }
     assert!(dropped("rst", V5, 1).has_no_verdict(CLOSES));
 }
 

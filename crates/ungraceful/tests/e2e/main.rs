@@ -40,3 +40,4 @@ mod vanish_drop;
 mod vanish_herd;
 mod vanish_silence;
 mod violate;
+mod violate_websocket;

@@ -18,7 +18,7 @@ use crate::real_brokers::RealBroker;
 use crate::support::{Call, VERSIONS, binary, call, free_port};
 
 /// A Mosquitto with these listeners, and the files of its certificate authority.
-struct SecuredMosquitto {
+pub(crate) struct SecuredMosquitto {
     folder: TempDir,
     child: Child,
     plain: SocketAddr,
@@ -37,7 +37,7 @@ struct SecuredMosquitto {
 const DEVICES: usize = 7;
 
 /// A folder with the certificates of an authority: `ca.pem`; `server`, `other`, `expired` and `client` and the devices, each with its key.
-fn certificates() -> TempDir {
+pub(crate) fn certificates() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -67,7 +67,7 @@ fn certificates() -> TempDir {
 }
 
 impl SecuredMosquitto {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let folder = certificates();
         let [plain, tls, mutual, other_name, expired, websocket, both] =
             [(); 7].map(|()| SocketAddr::from((Ipv4Addr::LOCALHOST, free_port())));
@@ -119,12 +119,12 @@ impl SecuredMosquitto {
         format!("--url mqtt://localhost:{}", address.port())
     }
 
-    fn over_websocket(&self) -> String {
+    pub(crate) fn over_websocket(&self) -> String {
         format!("--url ws://localhost:{}", self.websocket.port())
     }
 
     /// WebSocket over TLS, in frames of other sizes than packets.
-    fn over_both(&self) -> String {
+    pub(crate) fn over_both(&self) -> String {
         let port = self.both.port();
         format!("--url wss://localhost:{port}/any --cafile {} --ws-frame-size 7", self.file("ca.pem"))
     }

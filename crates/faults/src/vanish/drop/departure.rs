@@ -6,6 +6,7 @@ use ungraceful_mqtt::{Disconnect, ReasonCode};
 use ungraceful_record::reaction::{Outcome, Reaction};
 use ungraceful_rig::attempts::fault::Stage;
 use ungraceful_rig::attempts::observe::observe_silently;
+use ungraceful_wire::Layer;
 use ungraceful_wire::clock::now;
 
 use crate::ending::watch;
@@ -20,6 +21,10 @@ pub enum Way {
     Rst,
     /// FIN; the client reads on until the broker closes as well.
     HalfClose,
+    /// A Close frame of WebSocket; the client reads on until the broker closes, as a browser does.
+    CloseFrame,
+    /// close_notify of TLS, then FIN; the client reads on until the broker closes as well.
+    CloseNotify,
     /// DISCONNECT with this Reason Code (3.1.1 has none), then FIN; the client reads on until the broker closes as well.
     Disconnect(u8),
 }
@@ -62,7 +67,10 @@ pub(super) async fn depart(stage: &Stage, mut peer: Peer, way: Way) -> Result<De
             peer.client.connection.reset();
             return Ok(left(before));
         }
-        Way::HalfClose => {}
+        Way::HalfClose | Way::CloseFrame => {}
+        Way::CloseNotify => {
+            peer.client.connection.close_layer(Layer::Tls);
+        }
         Way::Disconnect(code) => {
             let mut bytes = Vec::new();
             Disconnect::new(ReasonCode(code))
@@ -71,8 +79,11 @@ pub(super) async fn depart(stage: &Stage, mut peer: Peer, way: Way) -> Result<De
             peer.client.connection.send(&bytes).await.map_err(|_ended| FIRST.to_owned())?;
         }
     }
-    let half_closed = peer.client.connection.half_close().await;
-    let at = match (half_closed, way) {
+    let ended = match way {
+        Way::CloseFrame => Ok(peer.client.connection.close_layer(Layer::WebSocket)),
+        _ => peer.client.connection.half_close().await,
+    };
+    let at = match (ended, way) {
         (Ok(sent), _) => sent.at,
         // A broker may close first, right after DISCONNECT.
         (Err(_ended), Way::Disconnect(_)) => now(),

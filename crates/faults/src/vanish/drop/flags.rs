@@ -19,7 +19,7 @@ use crate::vanish::drop_checks;
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Fault")]
 pub struct Flags {
-    /// Variants, separated by commas: fin, rst, half-close, disconnect (the control), session-ends; and on MQTT 5 also disconnect-with-will, will-delay, back-before-will-delay, will-at-session-end, before-expiry, after-expiry [default: all]
+    /// Variants, separated by commas: fin, rst, half-close, disconnect (the control), session-ends; over WebSocket also ws-close, over TLS also close-notify; and on MQTT 5 also disconnect-with-will, will-delay, back-before-will-delay, will-at-session-end, before-expiry, after-expiry [default: all]
     #[arg(long, value_name = "VARIANT", value_delimiter = ',')]
     variant: Vec<Named<Variant>>,
     /// Session Expiry Interval of sessions that outlive the absence; 3.1.1 has none and uses Clean Session 0
@@ -49,7 +49,8 @@ impl FaultMode for Flags {
     const NAME: &'static str = super::ID;
     const ABOUT: &'static str =
         "Working clients disconnect by FIN, RST or half-close: what happens to Will, session and messages?";
-    const LONG_ABOUT: &'static str = "Ends the connections of working clients without DISCONNECT, and reports whether the Will is published once \
+    const LONG_ABOUT: &'static str = "Ends the connections of working clients without DISCONNECT: by FIN or RST beneath TLS and WebSocket (over TLS, a FIN is a truncated \
+         close), by a WebSocket Close frame, or by close_notify of TLS. Reports whether the Will is published once \
          and when it is due, whether the session is kept for its Session Expiry Interval and no longer, and whether \
          messages published during the absence are delivered on return, in order. Variants with DISCONNECT 0x00 and \
          0x04 are the controls. Each variant and version runs --attempts times.";
@@ -70,7 +71,7 @@ impl FaultMode for Flags {
         let old = ProtocolVersion::V3_1_1;
         if self.wanted().versions == [old] && !self.variants().iter().any(|variant| variant.is_in(old)) {
             let what = "MQTT 3.1.1 has no Will Delay Interval, no Session Expiry Interval and no Reason Code in \
-                        DISCONNECT; choose fin, rst, half-close, disconnect or session-ends, or -V 5";
+                        DISCONNECT; choose fin, rst, half-close, ws-close, close-notify, disconnect or session-ends, or -V 5";
             mistakes.push(Mistake::new("--variant", what));
         }
         self.check_times(mistakes);

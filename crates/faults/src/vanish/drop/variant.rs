@@ -1,6 +1,7 @@
 //! The variants of the drop: how the client leaves, how long its session lives, whether its Will is due.
 
 use ungraceful_mqtt::ProtocolVersion;
+use ungraceful_wire::Transport;
 
 use super::departure::Way;
 
@@ -13,6 +14,10 @@ ungraceful_record::words! {
         Rst = "rst",
         /// FIN, and the client reads on.
         HalfClose = "half-close",
+        /// A Close frame of WebSocket, and the client reads on until the broker closes.
+        WebSocketClose = "ws-close",
+        /// close_notify of TLS and FIN, and the client reads on.
+        CloseNotify = "close-notify",
         /// DISCONNECT 0x00: the control.
         Disconnect = "disconnect",
         /// DISCONNECT 0x04, which requests the Will (MQTT 5.0).
@@ -53,9 +58,32 @@ impl Variant {
         match version {
             ProtocolVersion::V5 => true,
             ProtocolVersion::V3_1_1 => {
-                matches!(self, Self::Fin | Self::Rst | Self::HalfClose | Self::Disconnect | Self::SessionEnds)
+                matches!(
+                    self,
+                    Self::Fin
+                        | Self::Rst
+                        | Self::HalfClose
+                        | Self::WebSocketClose
+                        | Self::CloseNotify
+                        | Self::Disconnect
+                        | Self::SessionEnds
+                )
             }
         }
+    }
+
+    /// Why there is no such end over this transport; absent when there is.
+    pub(super) fn unsupported_reason(self, transport: &Transport) -> Option<String> {
+        let (layer, is_there, cure) = match self {
+            Self::WebSocketClose => {
+                ("WebSocket", transport.websocket.is_some(), "give --ws, or a URL with ws:// or wss://")
+            }
+            Self::CloseNotify => {
+                ("TLS", transport.tls.is_some(), "give --tls, or a URL with mqtts:// or wss://")
+            }
+            _ => return None,
+        };
+        (!is_there).then(|| format!("the connections are without {layer}; {cure}"))
     }
 
     /// How the connection ends.
@@ -64,6 +92,8 @@ impl Variant {
         match self {
             Self::Fin => Way::Fin,
             Self::HalfClose => Way::HalfClose,
+            Self::WebSocketClose => Way::CloseFrame,
+            Self::CloseNotify => Way::CloseNotify,
             Self::Disconnect => Way::Disconnect(0x00),
             Self::DisconnectWithWill => Way::Disconnect(0x04),
             _ => Way::Rst,
@@ -95,6 +125,8 @@ impl Variant {
             Self::Fin => "FIN without DISCONNECT",
             Self::Rst => "RST without DISCONNECT",
             Self::HalfClose => "FIN without DISCONNECT, and reads on",
+            Self::WebSocketClose => "a WebSocket Close frame without DISCONNECT, and reads on",
+            Self::CloseNotify => "close_notify of TLS and FIN without DISCONNECT, and reads on",
             Self::Disconnect => "DISCONNECT 0x00 (the control)",
             Self::DisconnectWithWill => "DISCONNECT 0x04",
             Self::WillDelay => "RST, with a delayed Will",
