@@ -37,7 +37,7 @@ pub const DOUBLE_CONNECT: Tool = Tool {
 /// `ungraceful-violate`.
 pub const VIOLATE: Tool = Tool {
     name: "ungraceful-violate",
-    question: "What happens on malformed and forbidden packets?",
+    question: "What happens on malformed and forbidden packets, frames, first bytes and certificates?",
     modes: Modes::Faults(violate::MODES),
 };
 

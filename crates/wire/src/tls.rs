@@ -10,7 +10,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{Resumption, WebPkiServerVerifier};
+use rustls::client::{ResolvesClientCert, Resumption, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
@@ -204,6 +204,21 @@ impl Tls {
         Ok(Self { config: Arc::new(config), ..self.clone() })
     }
 
+    /// The same without a client certificate. It resumes none of the sessions of a client that had one.
+    #[must_use]
+    pub fn without_identity(&self) -> Self {
+        let mut config = ClientConfig::clone(&self.config);
+        config.client_auth_cert_resolver = Arc::new(NoCertificate);
+        config.resumption = Resumption::disabled();
+        Self { config: Arc::new(config), ..self.clone() }
+    }
+
+    /// Whether there is a client certificate.
+    #[must_use]
+    pub fn has_identity(&self) -> bool {
+        self.config.client_auth_cert_resolver.has_certs()
+    }
+
     /// Whether any certificate is accepted.
     #[must_use]
     pub fn is_insecure(&self) -> bool {
@@ -226,6 +241,20 @@ impl Tls {
         let tls = ClientConnection::new(Arc::clone(&self.config), self.server_name.clone());
         let tls = tls.expect("the settings were checked");
         Session { tls, records: Vec::new(), failed: None }
+    }
+}
+
+/// Shows no client certificate.
+#[derive(Debug)]
+struct NoCertificate;
+
+impl ResolvesClientCert for NoCertificate {
+    fn resolve(&self, _authorities: &[&[u8]], _schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        None
+    }
+
+    fn has_certs(&self) -> bool {
+        false
     }
 }
 
@@ -490,7 +519,7 @@ pub(crate) fn in_words(error: &rustls::Error) -> String {
     match error {
         Error::InvalidCertificate(why) => certificate_in_words(why),
         Error::AlertReceived(AlertDescription::CertificateRequired) => {
-            "the broker requires a client certificate; give one".to_owned()
+            "the broker requires a client certificate (alert certificate_required); give one".to_owned()
         }
         Error::AlertReceived(AlertDescription::HandshakeFailure) => {
             "the broker refused the TLS handshake (alert handshake_failure): it may require a client certificate, or supports no \

@@ -274,7 +274,7 @@ pub(super) const ALL: &[Explanation] = &[
             "one kind of device: its trusted authorities or TLS version",
             "only after restarts: handshakes are too slow for their time limit",
         ],
-        provoke: Provoke::NotYet("openssl s_client -connect HOST:8883 with and without -cert, -tls1_2"),
+        provoke: Provoke::With { tool: "ungraceful-violate", mode: "certificate", flags: &["--tls"] },
         cure_client: &["renew the trusted authorities and the client certificate", "set the device's clock"],
         cure_broker: &[
             "renew the certificate and send the whole chain",

@@ -1,4 +1,4 @@
-//! What happens on malformed and forbidden packets?
+//! What happens on malformed and forbidden packets, frames, first bytes and certificates?
 
 mod thin;
 

@@ -27,11 +27,16 @@ pub(crate) struct SecuredMosquitto {
     mutual: SocketAddr,
     /// Its certificate is for another name.
     other_name: SocketAddr,
+    /// Requires a client certificate, and trusts one that signed itself.
+    careless: SocketAddr,
     expired: SocketAddr,
     websocket: SocketAddr,
     /// WebSocket over TLS.
     both: SocketAddr,
 }
+
+/// The certificate of the variant self-signed.
+const SELF_SIGNED: &str = include_str!("../../../faults/src/violate/certificate/self-signed.pem");
 
 /// Devices with a certificate of their own: three that act, a pair of bystanders, the witness, and the one that reads `$SYS`.
 const DEVICES: usize = 7;
@@ -69,8 +74,8 @@ pub(crate) fn certificates() -> TempDir {
 impl SecuredMosquitto {
     pub(crate) fn start() -> Self {
         let folder = certificates();
-        let [plain, tls, mutual, other_name, expired, websocket, both] =
-            [(); 7].map(|()| SocketAddr::from((Ipv4Addr::LOCALHOST, free_port())));
+        let [plain, tls, mutual, careless, other_name, expired, websocket, both] =
+            [(); 8].map(|()| SocketAddr::from((Ipv4Addr::LOCALHOST, free_port())));
         let at = |file: &str| folder.path().join(file).display().to_string();
         let listener = |address: SocketAddr| format!("listener {} 127.0.0.1\n", address.port());
         let secured = |address: SocketAddr, file: &str| {
@@ -83,11 +88,15 @@ impl SecuredMosquitto {
             listener(plain),
             secured(tls, "server"),
             secured(mutual, "server") + "require_certificate true\nuse_identity_as_username true\n",
+            secured(careless, "server").replace(&at("ca.pem"), &at("careless.pem"))
+                + "require_certificate true\n",
             secured(other_name, "other"),
             secured(expired, "expired"),
             listener(websocket) + "protocol websockets\n",
             secured(both, "server") + "protocol websockets\n",
         ];
+        let authority = fs::read_to_string(at("ca.pem")).unwrap();
+        fs::write(folder.path().join("careless.pem"), authority + SELF_SIGNED).unwrap();
         fs::write(folder.path().join("mosquitto.conf"), configuration.concat()).unwrap();
         let log = fs::File::create(folder.path().join("log")).unwrap();
         let child = Command::new(if fs::exists("/usr/sbin/mosquitto").unwrap() {
@@ -99,8 +108,9 @@ impl SecuredMosquitto {
         .stderr(log)
         .spawn()
         .unwrap();
-        let broker = Self { folder, child, plain, tls, mutual, other_name, expired, websocket, both };
-        for address in [plain, tls, mutual, other_name, expired, websocket, both] {
+        let broker =
+            Self { folder, child, plain, tls, mutual, careless, other_name, expired, websocket, both };
+        for address in [plain, tls, mutual, careless, other_name, expired, websocket, both] {
             until("Mosquitto listens", || TcpStream::connect(address).is_ok());
         }
         broker
@@ -253,6 +263,76 @@ fn a_client_certificate_is_shown_to_a_broker_that_requires_it() {
     assert_eq!(call_with.record().broker.tls.map(|tls| tls.insecure), Some(false));
     let without = call("ungraceful-double-connect", "", &format!("{target} {few}")).expect_exit(4);
     without.assert_reports(&["requires a client certificate"]);
+}
+
+#[test]
+fn a_broker_that_trusts_too_many_certificates_has_a_hole() {
+    const LETS_IN: &str = "lets_no_bad_certificate_in";
+    let broker = SecuredMosquitto::start();
+    let run = |address: SocketAddr, flags: &str| {
+        let good = format!("--cert {} --key {}", broker.file("client.pem"), broker.file("client.key"));
+        let bad =
+            format!("--bad-cert {} --bad-key {}", broker.file("expired.pem"), broker.file("expired.key"));
+        let flags = format!("{} {good} {bad} --bystanders 1 --attempts 2 {flags}", broker.over_tls(address));
+        call("ungraceful-violate", "certificate", &flags).expect_exit(0)
+    };
+    for version in ["1.2", "1.3"] {
+        let sound = run(broker.mutual, &format!("--tls-version {version}"));
+        assert_eq!(sound.differing(), Vec::<String>::new(), "{sound}");
+        for variant in ["none", "self-signed", "unknown-authority", "given"] {
+            assert_eq!(sound.case(variant, "5.0").outcome(Outcome::Closed), 2, "{sound}");
+            assert_eq!(sound.conclusion(LETS_IN, variant, "5.0"), Conclusion::Holds, "{sound}");
+        }
+        sound.assert_prints(&["TLS alert UnknownCA", "TLS alert CertificateExpired"]);
+    }
+    let careless = run(broker.careless, "");
+    assert_eq!(careless.case("self-signed", "5.0").fact("certificate_required", "yes"), 2, "{careless}");
+    careless.assert_prints(&["a hole in access control: 2 clients"]);
+    assert_eq!(careless.differing(), [LETS_IN], "{careless}");
+    let open = run(broker.tls, "");
+    assert_eq!(open.case("none", "5.0").fact("answer", "CONNACK"), 2, "{open}");
+    open.assert_prints(&["clients without a certificate are let in"]);
+}
+
+#[test]
+fn bad_certificates_need_a_good_one_and_their_key() {
+    let broker = SecuredMosquitto::start();
+    let without = call("ungraceful-violate", "certificate", &broker.over_tls(broker.tls)).expect_exit(4);
+    without.assert_reports(&["no good client certificate to compare with; give --cert and --key"]);
+    let plain = call("ungraceful-violate", "certificate", &broker.over_tcp(broker.plain)).expect_exit(4);
+    plain.assert_reports(&["the connections are without TLS"]);
+    for (flags, words) in [
+        ("--bad-cert x", "--bad-cert: needs the private key of the certificate; give --bad-key"),
+        ("--bad-key x", "--bad-key: needs its certificate; give --bad-cert"),
+        ("--bad-cert /nonexistent --bad-key /nonexistent", "--bad-cert: cannot read /nonexistent"),
+        ("--variant given", "--variant: given needs a certificate"),
+    ] {
+        call("ungraceful-violate", "certificate", flags).assert_mistake(&[words]);
+    }
+}
+
+#[test]
+fn a_will_is_published_when_only_a_layer_ended_properly() {
+    let broker = SecuredMosquitto::start();
+    let both = "--attempts 3 --variant ws-close,close-notify";
+    let run = |target: &str| {
+        let call = call("ungraceful-vanish", "drop", &format!("{target} --bystanders 1 {both}"));
+        call.assert_violates_nothing();
+        call
+    };
+    let websocket = run(&broker.over_websocket());
+    let tls = run(&broker.over_tls(broker.tls));
+    let layered = run(&broker.over_both());
+    for (call, variant) in
+        [(&websocket, "ws-close"), (&tls, "close-notify"), (&layered, "ws-close"), (&layered, "close-notify")]
+    {
+        for version in VERSIONS {
+            assert_eq!(call.conclusion("publishes_the_will", variant, version), Conclusion::Holds, "{call}");
+            assert_eq!(call.conclusion("closes_its_side", variant, version), Conclusion::Holds, "{call}");
+        }
+    }
+    websocket.assert_reports(&["the connections are without TLS; give --tls"]);
+    tls.assert_reports(&["the connections are without WebSocket; give --ws"]);
 }
 
 #[test]

@@ -41,6 +41,8 @@ struct Rules {
     takes_forbidden_frames: bool,
     /// Waits for the whole payload of long frames.
     waits_for_long_frames: bool,
+    /// Sends the broker a DISCONNECT when the client sends a Close frame.
+    takes_close_for_disconnect: bool,
 }
 
 /// WebSocket in front of a broker without it.
@@ -162,7 +164,12 @@ fn forward(
         match opcode {
             1 if !rules.takes_text => return Ok(1003),
             1 => has_sent_text.store(true, Ordering::Relaxed),
-            8 => return Ok(1000),
+            8 => {
+                if rules.takes_close_for_disconnect {
+                    broker.write_all(&[0xE0, 0])?;
+                }
+                return Ok(1000);
+            }
             9 | 10 => continue,
             _ => {}
         }
@@ -251,6 +258,26 @@ fn taking_forbidden_frames_and_waiting_for_long_ones_is_only_noted() {
         assert_eq!(call.case(variant, "5.0").outcome(Outcome::NoReaction), 2, "{call}");
     }
     assert_eq!(call.differing(), ["does_not_wait_for_long_frames", FORBIDDEN], "{call}");
+}
+
+#[test]
+fn mqtt5_3_1_2_8_and_mqtt3_1_1_3_1_2_8_taking_a_close_frame_for_a_disconnect_is_violated() {
+    const WILL: &str = "publishes_the_will";
+    for takes_close_for_disconnect in [false, true] {
+        let front = Front::with(Rules { takes_close_for_disconnect, ..Rules::default() });
+        let flags = format!("{} --bystanders 1 --attempts 3 --variant ws-close", front.url());
+        let call = call("ungraceful-vanish", "drop", &flags);
+        if takes_close_for_disconnect {
+            call.assert_violates(&[WILL]);
+        } else {
+            call.assert_violates_nothing();
+        }
+        for version in VERSIONS {
+            let expected = if takes_close_for_disconnect { Violated } else { Holds };
+            assert_eq!(call.conclusion(WILL, "ws-close", version), expected, "{call}");
+            assert_eq!(call.conclusion("closes_its_side", "ws-close", version), Holds, "{call}");
+        }
+    }
 }
 
 #[test]

@@ -413,7 +413,10 @@ async fn a_client_certificate_is_shown_and_a_missing_one_is_said_in_words() {
     refused.unwrap_err();
     let mut connection = opened.unwrap().connection;
     let Arrival::End(end) = connection.next().await else { panic!("not ended") };
-    assert_eq!(end.why.as_deref(), Some("the broker requires a client certificate; give one"));
+    assert_eq!(
+        end.why.as_deref(),
+        Some("the broker requires a client certificate (alert certificate_required); give one")
+    );
     let (certificate, key) = authority.issue("client", false);
     let identity = Some((pem("client.pem", certificate.pem()), pem("client.key", key.serialize_pem())));
     let with = options(&TlsSettings { identity, ..authority.settings() });

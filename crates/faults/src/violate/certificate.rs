@@ -1,0 +1,437 @@
+//! Client certificates that a broker with mutual TLS must not take: none, one that signed itself, one of an unknown authority, and one
+//! of the user's, such as an expired or revoked one.
+//!
+//! The question is whether such a broker lets in a client that it must not. The log of a broker that refuses has a line of its TLS
+//! library, such as "certificate verify failed" or "peer did not return a certificate".
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::Args;
+use futures_util::future::LocalBoxFuture;
+use ungraceful_flags::{Mistake, Named, Versions, Wanted, chosen};
+use ungraceful_mqtt::ProtocolVersion;
+use ungraceful_record::attempt::{Attempt, Case};
+use ungraceful_record::check::{Check, Finding, Judged};
+use ungraceful_record::fact::{FactOf, YesNo};
+use ungraceful_record::offers::Offers;
+use ungraceful_record::reaction::{Outcome, Reaction, ReactionKind};
+use ungraceful_rig::attempts::client::{Client, NotConnected};
+use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
+use ungraceful_rig::run::input_file;
+use ungraceful_wire::clock::now;
+use ungraceful_wire::{ConnectOptions, OpenError, Pem, Tls, Transport};
+
+use crate::ending::{Unfinished, attempted, confirm, prepared, refusal};
+use crate::judging::no_sample;
+use crate::mode::{Call, ConnectionsOf, FaultMode, each_case};
+use crate::peer::Peer;
+
+/// The fault's name.
+pub const ID: &str = "certificate";
+/// Fact: the answer to a client with this certificate.
+pub const ANSWER: FactOf<Answer> = FactOf::new("answer");
+/// Fact: whether the broker refused a client without a certificate, after it had accepted this one.
+pub const REQUIRED: FactOf<YesNo> = FactOf::new("certificate_required");
+
+ungraceful_record::words! {
+    /// The answer to a client with a bad certificate.
+    pub enum Answer {
+        /// It was accepted.
+        Accepted = "CONNACK",
+        /// The connection was closed without an alert.
+        Closed = "closed without an alert",
+        /// Nothing came.
+        Silent = "no answer",
+    } else {
+        /// It was accepted by TLS, and refused by MQTT with this packet.
+        RefusedByMqtt = "refused by MQTT: ",
+        /// TLS ended, with the alert in words.
+        RefusedByTls = "refused by TLS: ",
+    }
+}
+
+ungraceful_record::words! {
+    /// What the client shows.
+    pub enum Variant: "variant" {
+        /// No certificate.
+        None = "none",
+        /// A certificate that is signed with its own key.
+        SelfSigned = "self-signed",
+        /// A certificate of an authority that no broker knows.
+        UnknownAuthority = "unknown-authority",
+        /// The certificate of `--bad-cert`.
+        Given = "given",
+    }
+}
+
+/// The key of both certificates below: it opens nothing, because no broker trusts them.
+const STRANGER_KEY: &[u8] = include_bytes!("certificate/stranger.key");
+const SELF_SIGNED: &[u8] = include_bytes!("certificate/self-signed.pem");
+const UNKNOWN_AUTHORITY: &[u8] = include_bytes!("certificate/unknown-authority.pem");
+
+/// The largest file of a certificate or key that is read.
+const PEM_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// The flags.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Fault")]
+pub struct Flags {
+    /// Variants, separated by commas: none, self-signed, unknown-authority, given [default: all; given with --bad-cert]
+    #[arg(long, value_name = "VARIANT", value_delimiter = ',')]
+    variant: Vec<Named<Variant>>,
+    /// A certificate (with its chain, PEM) that the broker must refuse: expired, revoked or another customer's
+    #[arg(long, value_name = "FILE")]
+    bad_cert: Option<PathBuf>,
+    /// The private key of --bad-cert (PEM)
+    #[arg(long, value_name = "FILE")]
+    bad_key: Option<PathBuf>,
+    #[arg(skip)]
+    given: Option<(Pem, Pem)>,
+    #[command(flatten)]
+    versions: Versions,
+}
+
+impl FaultMode for Flags {
+    const NAME: &'static str = ID;
+    const ABOUT: &'static str =
+        "No, self-signed, foreign or expired client certificates: does mutual TLS let them in?";
+    const LONG_ABOUT: &'static str = "Needs a broker behind TLS that asks for client certificates, and a good one (--cert and --key). \
+         Each attempt first connects with the good certificate, and then shows none, one that is signed with its own key, one of an \
+         authority that no broker knows, or that of --bad-cert, such as an expired or revoked one. Reports the TLS alert, its time, \
+         and whether the broker lets the client in. MQTT leaves certificates to the operator, so nothing here is a violation of the \
+         standard; a bad certificate that a broker accepts although it refuses clients without one is a hole in its access control.";
+    const CHECKS: &'static [&'static [Check]] = &[CHECKS];
+    const DEFAULTS: &'static [(&'static str, &'static str)] = &[("attempts", "5")];
+
+    fn wanted(&self) -> Wanted {
+        self.versions.wanted()
+    }
+
+    fn check(&mut self, _call: &Call<'_>, mistakes: &mut Vec<Mistake>) {
+        match (&self.bad_cert, &self.bad_key) {
+            (None, None) => {
+                if self.variant.contains(&Named::One(Variant::Given)) {
+                    mistakes.push(Mistake::new(
+                        "--variant",
+                        "given needs a certificate; give --bad-cert and --bad-key",
+                    ));
+                }
+            }
+            (Some(_), None) => {
+                mistakes.push(Mistake::new(
+                    "--bad-cert",
+                    "needs the private key of the certificate; give --bad-key",
+                ));
+            }
+            (None, Some(_)) => {
+                mistakes.push(Mistake::new("--bad-key", "needs its certificate; give --bad-cert"));
+            }
+            (Some(certificate), Some(key)) => {
+                let mut read = |flag, file: &Path| match input_file::whole(file, PEM_BYTES_MAX) {
+                    Ok(bytes) => Some(Pem { name: file.display().to_string(), bytes }),
+                    Err(what) => {
+                        mistakes.push(Mistake::new(flag, what));
+                        None
+                    }
+                };
+                let (certificate, key) = (read("--bad-cert", certificate), read("--bad-key", key));
+                self.given = certificate.zip(key);
+            }
+        }
+    }
+
+    fn connections(&self) -> ConnectionsOf {
+        // The connection before may not be closed yet.
+        ConnectionsOf::EachClient(2)
+    }
+
+    fn faults(&self, spoken: &[ProtocolVersion]) -> Vec<Arc<dyn Fault>> {
+        let newest = spoken.iter().max().copied();
+        each_case(&chosen(&Variant::ALL, &self.variant), spoken, |variant, version| {
+            let identity = match variant {
+                Variant::None => None,
+                Variant::SelfSigned => Some(stranger(SELF_SIGNED)),
+                Variant::UnknownAuthority => Some(stranger(UNKNOWN_AUTHORITY)),
+                Variant::Given => Some(self.given.clone()?),
+            };
+            // TLS comes before the version.
+            (Some(version) == newest).then_some(BadCertificate { variant, version, identity })
+        })
+    }
+}
+
+/// A certificate that no broker trusts, with its key.
+fn stranger(certificate: &[u8]) -> (Pem, Pem) {
+    let pem = |name: &str, bytes: &[u8]| Pem { name: name.to_owned(), bytes: bytes.to_vec() };
+    (pem("the unknown certificate", certificate), pem("its key", STRANGER_KEY))
+}
+
+/// A client with this certificate.
+#[derive(Clone, Debug)]
+struct BadCertificate {
+    variant: Variant,
+    version: ProtocolVersion,
+    /// The certificate and its key; absent without.
+    identity: Option<(Pem, Pem)>,
+}
+
+impl Fault for BadCertificate {
+    fn case(&self) -> Case {
+        Case::new(ID, self.variant, self.version)
+    }
+
+    fn describe(&self) -> String {
+        let what = match self.variant {
+            Variant::None => "no client certificate",
+            Variant::SelfSigned => "a client certificate that is signed with its own key",
+            Variant::UnknownAuthority => "a client certificate of an unknown authority",
+            Variant::Given => "the client certificate of --bad-cert",
+        };
+        format!("TLS with {what}, CONNECT; before it, TLS with the certificate of --cert")
+    }
+
+    fn unsupported_reason(&self, _offers: Offers, transport: &Transport) -> Option<String> {
+        match &transport.tls {
+            None => Some(
+                "the connections are without TLS; give --tls, or a URL with mqtts:// or wss://".to_owned(),
+            ),
+            Some(tls) if !tls.has_identity() => {
+                Some("there is no good client certificate to compare with; give --cert and --key".to_owned())
+            }
+            Some(_) => None,
+        }
+    }
+
+    fn attempt<'a>(&'a self, stage: &'a Stage, log: AttemptLog<'a>) -> LocalBoxFuture<'a, Attempt> {
+        attempted(stage, log, self.version, async |log| self.carry_out(stage, log).await)
+    }
+}
+
+/// What became of a client.
+struct Seen {
+    answer: Answer,
+    /// The end of the connection, in words where TLS gave some; absent without an end.
+    end: Option<(ReactionKind, Option<String>)>,
+}
+
+impl BadCertificate {
+    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Unfinished> {
+        let client_id = log.client_id().to_owned();
+        let connect = Client::honest_connect(&client_id, &stage.credentials);
+        let good = prepared(stage, Peer::connect(stage, self.version, &connect)).await;
+        let good = good.map_err(|why| match why {
+            Unfinished::Trouble(why) => Unfinished::Trouble(format!("with the good certificate: {why}")),
+            stopped @ Unfinished::Stopped => stopped,
+        })?;
+        prepared(stage, async { Ok(good.0.client.leave_and_await_close().await) }).await?;
+        let started = now();
+        log.provoked(started);
+        let seen = prepared(stage, self.connect(stage, &client_id, self.identity.as_ref())).await?;
+        let ended_at = now();
+        let is_accepted = seen.answer == Answer::Accepted;
+        let outcome = match &seen.end {
+            // It answered CONNECT, which is all that is asked.
+            None if is_accepted => Outcome::Left,
+            None => Outcome::NoReaction,
+            Some((ReactionKind::Closed, _)) => Outcome::Closed,
+            Some(_) => Outcome::Reset,
+        };
+        let at_us = stage.clock.us(ended_at);
+        let reaction = |(kind, detail)| Reaction { kind, code: None, at_us, detail, connection: None };
+        let reactions = seen.end.map(reaction).into_iter().collect();
+        let confirmed = confirm(stage, log, self.version, (reactions, Some(outcome))).await;
+        if !confirmed.outcome.is_evidence() {
+            return Ok(());
+        }
+        log.fact(ANSWER, seen.answer);
+        if is_accepted && self.variant != Variant::None {
+            let without = prepared(stage, self.connect(stage, &client_id, None)).await?;
+            log.fact(REQUIRED, if without.answer == Answer::Accepted { YesNo::No } else { YesNo::Yes });
+        }
+        Ok(())
+    }
+
+    /// Connects with this certificate, or none.
+    ///
+    /// # Errors
+    /// A message for the user when the connection fails for another reason than TLS.
+    async fn connect(
+        &self,
+        stage: &Stage,
+        client_id: &str,
+        identity: Option<&(Pem, Pem)>,
+    ) -> Result<Seen, String> {
+        let tls = stage.options.transport.tls.as_ref().ok_or("the connections are without TLS")?;
+        let tls = match identity {
+            None => Ok(tls.without_identity()),
+            Some((certificate, key)) => tls.with_identity(certificate, key),
+        };
+        let tls: Tls = tls.map_err(|mistake| mistake.to_string())?;
+        let transport = Transport { tls: Some(tls), ..stage.options.transport.clone() };
+        let options = ConnectOptions { transport, ..stage.options.clone() };
+        let mut client = match stage.open_with(self.version, &options).await {
+            Ok((client, _)) => client,
+            Err(OpenError::Tls(why)) => return Ok(Seen::refused_by_tls(why.to_string())),
+            Err(OpenError::TlsCut) => return Ok(Seen::closed(ReactionKind::Closed)),
+            // With TLS 1.3, the certificate is looked at while WebSocket begins.
+            Err(OpenError::WebSocket(why)) if stage.options.transport.websocket.is_some() => {
+                return Ok(Seen::refused_by_tls(why.to_string()));
+            }
+            Err(error) => return Err(format!("cannot connect: {error}")),
+        };
+        let connect = Client::honest_connect(client_id, &stage.credentials);
+        Ok(match client.connect(&connect, stage.reaction_timeout).await {
+            Ok(_) => {
+                client.leave_and_await_close().await;
+                Seen { answer: Answer::Accepted, end: None }
+            }
+            Err(NotConnected::Broken(why) | NotConnected::Closed(why)) => Seen::refused_by_tls(why.into()),
+            Err(NotConnected::Ended(how)) => Seen::closed(crate::ending::end_of_stream(how).0),
+            Err(NotConnected::Silent(_)) => Seen { answer: Answer::Silent, end: None },
+            Err(refused @ NotConnected::Refused { .. }) => Seen {
+                answer: Answer::RefusedByMqtt(refusal(&refused)),
+                end: Some((ReactionKind::Closed, None)),
+            },
+            Err(other) => return Err(other.to_string()),
+        })
+    }
+}
+
+impl Seen {
+    fn refused_by_tls(why: String) -> Self {
+        Self { answer: Answer::RefusedByTls(why.clone()), end: Some((ReactionKind::Closed, Some(why))) }
+    }
+
+    fn closed(kind: ReactionKind) -> Self {
+        Self { answer: Answer::Closed, end: Some((kind, None)) }
+    }
+}
+
+/// The checks, in the order in which they are reported.
+pub const CHECKS: &[Check] = &[
+    Check::prose("lets_no_bad_certificate_in", lets_no_bad_certificate_in),
+    Check::prose("refuses_in_tls", refuses_in_tls),
+];
+
+/// No statement of MQTT is about certificates: what the broker requires is the operator's choice, and a hole where it differs.
+fn lets_no_bad_certificate_in(case: &Judged<'_>) -> Option<Finding> {
+    let (all, accepted) = (case.total(ANSWER), case.count(ANSWER, Answer::Accepted));
+    let required = case.count(REQUIRED, YesNo::Yes);
+    let evidence =
+        format!("the broker accepted {accepted} of {all} clients; answers: {}", case.in_words(ANSWER));
+    let is_none = case.case.variant == Variant::None.name();
+    Some(match (all, accepted) {
+        (0, _) => Finding::inconclusive(no_sample(case)),
+        (_, 0) if case.count(ANSWER, Answer::Silent) > 0 => {
+            Finding::inconclusive(format!("{evidence}; try a longer --reaction-timeout"))
+        }
+        (_, 0) => Finding::holds(all, evidence),
+        _ if is_none => Finding::differs(all, "clients without a certificate are let in", evidence),
+        _ if required > 0 => {
+            let note = format!(
+                "a hole in access control: {required} clients with this certificate are let in, although the broker refuses \
+                 clients without one"
+            );
+            Finding::differs(all, note, evidence)
+        }
+        _ => {
+            let note = "the broker lets clients in with this certificate as without any: it requires none";
+            Finding::differs(all, note, evidence)
+        }
+    })
+}
+
+/// Where TLS takes the certificate and MQTT refuses the client, each such client reaches the code behind TLS.
+fn refuses_in_tls(case: &Judged<'_>) -> Option<Finding> {
+    let (all, accepted) = (case.total(ANSWER), case.count(ANSWER, Answer::Accepted));
+    let is_by = |answer: &Answer| matches!(answer, Answer::RefusedByMqtt(_));
+    let by_mqtt: u64 = case.values(ANSWER).filter(|(answer, _)| is_by(answer)).map(|(_, count)| count).sum();
+    let silent = case.count(ANSWER, Answer::Closed);
+    let refused = all - accepted - case.count(ANSWER, Answer::Silent);
+    if refused == 0 {
+        return None;
+    }
+    let evidence =
+        format!("of {refused} refused clients, MQTT refused {by_mqtt}; answers: {}", case.in_words(ANSWER));
+    Some(if by_mqtt > 0 {
+        Finding::differs(refused, "TLS takes the certificate, and only MQTT refuses the client", evidence)
+    } else if silent > 0 {
+        let note = "the connection is closed without an alert, so that the client can't know the reason";
+        Finding::differs(refused, note, evidence)
+    } else {
+        Finding::holds(refused, evidence)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use ungraceful_record::testing::{
+        assert_differs, assert_holds, assert_inconclusive, assert_note_contains, case, empty_record,
+        with_fact,
+    };
+    use ungraceful_record::verdict::{Verdict, judge};
+    use ungraceful_wire::TlsSettings;
+
+    use super::*;
+
+    const ALERT: &str = "refused by TLS: the broker sent the TLS alert UnknownCA";
+
+    /// The verdicts on attempts of one variant with these answers.
+    fn verdicts(variant: &str, answers: &[(&str, u64)], required: &str) -> Vec<Verdict> {
+        let mut record = empty_record();
+        let mut case = case(ID, variant, "5.0", &[(Outcome::Closed, 1)]);
+        for (answer, count) in answers {
+            with_fact(&mut case, ANSWER, answer, *count);
+        }
+        if !required.is_empty() {
+            with_fact(&mut case, REQUIRED, required, 3);
+        }
+        record.cases = vec![case];
+        judge(&mut record, &crate::find(ID).unwrap().checks());
+        record.verdicts.retain(|verdict| verdict.case.is_some());
+        record.verdicts
+    }
+
+    #[test]
+    fn a_bad_certificate_that_is_let_in_is_a_hole_where_one_is_required() {
+        for variant in ["self-signed", "unknown-authority", "given"] {
+            assert_note_contains(
+                &verdicts(variant, &[("CONNACK", 3)], "yes")[0],
+                "a hole in access control: 3 clients",
+            );
+            assert_note_contains(&verdicts(variant, &[("CONNACK", 3)], "no")[0], "it requires none");
+            assert_holds(&verdicts(variant, &[(ALERT, 3)], "")[0]);
+        }
+        assert_differs(
+            &verdicts("none", &[("CONNACK", 3)], "")[0],
+            "clients without a certificate are let in",
+        );
+        assert_holds(&verdicts("none", &[(ALERT, 3)], "")[0]);
+        assert_inconclusive(&verdicts("none", &[], "")[0], "none of");
+        assert_inconclusive(&verdicts("none", &[("no answer", 3)], "")[0], "longer --reaction-timeout");
+    }
+
+    #[test]
+    fn a_refusal_that_is_not_an_alert_is_a_note() {
+        assert_holds(&verdicts("none", &[(ALERT, 3)], "")[1]);
+        let by_mqtt = verdicts("none", &[("refused by MQTT: CONNACK 0x05", 3)], "").remove(1);
+        assert_differs(&by_mqtt, "TLS takes the certificate, and only MQTT refuses the client");
+        let closed = verdicts("none", &[("closed without an alert", 3)], "").remove(1);
+        assert_note_contains(&closed, "closed without an alert");
+        assert_eq!(verdicts("none", &[("CONNACK", 3)], "").len(), 1, "nothing was refused");
+    }
+
+    #[test]
+    fn the_certificates_of_strangers_fit_their_key() {
+        let settings =
+            TlsSettings { server_name: "localhost".into(), insecure: true, ..TlsSettings::default() };
+        let tls = Tls::new(&settings).unwrap();
+        assert!(!tls.has_identity());
+        for certificate in [SELF_SIGNED, UNKNOWN_AUTHORITY] {
+            let (certificate, key) = stranger(certificate);
+            let stranger = tls.with_identity(&certificate, &key).unwrap();
+            assert!(stranger.has_identity() && !stranger.without_identity().has_identity());
+        }
+    }
+}
