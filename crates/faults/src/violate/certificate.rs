@@ -6,9 +6,11 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 use futures_util::future::LocalBoxFuture;
+use tokio::time::timeout;
 use ungraceful_flags::{Mistake, Named, Versions, Wanted, chosen};
 use ungraceful_mqtt::ProtocolVersion;
 use ungraceful_record::attempt::{Attempt, Case};
@@ -20,9 +22,9 @@ use ungraceful_rig::attempts::client::{Client, NotConnected};
 use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
 use ungraceful_rig::run::input_file;
 use ungraceful_wire::clock::now;
-use ungraceful_wire::{ConnectOptions, OpenError, Pem, Tls, Transport};
+use ungraceful_wire::{Arrival, ConnectOptions, OpenError, Pem, Tls, Transport};
 
-use crate::ending::{Unfinished, attempted, confirm, prepared, refusal};
+use crate::ending::{Unfinished, attempted, confirm, end_of_stream, prepared, refusal};
 use crate::judging::no_sample;
 use crate::mode::{Call, ConnectionsOf, FaultMode, each_case};
 use crate::peer::Peer;
@@ -69,6 +71,9 @@ ungraceful_record::words! {
 const STRANGER_KEY: &[u8] = include_bytes!("certificate/stranger.key");
 const SELF_SIGNED: &[u8] = include_bytes!("certificate/self-signed.pem");
 const UNKNOWN_AUTHORITY: &[u8] = include_bytes!("certificate/unknown-authority.pem");
+
+/// How long an alert is waited for before CONNECT is sent.
+const ALERT_WITHIN: Duration = Duration::from_millis(500);
 
 /// The largest file of a certificate or key that is read.
 const PEM_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -144,6 +149,11 @@ impl FaultMode for Flags {
     fn connections(&self) -> ConnectionsOf {
         // The connection before may not be closed yet.
         ConnectionsOf::EachClient(2)
+    }
+
+    fn longest_pause(&self) -> Duration {
+        // The bad client, and one without a certificate.
+        2 * ALERT_WITHIN
     }
 
     fn faults(&self, spoken: &[ProtocolVersion]) -> Vec<Arc<dyn Fault>> {
@@ -280,6 +290,14 @@ impl BadCertificate {
             }
             Err(error) => return Err(format!("cannot connect: {error}")),
         };
+        // With TLS 1.3, the broker looks at the certificate after the client's handshake is complete. Bytes that it does not read would
+        // make its kernel reset the connection, and the alert be lost.
+        if let Ok(Arrival::End(end)) = timeout(ALERT_WITHIN, client.connection.next()).await {
+            return Ok(match end.why {
+                Some(why) => Seen::refused_by_tls(why.into()),
+                None => Seen::closed(end_of_stream(end.how).0),
+            });
+        }
         let connect = Client::honest_connect(client_id, &stage.credentials);
         Ok(match client.connect(&connect, stage.reaction_timeout).await {
             Ok(_) => {
@@ -287,7 +305,7 @@ impl BadCertificate {
                 Seen { answer: Answer::Accepted, end: None }
             }
             Err(NotConnected::Broken(why) | NotConnected::Closed(why)) => Seen::refused_by_tls(why.into()),
-            Err(NotConnected::Ended(how)) => Seen::closed(crate::ending::end_of_stream(how).0),
+            Err(NotConnected::Ended(how)) => Seen::closed(end_of_stream(how).0),
             Err(NotConnected::Silent(_)) => Seen { answer: Answer::Silent, end: None },
             Err(refused @ NotConnected::Refused { .. }) => Seen {
                 answer: Answer::RefusedByMqtt(refusal(&refused)),
@@ -357,7 +375,7 @@ fn refuses_in_tls(case: &Judged<'_>) -> Option<Finding> {
     Some(if by_mqtt > 0 {
         Finding::differs(refused, "TLS takes the certificate, and only MQTT refuses the client", evidence)
     } else if silent > 0 {
-        let note = "the connection is closed without an alert, so that the client can't know the reason";
+        let note = "no alert arrived, so that the client does not know the reason";
         Finding::differs(refused, note, evidence)
     } else {
         Finding::holds(refused, evidence)
@@ -418,7 +436,7 @@ mod tests {
         let by_mqtt = verdicts("none", &[("refused by MQTT: CONNACK 0x05", 3)], "").remove(1);
         assert_differs(&by_mqtt, "TLS takes the certificate, and only MQTT refuses the client");
         let closed = verdicts("none", &[("closed without an alert", 3)], "").remove(1);
-        assert_note_contains(&closed, "closed without an alert");
+        assert_note_contains(&closed, "no alert arrived");
         assert_eq!(verdicts("none", &[("CONNACK", 3)], "").len(), 1, "nothing was refused");
     }
 
