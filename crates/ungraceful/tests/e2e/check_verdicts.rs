@@ -18,7 +18,7 @@ use crate::real_brokers::script;
 use crate::support::{Call, Target, binary, call_at, double_connect_at, skip};
 
 /// Checks the verdicts below `folder` against `target` by raw sockets; absent without Python.
-fn check_verdicts(target: impl Target, folder: &Path) -> Option<Output> {
+pub(crate) fn check_verdicts(target: impl Target, folder: &Path) -> Option<Output> {
     if Command::new("python3").arg("--version").output().is_err() {
         skip("there is no python3");
         return None;
@@ -37,7 +37,7 @@ fn check_verdicts(target: impl Target, folder: &Path) -> Option<Output> {
     Some(output)
 }
 
-fn assert_exit(output: &Output, code: i32, result: &str) {
+pub(crate) fn assert_exit(output: &Output, code: i32, result: &str) {
     let said = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(code), "{output:?}");
     assert!(said.starts_with(result), "{said}");

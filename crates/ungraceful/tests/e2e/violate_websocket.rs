@@ -12,6 +12,7 @@ use ungraceful_record::testing::FactsByText;
 use ungraceful_record::verdict::Conclusion::{Holds, Inconclusive, Violated};
 use ungraceful_scripted_broker::{Script, ScriptedBroker};
 
+use crate::check_verdicts::{assert_exit, check_verdicts};
 use crate::real_brokers::RealBroker;
 use crate::secured::{SecuredMosquitto, certificates};
 use crate::support::{Call, VERSIONS, call};
@@ -185,6 +186,14 @@ fn is_whole(bytes: &[u8]) -> bool {
     matches!(frame(bytes), Framed::Complete(whole) if whole.bytes.len() == bytes.len())
 }
 
+/// Raw sockets confirm the violated verdicts at this front, and not at one that keeps the rules.
+fn assert_confirmed_only_at(front: &Front, call: &Call) {
+    let Some(seen) = check_verdicts(front.address, &call.folder) else { return };
+    assert_exit(&seen, 0, "agree");
+    let Some(seen) = check_verdicts(Front::with(Rules::default()).address, &call.folder) else { return };
+    assert_exit(&seen, 1, "DISAGREE");
+}
+
 #[test]
 fn a_broker_that_keeps_every_rule_of_websocket_passes() {
     let front = Front::with(Rules::default());
@@ -219,6 +228,7 @@ fn mqtt5_6_0_0_1_and_mqtt3_1_1_6_0_0_1_taking_text_frames_is_violated() {
             assert_eq!(call.conclusion(TEXT, "text-connect", version), Violated, "{call}");
             assert_eq!(call.conclusion(TEXT, "text-publish", version), Violated, "{call}");
         }
+        assert_confirmed_only_at(&front, &call);
     }
 }
 
@@ -233,6 +243,7 @@ fn mqtt5_6_0_0_2_and_mqtt3_1_1_6_0_0_2_wanting_whole_packets_is_violated() {
     // Its library joins packets too.
     assert!(call.record().bystanders.is_some(), "{call}");
     call.assert_violates(&[ANY_FRAMES]);
+    assert_confirmed_only_at(&front, &call);
     for version in VERSIONS {
         for variant in ["split", "fragmented", "joined"] {
             assert_eq!(call.conclusion(ANY_FRAMES, variant, version), Violated, "{call}");
@@ -248,6 +259,7 @@ fn mqtt5_6_0_0_4_and_mqtt3_1_1_6_0_0_4_selecting_another_subprotocol_is_violated
         let call = violate(&front.url(), &flags);
         call.assert_violates(&[SUBPROTOCOL]);
         assert_eq!(call.differing(), ["requires_a_subprotocol"], "{call}");
+        assert_confirmed_only_at(&front, &call);
     }
 }
 
@@ -275,6 +287,7 @@ fn mqtt5_3_1_2_8_and_mqtt3_1_1_3_1_2_8_taking_a_close_frame_for_a_disconnect_is_
         let call = call("ungraceful-vanish", "drop", &flags);
         if takes_close_for_disconnect {
             call.assert_violates(&[WILL]);
+            assert_confirmed_only_at(&front, &call);
         } else {
             call.assert_violates_nothing();
         }
