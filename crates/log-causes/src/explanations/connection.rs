@@ -274,7 +274,7 @@ pub(super) const ALL: &[Explanation] = &[
             "one kind of device: its trusted authorities or TLS version",
             "only after restarts: handshakes are too slow for their time limit",
         ],
-        provoke: Provoke::With { tool: "ungraceful-violate", mode: "certificate", flags: &["--tls"] },
+        provoke: Provoke::With { tool: "ungraceful-violate", mode: "certificate", flags: &[] },
         cure_client: &["renew the trusted authorities and the client certificate", "set the device's clock"],
         cure_broker: &[
             "renew the certificate and send the whole chain",
@@ -296,7 +296,7 @@ pub(super) const ALL: &[Explanation] = &[
             "the upgrade is refused: path, subprotocol or Origin",
             "it ends later: frame types, or a proxy's idle timeout",
         ],
-        provoke: Provoke::With { tool: "ungraceful-violate", mode: "websocket", flags: &["--ws"] },
+        provoke: Provoke::With { tool: "ungraceful-violate", mode: "websocket", flags: &[] },
         cure_client: &["request the subprotocol mqtt and send binary frames"],
         cure_broker: &["allow the page's Origin", "forward Upgrade in the proxy, and raise its idle timeout"],
     },
