@@ -234,7 +234,7 @@ impl BadCertificate {
             Unfinished::Trouble(why) => Unfinished::Trouble(format!("with the good certificate: {why}")),
             stopped @ Unfinished::Stopped => stopped,
         })?;
-        prepared(stage, async { Ok(good.0.client.leave_and_await_close().await) }).await?;
+        good.0.client.leave_and_await_close().await;
         let started = now();
         log.provoked(started);
         let seen = prepared(stage, self.connect(stage, &client_id, self.identity.as_ref())).await?;
