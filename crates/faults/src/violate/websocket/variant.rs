@@ -171,7 +171,7 @@ mod tests {
         let of = |variant: Variant| variant.frames(b"abcd").remove(0);
         assert_eq!(of(Variant::TextPublish), RawFrame { opcode: 1, ..legal.clone() });
         assert_eq!(of(Variant::LongFrame), RawFrame { announced_bytes: Some(1 << 30), ..legal.clone() });
-        assert_eq!(of(Variant::CutPacket), RawFrame { payload: b"abc".to_vec(), ..legal.clone() });
+        assert_eq!(of(Variant::CutPacket), RawFrame { payload: b"abc".to_vec(), ..legal });
         assert_eq!(of(Variant::Unmasked), RawFrame { mask: false, ..legal.clone() });
         assert_eq!(of(Variant::ReservedOpcode), RawFrame { opcode: 3, ..legal.clone() });
         assert_eq!(of(Variant::ReservedBit), RawFrame { rsv: 2, ..legal.clone() });
