@@ -12,7 +12,7 @@ use ungraceful_record::load::{LoadRecord, RetainedRecord};
 use ungraceful_record::scale::{counted, micros, span};
 use ungraceful_rig::broker::clients::{Identity, filled_in, filter_of_all};
 use ungraceful_rig::error::RunError;
-use ungraceful_rig::run::load::{DRAIN_WITHIN, Load, LoadStage, LoadUnderWay, QUIET};
+use ungraceful_rig::run::load::{Connects, DRAIN_WITHIN, Load, LoadStage, LoadUnderWay, QUIET};
 
 use crate::client::{Client, Role};
 use crate::heard::Heard;
@@ -86,6 +86,15 @@ impl Engine {
 impl Load for Engine {
     fn duration(&self) -> Duration {
         self.settings.lasts()
+    }
+
+    fn connects(&self) -> Connects {
+        Connects {
+            per_second: self.settings.connects_per_second,
+            in_flight: u64::from(self.settings.connects_in_flight),
+            processes: 1,
+            of_a_process: u64::from(self.settings.clients()),
+        }
     }
 
     fn start(&self, stage: LoadStage) -> Result<Box<dyn LoadUnderWay>, RunError> {

@@ -25,7 +25,7 @@ use crate::error::RunError;
 use crate::measure::recorder::Recorder;
 use crate::run::bound::Bound;
 use crate::run::conductor::Conductor;
-use crate::run::limits::{Demand, Supply, raise_descriptor_limit, shortages};
+use crate::run::limits::{Preflight, raise_descriptor_limit};
 use crate::run::settings::{Experiment, Finished};
 use crate::run::stop::{Stop, StopReason};
 
@@ -36,9 +36,7 @@ use crate::run::stop::{Stop, StopReason};
 /// the record.
 pub fn run(experiment: &Experiment, observer: &mut dyn Observer) -> Result<Finished, RunError> {
     let began = now();
-    let supply = Supply { descriptors: raise_descriptor_limit(), ports: host::port_range() };
-    let demand = demand(experiment);
-    let mut mistakes = shortages(demand, supply);
+    let mut mistakes = Preflight::of_experiment(experiment).shortages();
     let (clients, honest) = experiment.client_counts();
     mistakes.extend(experiment.common.target.clients.shortage(clients, honest));
     mistakes.extend(experiment.common.watch.mistakes());
@@ -54,7 +52,7 @@ pub fn run(experiment: &Experiment, observer: &mut dyn Observer) -> Result<Finis
         // Caught from here on: the run may send something before the task first runs.
         let interrupt = signals().map(|signals| tokio::spawn(raise_on_interrupt(stop.clone(), signals)));
         let out_of_time = tokio::spawn(raise_in_time(stop.clone(), experiment.common.bound, began));
-        let finished = conduct(experiment, observer, stop, supply.descriptors).await;
+        let finished = conduct(experiment, observer, stop, raise_descriptor_limit()).await;
         out_of_time.abort();
         if let Some(interrupt) = interrupt {
             interrupt.abort();
@@ -62,22 +60,6 @@ pub fn run(experiment: &Experiment, observer: &mut dyn Observer) -> Result<Finis
         observer.end();
         finished
     })
-}
-
-fn demand(experiment: &Experiment) -> Demand {
-    let Experiment { common, work } = experiment;
-    // For the requested versions; the broker may speak fewer.
-    let cases = work.attempts().map_or(0, |attempts| (attempts.faults)(&common.target.versions).len());
-    let connections = experiment.connections_at_once(cases);
-    Demand {
-        // Each client of a load is a connection.
-        clients: experiment.clients_at_once(cases),
-        connections,
-        bystander_pairs: common.bystanders.pairs,
-        tunnelled: common.target.transport.is_layered(),
-        threads: u64::from(common.threads.get()) + 1,
-        sources: common.target.sources.len() as u64,
-    }
 }
 
 /// The signals that end a run; absent where they can't be caught.

@@ -13,13 +13,14 @@ use ungraceful_record::verdict::exit_of;
 use ungraceful_report::progress::{ProgressStyle, Terminal};
 use ungraceful_report::{Context, render};
 use ungraceful_rig::error::RunError;
+use ungraceful_rig::run::limits::Demand;
 use ungraceful_rig::run::run;
 use ungraceful_rig::run::settings::{Experiment, Finished, Work};
 
 use crate::cli::common::OutputArgs;
 use crate::cli::parse::{NotParsed, Parsed, parse};
 use crate::cli::{environment, passwords};
-use crate::{find_rate, front, print_plan};
+use crate::{find_rate, front, print_plan, print_preflight};
 
 pub(crate) use self::mode::with_help;
 pub use self::mode::{LoadMode, LoadPlan, Mode, Modes, Tool};
@@ -132,6 +133,16 @@ fn launch(call: &Call<'_>, parsed: &Parsed) -> Result<Exit, RunError> {
             let ready = prepare_load(call, mode, parsed)?;
             let ReadyLoad { experiment, engine, output, promise } = &ready;
             let promise = promise.as_ref();
+            if output.preflight {
+                return Ok(print_preflight::print(
+                    &experiment.common,
+                    &Demand::of(experiment),
+                    output.format,
+                ));
+            }
+            if !output.print_plan {
+                print_preflight::warn(call.tool.name, &Demand::of(experiment));
+            }
             match promise {
                 _ if output.print_plan => {
                     Ok(print(&print_plan::render_load(&experiment.common, engine, promise, output.format)))
@@ -145,7 +156,13 @@ fn launch(call: &Call<'_>, parsed: &Parsed) -> Result<Exit, RunError> {
             if output.print_plan {
                 return Ok(print(&print_plan::render(&common, &attempts, output.format)));
             }
-            run_and_print(call, &Experiment { common, work: Work::Attempts(attempts) }, &output)
+            let experiment = Experiment { common, work: Work::Attempts(attempts) };
+            let demand = Demand::of(&experiment);
+            if output.preflight {
+                return Ok(print_preflight::print(&experiment.common, &demand, output.format));
+            }
+            print_preflight::warn(call.tool.name, &demand);
+            run_and_print(call, &experiment, &output)
         }
     }
 }

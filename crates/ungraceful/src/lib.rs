@@ -13,4 +13,5 @@ mod find_rate;
 mod hidden;
 mod list;
 mod print_plan;
+mod print_preflight;
 mod tour;

@@ -114,7 +114,8 @@ fn printed(common: &Common, attempts: &Attempts) -> Printed {
     }
 }
 
-fn target(target: &TargetSettings) -> String {
+/// The broker of a run, in words.
+pub(crate) fn target(target: &TargetSettings) -> String {
     match &target.broker {
         BrokerChoice::Embedded => "embedded broker on a free port of 127.0.0.1".to_owned(),
         BrokerChoice::SpawnMosquitto | BrokerChoice::SpawnAdministeredMosquitto => {

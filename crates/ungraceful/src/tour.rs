@@ -21,6 +21,7 @@ use ungraceful_report::progress::Terminal;
 use ungraceful_report::{Cause as Seen, Context, Format, Shown, Tour, render_tour};
 use ungraceful_rig::error::RunError;
 use ungraceful_rig::measure::clock::RunClock;
+use ungraceful_rig::run::limits::Demand;
 use ungraceful_rig::run::run;
 use ungraceful_rig::run::seed::Seed;
 use ungraceful_rig::run::settings::{Attempts, Common, Experiment, Finished, Work};
@@ -30,7 +31,7 @@ use crate::cli::common::{AttemptLinesArgs, OutputArgs};
 use crate::cli::parse::{NotParsed, Parsed, is_secret, parse};
 use crate::cli::target::TargetArgs;
 use crate::launch::{Call, fail_as, prepare, print, print_clap, print_error, progress_style, stdout_context};
-use crate::print_plan;
+use crate::{print_plan, print_preflight};
 
 /// The file of the tour, beside the records of its runs.
 const TOUR_JSON: &str = "tour.json";
@@ -92,6 +93,12 @@ fn tour(arguments: &[OsString], parsed: &Parsed) -> Result<Exit, RunError> {
     let Planned { seed, budget, stops } = plan(arguments, parsed, &clock)?;
     if output.print_plan {
         return Ok(print(&plans(&stops, budget, format)));
+    }
+    if let Some((common, demand)) = largest(&stops) {
+        if output.preflight {
+            return Ok(print_preflight::print(&common, &demand, format));
+        }
+        print_preflight::warn("ungraceful", &demand);
     }
     let folder = folder(&output, &clock, seed);
     let mut tour = Tour {
@@ -186,7 +193,7 @@ fn plan(arguments: &[OsString], parsed: &Parsed, clock: &RunClock) -> Result<Pla
     let seed = args.seed.unwrap_or_else(Seed::draw);
     let budget = args.budget.0;
     let folder = folder(&output, clock, seed);
-    if folder.join(TOUR_JSON).exists() && !output.print_plan {
+    if folder.join(TOUR_JSON).exists() && !output.only_prints() {
         let what = format!(
             "{} already contains a record, and records are not overwritten; choose another folder",
             folder.display()
@@ -203,6 +210,7 @@ fn plan(arguments: &[OsString], parsed: &Parsed, clock: &RunClock) -> Result<Pla
                 words.extend(flags);
                 words.extend(["--seed".into(), seed.to_string()]);
                 words.extend(output.print_plan.then(|| "--print-plan".to_owned()));
+                words.extend(output.preflight.then(|| "--preflight".to_owned()));
                 let record = folder.join(format!("{number}-{}", cause.name));
                 (words.clone(), prepared(cause, arguments, words, &record, &mut mistakes))
             }
@@ -339,6 +347,18 @@ fn plans(stops: &[Stop], budget: Duration, format: Format) -> String {
             format!("{of_all}\n\n{}\n", printed.join("\n\n"))
         }
     }
+}
+
+/// What the runs need at most, one after the other; absent when none can be made.
+fn largest(stops: &[Stop]) -> Option<(Common, Demand)> {
+    let ready = stops.iter().filter_map(|stop| stop.ready.as_ref().ok());
+    let demands = ready.map(|ready| {
+        let (common, attempts) = ready.as_ref().clone();
+        let experiment = Experiment { common, work: Work::Attempts(attempts) };
+        let demand = Demand::of(&experiment);
+        (experiment.common, demand)
+    });
+    demands.reduce(|(common, largest), (_, demand)| (common, largest.or_larger(demand)))
 }
 
 fn write_tour(folder: &Path, tour: &Tour) -> Result<(), RunError> {

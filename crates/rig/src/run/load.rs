@@ -33,11 +33,27 @@ pub trait Load: fmt::Debug {
     /// How long it is measured; what falls due later does not count.
     fn duration(&self) -> Duration;
 
+    /// How it connects.
+    fn connects(&self) -> Connects;
+
     /// Starts it: connects, and sends nothing before [`LoadUnderWay::begin`].
     ///
     /// # Errors
     /// [`RunError`] when this broker or this machine does not allow it.
     fn start(&self, stage: LoadStage) -> Result<Box<dyn LoadUnderWay>, RunError>;
+}
+
+/// How a load connects.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Connects {
+    /// Connections per second.
+    pub per_second: f64,
+    /// Connections that are being opened at the same time, at most.
+    pub in_flight: u64,
+    /// Processes that share them.
+    pub processes: u64,
+    /// Connections of the process that has most of them.
+    pub of_a_process: u64,
 }
 
 /// A load that was started.

@@ -114,9 +114,21 @@ pub struct OutputArgs {
     /// Print what would be sent and when, without sending anything
     #[arg(long)]
     pub print_plan: bool,
+    /// Print what the run needs of this machine (descriptors, ports, memory, cores) and what there is, without sending anything;
+    /// exit code 2 if it does not fit
+    #[arg(long, conflicts_with = "print_plan")]
+    pub preflight: bool,
     /// Read flags from a TOML file, one per long flag, such as `count = 50`; the command line and the environment override it
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+}
+
+impl OutputArgs {
+    /// Whether the call only prints, and neither sends nor writes anything.
+    #[must_use]
+    pub fn only_prints(&self) -> bool {
+        self.print_plan || self.preflight
+    }
 }
 
 /// The settings of a run of attempts, read and checked.

@@ -295,7 +295,7 @@ fn check(target: &TargetSettings, output: &OutputArgs, mut mistakes: Vec<Mistake
     for (host, port) in target.nodes.iter().flat_map(|nodes| nodes.further.clone()) {
         check_target(&BrokerChoice::Host { host, port }, target.owned_host.as_deref(), &mut mistakes)?;
     }
-    if let Some(folder) = output.output.as_ref().filter(|_| !output.print_plan) {
+    if let Some(folder) = output.output.as_ref().filter(|_| !output.only_prints()) {
         check_folder(folder, &mut mistakes);
     }
     if mistakes.is_empty() { Ok(()) } else { Err(RunError::Usage(mistakes)) }

@@ -27,6 +27,7 @@ mod ledger;
 mod nodes;
 mod offers;
 mod plan;
+mod preflight;
 mod raw_broker;
 mod real_brokers;
 mod reference;
