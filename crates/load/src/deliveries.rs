@@ -4,6 +4,7 @@
 use std::ops::RangeInclusive;
 
 use rangemap::RangeInclusiveSet;
+use serde::{Deserialize, Serialize};
 
 /// Gaps kept of one publisher and receiver. Whether a message in an older gap came before is unknown.
 const GAPS_MAX: usize = 100_000;
@@ -21,7 +22,7 @@ pub(crate) enum Kind {
 }
 
 /// One or more neighbouring gaps that were closed.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Closed {
     range: RangeInclusive<u64>,
     /// Numbers in the range that have not come: all of them, unless several gaps were put together.
@@ -38,11 +39,12 @@ pub(crate) struct Missing {
 }
 
 /// The deliveries of one publisher's messages to one receiver.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Deliveries {
     /// The number after the largest that came.
     next: u64,
     /// Numbers below `next` that have not come.
+    #[serde(with = "crate::process::ranges")]
     gaps: RangeInclusiveSet<u64>,
     /// Gaps below this were closed, and are in `closed`.
     floor: u64,

@@ -1,8 +1,9 @@
 //! The load as the rig runs it: threads get their shares, begin on order, and are summed up at the end.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -17,11 +18,13 @@ use ungraceful_rig::run::load::{Connects, DRAIN_WITHIN, Load, LoadStage, LoadUnd
 use crate::client::{Client, Role};
 use crate::heard::Heard;
 use crate::payload::Payload;
+use crate::process::{Crew, Finished, Processes};
 use crate::progress::{NOT_YET, Orders, Progress, sum};
 use crate::publisher::{Context, Publisher, PublisherSettings};
 use crate::retained;
 use crate::settings::LoadSettings;
 use crate::shape::{GROUP, Shape};
+use crate::split::Split;
 use crate::subscriber::Receiver;
 use crate::sum::{End, in_words, payload_bytes, record};
 use crate::worker::{Ended, Job, Planned, TAKEN_WITHIN, work};
@@ -30,13 +33,31 @@ use crate::worker::{Ended, Job, Planned, TAKEN_WITHIN, work};
 #[derive(Clone, Debug)]
 pub struct Engine {
     settings: Arc<LoadSettings>,
+    processes: Option<Processes>,
 }
 
 impl Engine {
-    /// A load of these settings.
+    /// A load of these settings, made in this process.
     #[must_use]
     pub fn new(settings: LoadSettings) -> Self {
-        Self { settings: Arc::new(settings) }
+        Self { settings: Arc::new(settings), processes: None }
+    }
+
+    /// The same load, made by these processes.
+    #[must_use]
+    pub fn in_processes(self, processes: Processes) -> Self {
+        Self { processes: Some(processes), ..self }
+    }
+
+    /// How many threads it has in all when `threads` are wanted: the same number in each process, and none without clients.
+    #[must_use]
+    pub fn threads(&self, threads: NonZeroU32) -> NonZeroU32 {
+        NonZeroU32::new(self.split(threads).threads()).unwrap_or(NonZeroU32::MIN)
+    }
+
+    fn split(&self, threads: NonZeroU32) -> Split {
+        let processes = self.processes.as_ref().map_or(1, |processes| processes.number.get());
+        Split::of(&self.settings, processes, threads.get())
     }
 
     /// The settings.
@@ -89,59 +110,67 @@ impl Load for Engine {
     }
 
     fn connects(&self) -> Connects {
+        // Threads do not change which process has a client.
+        let split = self.split(NonZeroU32::MIN);
         Connects {
             per_second: self.settings.connects_per_second,
             in_flight: u64::from(self.settings.connects_in_flight),
-            processes: 1,
-            of_a_process: u64::from(self.settings.clients()),
+            processes: u64::from(split.processes()),
+            of_a_process: split.clients_of_a_process_max(&self.settings),
         }
     }
 
     fn start(&self, stage: LoadStage) -> Result<Box<dyn LoadUnderWay>, RunError> {
         self.check(&stage)?;
-        let settings = &self.settings;
-        let threads = stage.threads.get().min(settings.clients()).max(1);
-        let orders = Arc::new(Orders::default());
-        let started_s = stage.clock.started().as_second().cast_unsigned();
-        let started_ms = stage.clock.started().as_millisecond().cast_unsigned();
-        // Any eight bits that differ from run to run, of the same seed too.
-        let run = (stage.seed.0 ^ started_s)
-            .to_be_bytes()
-            .into_iter()
-            .fold(0, |run: u8, byte| run.rotate_left(3) ^ byte);
-        let mut shares = shares(settings, &stage, threads)?;
-        let heard = heard(settings, threads)?;
-        let (mut running, mut progress) = (Vec::new(), Vec::new());
-        for (thread, share) in (0..threads).zip(shares.drain(..)) {
-            let of_thread = Arc::new(Progress::default());
-            let job = Job {
-                thread,
-                threads,
-                settings: Arc::clone(settings),
-                stage: stage.clone(),
-                run,
-                started_ms,
-                planned: share.planned,
-                receivers: share.receivers,
-                heard: heard.clone(),
-                progress: Arc::clone(&of_thread),
-                orders: Arc::clone(&orders),
-            };
-            let spawned = std::thread::Builder::new().name(format!("load-{thread}")).spawn(move || work(job));
-            let handle =
-                spawned.map_err(|error| RunError::Environment(format!("cannot start a thread: {error}")))?;
-            running.push(handle);
-            progress.push(of_thread);
-        }
-        Ok(Box::new(UnderWay {
-            settings: Arc::clone(settings),
-            stage,
-            orders,
-            progress,
-            threads: running,
-            end: End::default(),
-        }))
+        let split = self.split(stage.threads);
+        let crew = Crew::start(&self.settings, &stage, split, self.processes.as_ref())?;
+        Ok(Box::new(UnderWay { settings: Arc::clone(&self.settings), stage, crew, end: End::default() }))
     }
+}
+
+/// The threads of a process, each with its progress.
+type Threads = (Vec<Arc<Progress>>, Vec<JoinHandle<Result<Ended, String>>>);
+
+/// Starts the threads of one process of a load.
+pub(crate) fn start_threads(
+    settings: &Arc<LoadSettings>,
+    stage: &LoadStage,
+    split: Split,
+    process: u32,
+    orders: &Arc<Orders>,
+) -> Result<Threads, RunError> {
+    let started_s = stage.clock.started().as_second().cast_unsigned();
+    let started_ms = stage.clock.started().as_millisecond().cast_unsigned();
+    // Any eight bits that differ from run to run, of the same seed too.
+    let run = (stage.seed.0 ^ started_s)
+        .to_be_bytes()
+        .into_iter()
+        .fold(0, |run: u8, byte| run.rotate_left(3) ^ byte);
+    let mut shares = shares(settings, stage, split, process)?;
+    let heard = heard(settings, split.threads())?;
+    let (mut running, mut progress) = (Vec::new(), Vec::new());
+    for (thread, share) in split.threads_of(process).zip(shares.drain(..)) {
+        let of_thread = Arc::new(Progress::default());
+        let job = Job {
+            thread,
+            threads: split.threads(),
+            settings: Arc::clone(settings),
+            stage: stage.clone(),
+            run,
+            started_ms,
+            planned: share.planned,
+            receivers: share.receivers,
+            heard: heard.clone(),
+            progress: Arc::clone(&of_thread),
+            orders: Arc::clone(orders),
+        };
+        let spawned = std::thread::Builder::new().name(format!("load-{thread}")).spawn(move || work(job));
+        let handle =
+            spawned.map_err(|error| RunError::Environment(format!("cannot start a thread: {error}")))?;
+        running.push(handle);
+        progress.push(of_thread);
+    }
+    Ok((progress, running))
 }
 
 /// Where publishers see how far their subscribers are; absent where they don't wait for them: with a schedule,
@@ -231,20 +260,24 @@ fn filter_of(
     }
 }
 
-/// The clients of each thread: publishers and subscribers in turn, those that share a subscription together.
+/// The clients of each thread of a process: publishers and subscribers in turn, those that share a subscription together.
 ///
 /// Publishers come first in the numbers of all clients, then subscribers, then idle ones.
-fn shares(settings: &LoadSettings, stage: &LoadStage, threads: u32) -> Result<Vec<Share>, RunError> {
-    let mut shares: Vec<Share> = (0..threads).map(|_| Share::default()).collect();
+fn shares(
+    settings: &LoadSettings,
+    stage: &LoadStage,
+    split: Split,
+    process: u32,
+) -> Result<Vec<Share>, RunError> {
+    let mut shares: Vec<Share> = split.threads_of(process).map(|_| Share::default()).collect();
+    // Thread n is the process's n / processes-th.
+    let place = |thread: u32| split.is_of(thread, process).then_some((thread / split.processes()) as usize);
     let keep_alive_us = u64::from(settings.keep_alive_s) * 1_000_000;
     let usage = |error| RunError::Environment(format!("the load's messages can't be written: {error}"));
     for number in 0..settings.subscribers {
+        let Some(place) = place(split.of_subscriber(settings.shape, number)) else { continue };
         let who = stage.clients.of_load(settings.publishers + number, &format!("s{number:05x}"));
-        let thread = match settings.shape {
-            Shape::Shared => threads - 1,
-            Shape::Pairs | Shape::Everyone => (number + threads - 1) % threads,
-        };
-        let share = &mut shares[thread as usize];
+        let share = &mut shares[place];
         let filter = filter_of(settings, stage, number, &who)?;
         let filter = match settings.shape {
             Shape::Shared if !filter.starts_with("$share/") => format!("$share/{GROUP}/{filter}"),
@@ -265,6 +298,7 @@ fn shares(settings: &LoadSettings, stage: &LoadStage, threads: u32) -> Result<Ve
         share.planned.push(Planned { client, who, subscribes: Some((filter, settings.qos.highest())) });
     }
     for number in 0..settings.publishers {
+        let Some(place) = place(split.of_publisher(number)) else { continue };
         let (topic, who) = publisher_of(settings, stage, number);
         let publisher = Publisher::new(&PublisherSettings {
             number,
@@ -282,13 +316,15 @@ fn shares(settings: &LoadSettings, stage: &LoadStage, threads: u32) -> Result<Ve
         check_size(&publisher, settings, stage)?;
         let role = Role::Publisher(Box::new(publisher));
         let client = Client::new(role, number, keep_alive_us);
-        shares[(number % threads) as usize].planned.push(Planned { client, who, subscribes: None });
+        shares[place].planned.push(Planned { client, who, subscribes: None });
     }
     for number in 0..settings.idle {
+        let Some(place) = place(split.of_idle(number)) else { continue };
         let client = Client::new(Role::Idle, number, keep_alive_us);
-        let place = settings.publishers + settings.subscribers + number;
-        let who = stage.clients.of_load(place, &format!("c{number:05x}"));
-        shares[(number % threads) as usize].planned.push(Planned { client, who, subscribes: None });
+        let name = format!("c{number:05x}");
+        let number = settings.publishers + settings.subscribers + number;
+        let who = stage.clients.of_load(number, &name);
+        shares[place].planned.push(Planned { client, who, subscribes: None });
     }
     Ok(shares)
 }
@@ -296,15 +332,13 @@ fn shares(settings: &LoadSettings, stage: &LoadStage, threads: u32) -> Result<Ve
 struct UnderWay {
     settings: Arc<LoadSettings>,
     stage: LoadStage,
-    orders: Arc<Orders>,
-    progress: Vec<Arc<Progress>>,
-    threads: Vec<JoinHandle<Result<Ended, String>>>,
+    crew: Crew,
     end: End,
 }
 
 impl UnderWay {
-    fn has_failed(&self) -> bool {
-        self.threads.iter().any(JoinHandle::is_finished)
+    fn progress(&self) -> &[Arc<Progress>] {
+        &self.crew.progress
     }
 
     /// Deliveries that follow from what was sent so far, of the warm-up too.
@@ -314,107 +348,99 @@ impl UnderWay {
         }
         // Refused ones are included: a broker may deliver them all the same, so that nothing would show when all
         // came.
-        let sent = sum(&self.progress, |progress| &progress.sent);
-        let subscribers = sum(&self.progress, |progress| &progress.subscribers_ready);
+        let sent = sum(self.progress(), |progress| &progress.sent);
+        let subscribers = sum(self.progress(), |progress| &progress.subscribers_ready);
         let each = match self.settings.shape {
             Shape::Everyone => subscribers,
             Shape::Pairs | Shape::Shared => subscribers.min(1),
         };
         sent * each
     }
+}
 
-    /// Removes what the publishers had retained; absent where they had nothing.
-    fn remove_retained(&self, ended: &[Ended]) -> Option<RetainedRecord> {
-        let publishers = ended.iter().flat_map(|thread| &thread.publishers);
-        // Where nothing was sent, what is retained is from others.
-        let publishers =
-            publishers.filter(|publisher| self.settings.message.retain && publisher.counted.1 > 0);
-        let topics: BTreeSet<String> = publishers
-            .clone()
-            .map(|publisher| publisher_of(&self.settings, &self.stage, publisher.number).0)
-            .collect();
-        let not_taken: u64 = ended.iter().map(|thread| thread.not_taken).sum();
-        let late = || {
-            let publishers = counted(not_taken, "publisher");
-            let within = span(TAKEN_WITHIN);
-            format!(
-                "the broker had not taken all messages of {publishers} within {within}, and may retain them later"
-            )
+/// Removes what the publishers had retained; absent where they had nothing.
+fn remove_retained(settings: &LoadSettings, stage: &LoadStage, ended: &[Ended]) -> Option<RetainedRecord> {
+    let publishers = ended.iter().flat_map(|thread| &thread.publishers);
+    // Where nothing was sent, what is retained is from others.
+    let publishers = publishers.filter(|publisher| settings.message.retain && publisher.counted.1 > 0);
+    let own = publishers.map(|publisher| publisher_of(settings, stage, publisher.number));
+    let topics: BTreeSet<String> = own.clone().map(|(topic, _)| topic).collect();
+    let not_taken: u64 = ended.iter().map(|thread| thread.not_taken).sum();
+    let late = || {
+        let publishers = counted(not_taken, "publisher");
+        let within = span(TAKEN_WITHIN);
+        format!(
+            "the broker had not taken all messages of {publishers} within {within}, and may retain them later"
+        )
+    };
+    (!topics.is_empty()).then(|| {
+        let removed = if stage.clients.vary() {
+            // Only the publisher may have the right to its topic.
+            retained::remove(settings, stage, own.map(|(topic, who)| (who, vec![topic])).collect())
+        } else {
+            let who = stage.clients.honest("z");
+            retained::remove(settings, stage, vec![(who, topics.into_iter().collect())])
         };
-        (!topics.is_empty()).then(|| {
-            let removed = if self.stage.clients.vary() {
-                // Only the publisher may have the right to its topic.
-                let own =
-                    publishers.map(|publisher| publisher_of(&self.settings, &self.stage, publisher.number));
-                retained::remove(
-                    &self.settings,
-                    &self.stage,
-                    own.map(|(topic, who)| (who, vec![topic])).collect(),
-                )
-            } else {
-                let who = self.stage.clients.honest("z");
-                retained::remove(&self.settings, &self.stage, vec![(who, topics.into_iter().collect())])
-            };
-            let left_because = removed.left_because.or_else(|| (not_taken > 0).then(late));
-            RetainedRecord { left_because, ..removed }
-        })
-    }
+        let left_because = removed.left_because.or_else(|| (not_taken > 0).then(late));
+        RetainedRecord { left_because, ..removed }
+    })
 }
 
 impl LoadUnderWay for UnderWay {
     fn is_ready(&self) -> bool {
-        self.has_failed() || self.progress.iter().all(|progress| progress.is_settled.load(Acquire))
+        self.crew.has_ended_one() || self.progress().iter().all(|progress| progress.is_settled.load(Acquire))
     }
 
     fn begin(&mut self, begin_us: u64, counted_from_us: u64) {
-        self.orders.counted_from_us.store(counted_from_us, Release);
-        self.orders.begin_us.store(begin_us, Release);
+        self.crew.begin(begin_us, counted_from_us);
     }
 
     fn is_done(&self) -> bool {
-        if self.orders.stop.load(Relaxed) {
-            return self.threads.iter().all(JoinHandle::is_finished);
+        if self.crew.orders.stop.load(Relaxed) {
+            return self.crew.have_ended();
         }
         // What waits is read before what was sent: when nothing waits, no more will be sent.
-        let is_over = self.progress.iter().all(|progress| progress.is_over.load(Acquire));
+        let is_over = self.progress().iter().all(|progress| progress.is_over.load(Acquire));
         let nothing = |of: fn(&Progress) -> &std::sync::atomic::AtomicU64| {
-            self.progress.iter().all(|progress| of(progress).load(Acquire) == 0)
+            self.progress().iter().all(|progress| of(progress).load(Acquire) == 0)
         };
-        self.has_failed()
+        self.crew.has_ended_one()
             || is_over
                 && nothing(|progress| &progress.waiting)
                 && nothing(|progress| &progress.unacknowledged)
-                && sum(&self.progress, |progress| &progress.delivered) >= self.expected()
+                && sum(self.progress(), |progress| &progress.delivered) >= self.expected()
     }
 
     fn last_delivery_us(&self) -> Option<u64> {
-        let last_us = self.progress.iter().map(|progress| progress.last_delivery_us.load(Relaxed)).max();
+        let last_us = self.progress().iter().map(|progress| progress.last_delivery_us.load(Relaxed)).max();
         last_us.filter(|last_us| *last_us > 0)
     }
 
     fn stop(&mut self) {
-        if !self.orders.stop.load(Relaxed) {
-            let counted_from_us = self.orders.counted_from_us.load(Acquire);
+        if !self.crew.orders.stop.load(Relaxed) {
+            let counted_from_us = self.crew.orders.counted_from_us.load(Acquire);
             let drained_us = counted_from_us.saturating_add(micros(self.settings.lasts() + DRAIN_WITHIN));
             let now_us = self.stage.clock.now_us();
             let is_arriving =
                 self.last_delivery_us().is_some_and(|last_us| now_us.saturating_sub(last_us) < micros(QUIET));
-            let is_settled = self.is_done() || (now_us >= drained_us && !is_arriving);
+            // Of a load that lost a part of itself, nothing is settled.
+            let is_settled =
+                !self.crew.has_ended_one() && self.is_done() || (now_us >= drained_us && !is_arriving);
             self.end = match (is_settled, now_us < drained_us) {
                 (true, _) => End::Settled,
                 (false, true) => End::CutShort,
                 (false, false) => End::StillComing,
             };
         }
-        self.orders.stop.store(true, Relaxed);
+        self.crew.stop();
     }
 
     fn live(&self) -> LiveLoad {
         LiveLoad {
             connections_planned: u64::from(self.settings.clients()),
-            connections_ready: sum(&self.progress, |progress| &progress.ready),
-            connections_failed: sum(&self.progress, |progress| &progress.failed),
-            waiting: sum(&self.progress, |progress| &progress.waiting),
+            connections_ready: sum(self.progress(), |progress| &progress.ready),
+            connections_failed: sum(self.progress(), |progress| &progress.failed),
+            waiting: sum(self.progress(), |progress| &progress.waiting),
             ..LiveLoad::default()
         }
     }
@@ -422,19 +448,16 @@ impl LoadUnderWay for UnderWay {
     fn finish(mut self: Box<Self>) -> Result<LoadRecord, RunError> {
         self.stop();
         let ended_us = self.stage.clock.now_us();
-        let mut ended = Vec::new();
-        for thread in self.threads.drain(..) {
-            let thread =
-                thread.join().map_err(|_panic| RunError::Bug("a thread of the load panicked".to_owned()))?;
-            ended.push(thread.map_err(RunError::Environment)?);
-        }
-        let counted_from_us = self.orders.counted_from_us.load(Acquire);
-        let until_us = || (counted_from_us + micros(self.settings.lasts())).min(ended_us);
+        let counted_from_us = self.crew.orders.counted_from_us.load(Acquire);
+        let Self { settings, stage, crew, end } = *self;
+        let Finished { ended, processes } = crew.finish()?;
+        let until_us = || (counted_from_us + micros(settings.lasts())).min(ended_us);
         let counted =
             (counted_from_us != NOT_YET && counted_from_us < ended_us).then(|| (counted_from_us, until_us()));
-        let mut record = record(&self.settings, &ended, counted, self.end);
-        record.retained_by_us = self.remove_retained(&ended);
-        record.shape = format!("MQTT {} · {}", self.stage.version, record.shape);
+        let mut record = record(&settings, &ended, counted, end);
+        record.retained_by_us = remove_retained(&settings, &stage, &ended);
+        record.shape = format!("MQTT {} · {}", stage.version, record.shape);
+        record.processes = processes;
         Ok(record)
     }
 }

@@ -1,7 +1,8 @@
 //! What one thread measured: histograms of the last second, which are handed over, and of the whole time.
 
 use hdrhistogram::Histogram;
-use ungraceful_record::metric::{Metric, histogram, merge};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use ungraceful_record::metric::{Metric, Recorded, histogram, merge};
 use ungraceful_record::phase::Phase;
 use ungraceful_rig::measure::{Counters, Interval};
 
@@ -78,6 +79,22 @@ impl Figures {
     /// Everything that was taken.
     pub(crate) fn whole(&self, timed: Timed) -> Option<&Histogram<u64>> {
         self.whole[timed as usize].as_ref()
+    }
+}
+
+/// Of the whole time: what is left when everything was handed over.
+impl Serialize for Figures {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.whole.iter().map(|whole| whole.clone().map(Recorded)))
+    }
+}
+
+impl<'de> Deserialize<'de> for Figures {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut figures = Self::default();
+        let read = <[Option<Recorded>; METRICS.len()]>::deserialize(deserializer)?;
+        figures.whole = read.map(|whole| whole.map(|recorded| recorded.0));
+        Ok(figures)
     }
 }
 

@@ -7,6 +7,7 @@
 //! is merely as slow differs in how its times vary: they keep their distance from the message itself, and not from
 //! the next one.
 
+use serde::{Deserialize, Serialize};
 use ungraceful_record::load::HeldAcknowledgements;
 
 /// Times kept of one thread, to compare how they vary.
@@ -24,7 +25,7 @@ const MEAN_SHARE: u64 = 6;
 /// The share left out at either end: a generator without a processor for a while sends late and reads late in one go.
 const TRIMMED: usize = 20;
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Held {
     /// From sending its message until the next was sent, in µs.
     gap_us: u64,
@@ -33,7 +34,7 @@ struct Held {
 }
 
 /// The acknowledgements of one thread, or of several.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct HeldBack {
     /// All that were seen.
     of: u64,

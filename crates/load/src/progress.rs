@@ -1,6 +1,9 @@
 //! The progress of each thread, for waiting and for display. Written by one thread, read by another; neither waits.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicBool, AtomicU64};
+
+use serde::{Deserialize, Serialize};
 
 /// A thread's progress. Messages include those of the warm-up.
 #[derive(Debug, Default)]
@@ -27,6 +30,62 @@ pub(crate) struct Progress {
     pub(crate) last_delivery_us: AtomicU64,
     /// Whether nothing falls due any more.
     pub(crate) is_over: AtomicBool,
+}
+
+impl Progress {
+    /// The counts, in the order in which they must be read so that an end is not seen too early: what waits before what was sent.
+    pub(crate) fn read(&self) -> Counts {
+        let is_over = self.is_over.load(Acquire);
+        let is_settled = self.is_settled.load(Acquire);
+        let [waiting, unacknowledged] =
+            [&self.waiting, &self.unacknowledged].map(|count| count.load(Acquire));
+        let counts = [
+            &self.sent,
+            &self.delivered,
+            &self.refused,
+            &self.ready,
+            &self.subscribers_ready,
+            &self.failed,
+            &self.last_delivery_us,
+        ];
+        Counts {
+            is_over,
+            is_settled,
+            waiting,
+            unacknowledged,
+            others: counts.map(|count| count.load(Relaxed)),
+        }
+    }
+
+    /// Takes over what another process read.
+    pub(crate) fn store(&self, counts: &Counts) {
+        let all = [
+            &self.sent,
+            &self.delivered,
+            &self.refused,
+            &self.ready,
+            &self.subscribers_ready,
+            &self.failed,
+            &self.last_delivery_us,
+        ];
+        for (to, count) in all.into_iter().zip(counts.others) {
+            to.store(count, Relaxed);
+        }
+        self.unacknowledged.store(counts.unacknowledged, Release);
+        self.waiting.store(counts.waiting, Release);
+        self.is_settled.store(counts.is_settled, Release);
+        self.is_over.store(counts.is_over, Release);
+    }
+}
+
+/// A thread's progress at one moment, for another process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Counts {
+    is_over: bool,
+    is_settled: bool,
+    waiting: u64,
+    unacknowledged: u64,
+    others: [u64; 7],
 }
 
 /// Orders for all threads.

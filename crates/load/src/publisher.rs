@@ -5,6 +5,7 @@ mod source;
 use std::collections::VecDeque;
 
 use rangemap::RangeInclusiveSet;
+use serde::{Deserialize, Serialize};
 use source::Source;
 use ungraceful_mqtt::{EncodeError, PacketIdentifier, ProtocolVersion, QoS};
 use ungraceful_record::load::LoadCounts;
@@ -114,13 +115,15 @@ pub(crate) struct PublisherSettings<'a> {
     pub(crate) seed: Seed,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct PublisherEnd {
     pub(crate) number: u32,
+    #[serde(with = "crate::process::qos")]
     pub(crate) qos: QoS,
     /// The first message that counts, and the one after the last that was sent.
     pub(crate) counted: (u64, u64),
     pub(crate) unacknowledged: Vec<u64>,
+    #[serde(with = "crate::process::ranges")]
     pub(crate) refused: RangeInclusiveSet<u64>,
     pub(crate) was_lost: bool,
     pub(crate) counts: LoadCounts,

@@ -102,6 +102,12 @@ impl LoadSettings {
         is_bounded.then_some(self.in_flight)
     }
 
+    /// Whether publishers wait for subscribers that are not the other half of their own pair: these must be in the same process.
+    #[must_use]
+    pub fn waits_across_pairs(&self) -> bool {
+        self.end_to_end_window().is_some() && self.shape != Shape::Pairs
+    }
+
     /// The largest packet that a client accepts, its Maximum Packet Size (MQTT 5.0 section 3.1.2.11.4): the user's
     /// setting, or room for the load's own messages.
     #[must_use]

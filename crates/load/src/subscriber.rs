@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use ungraceful_mqtt::STAMP_LEN;
 
 use crate::deliveries::{Deliveries, Kind};
@@ -11,7 +12,7 @@ use crate::payload::StampFinder;
 use crate::stamp::{LATENESS_MAX_US, Stamp};
 
 /// The deliveries to a subscriber, or to a group, whose members are all on one thread.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Receiver {
     /// The number of the first publisher that it should hear; the others follow.
     first: u32,

@@ -114,6 +114,7 @@ pub(crate) fn record(
         stalled_40_ms: stalled_40_ms(&whole(Timed::DeliveryService)),
         cpu_us: threads.iter().map(|thread| thread.cpu_us).sum(),
         retained_by_us: None,
+        processes: Vec::new(),
     }
 }
 

@@ -17,6 +17,7 @@ use rustix::event::epoll::{self, Event, EventData, EventFlags};
 use rustix::io::Errno;
 use rustix::thread::set_current_timer_slack;
 use rustix::time::{ClockId, clock_gettime};
+use serde::{Deserialize, Serialize};
 use ungraceful_mqtt::QoS;
 use ungraceful_mqtt::encode::pingreq;
 use ungraceful_rig::broker::clients::Identity;
@@ -74,7 +75,7 @@ pub(crate) struct Job {
     pub(crate) orders: Arc<Orders>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct ReceiverEnd {
     pub(crate) receiver: Receiver,
     /// Subscribers whose deliveries it takes.
@@ -88,7 +89,7 @@ pub(crate) struct ReceiverEnd {
 }
 
 /// The results of a thread.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Ended {
     pub(crate) publishers: Vec<PublisherEnd>,
     pub(crate) receivers: Vec<ReceiverEnd>,

@@ -8,6 +8,7 @@ use ungraceful_mqtt::ReasonCode;
 
 use crate::counts;
 use crate::metric::Percentiles;
+use crate::scale::counted;
 
 /// How work is released.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -177,6 +178,39 @@ pub struct LoadRecord {
     /// The retained messages of the load; absent without any.
     #[serde(default)]
     pub retained_by_us: Option<RetainedRecord>,
+    /// The worker processes; empty in a load of one process.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub processes: Vec<LoadProcessRecord>,
+}
+
+/// A worker process of a load.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LoadProcessRecord {
+    /// Its process id.
+    pub pid: u32,
+    /// Clients that it had.
+    pub clients: u64,
+    /// CPU time until the load began, most of it for connecting, in steps of the kernel's tick; absent when unknown.
+    pub cpu_us_connecting: Option<u64>,
+    /// CPU time from then on; absent when unknown.
+    pub cpu_us: Option<u64>,
+    /// Resident memory before it made its clients; absent when unknown.
+    pub rss_bytes_before: Option<u64>,
+    /// Resident memory when the load began; absent when unknown.
+    pub rss_bytes_connected: Option<u64>,
+    /// The share that went with it; absent when it ended with the load.
+    pub died: Option<DiedProcess>,
+}
+
+/// What is known of a worker process that died. Its connections count as lost, its messages in no other figure.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DiedProcess {
+    /// How it ended.
+    pub how: String,
+    /// Messages that it had sent by its last report, a fraction of a second before, with those of the warm-up. Their fate is unknown.
+    pub sent: u64,
+    /// Deliveries to its subscribers by its last report, with those of the warm-up. Which messages they were is unknown.
+    pub delivered: u64,
 }
 
 /// The retained messages of a load, which are removed after it.
@@ -204,6 +238,27 @@ pub struct HeldAcknowledgements {
 }
 
 impl LoadRecord {
+    /// Why the record is incomplete: the worker processes that died; absent when none did.
+    #[must_use]
+    pub fn died(&self) -> Option<String> {
+        let of = self.processes.len();
+        let died = (1..).zip(&self.processes).filter_map(|(number, process)| {
+            let DiedProcess { how, sent, delivered } = process.died.as_ref()?;
+            let clients = counted(process.clients, "client");
+            let pid = process.pid;
+            let messages = if sent + delivered == 0 {
+                String::new()
+            } else {
+                format!(", and its messages are unknown: {sent} sent and {delivered} delivered by its last report")
+            };
+            Some(format!(
+                "worker process {number} of {of} (pid {pid}) died ({how}): its {clients} count as lost{messages}"
+            ))
+        });
+        let died: Vec<String> = died.collect();
+        (!died.is_empty()).then(|| died.join("; "))
+    }
+
     /// Why the load has no result, as text; absent when it has one.
     #[must_use]
     pub fn missing_result(&self) -> Option<String> {

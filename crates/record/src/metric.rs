@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::phase::Phase;
 use crate::scale::micros;
@@ -120,6 +120,42 @@ impl Histograms {
             }
         }
         sum
+    }
+}
+
+/// A histogram as text for another process: each value that was recorded with its count. Read back, it is the same.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recorded(pub Histogram<u64>);
+
+impl Serialize for Recorded {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let steps = self.0.iter_recorded();
+        serializer.collect_seq(steps.map(|step| (step.value_iterated_to(), step.count_at_value())))
+    }
+}
+
+impl<'de> Deserialize<'de> for Recorded {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut read = histogram();
+        for (value, count) in Vec::<(u64, u64)>::deserialize(deserializer)? {
+            read.record_n(value, count).map_err(serde::de::Error::custom)?;
+        }
+        Ok(Self(read))
+    }
+}
+
+impl Serialize for Histograms {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let each = self.iter().map(|(metric, phase, histogram)| (metric, phase, Recorded(histogram.clone())));
+        serializer.collect_seq(each)
+    }
+}
+
+impl<'de> Deserialize<'de> for Histograms {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let all = Vec::<(Metric, Phase, Recorded)>::deserialize(deserializer)?;
+        let by_key = all.into_iter().map(|(metric, phase, recorded)| ((metric, phase), recorded.0));
+        Ok(Self { by_key: by_key.collect() })
     }
 }
 

@@ -617,7 +617,7 @@ pub struct GeneratorRecord {
     /// The clocks of attempts' instants. All zero in a run without attempts.
     #[serde(default)]
     pub clock: ClockRecord,
-    /// CPU time of this process from the baseline's begin to the recovery's end, in µs.
+    /// CPU time of this process, and of a load's worker processes, from the baseline's begin to the recovery's end, in µs.
     pub cpu_us: Option<u64>,
     /// Attempts that started late because all `--count` clients were busy.
     pub attempts_waited_for_a_client: u64,

@@ -331,6 +331,10 @@ impl Threshold {
     #[must_use]
     pub fn judge(&self, record: &Record) -> Verdict {
         let seen = match self.subject {
+            // What went with a part of the generator says nothing about the broker.
+            _ if record.load.as_ref().is_some_and(|load| load.died().is_some()) => {
+                Err("a worker process died, and took its share of the figures with it".to_owned())
+            }
             Subject::Time(times, figure) => self.time(times, figure, record),
             Subject::Count(counted) => self.count(counted, record),
         };

@@ -10,4 +10,5 @@ pub(crate) mod slope;
 pub(crate) mod tally;
 pub(crate) mod timeline;
 
+pub use crate::broker::process::{OwnUsage, own_usage};
 pub use meter::{Counters, Interval};

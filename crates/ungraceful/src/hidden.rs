@@ -1,4 +1,4 @@
-//! The hidden commands of `ungraceful`, which serve a broker in a child process.
+//! The hidden commands of `ungraceful`, for its child processes: brokers, and workers of a load.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -6,6 +6,8 @@ use std::process::ExitCode;
 
 use ungraceful_record::exit::Exit;
 use ungraceful_rig::broker::owned::{become_tied, hidden, take_care_of};
+
+use crate::launch;
 
 /// Runs a hidden command; absent when the arguments are none.
 pub(crate) fn command(arguments: &[OsString]) -> Option<ExitCode> {
@@ -20,6 +22,10 @@ pub(crate) fn command(arguments: &[OsString]) -> Option<ExitCode> {
             let failed = become_tied(parent()?, arguments.get(3)?, &arguments[4..]);
             Some(fail(&format!("cannot start {}: {failed}", arguments[3].display())))
         }
+        hidden::LOAD_WORKER => Some(match launch::serve_worker(std::io::stdin(), std::io::stdout()) {
+            Ok(()) => Exit::Holds.into(),
+            Err(error) => fail(&error),
+        }),
         hidden::CARETAKER => Some(match take_care_of(Path::new(arguments.get(2)?)) {
             Ok(()) => Exit::Holds.into(),
             Err(error) => fail(&format!("cannot remove {}: {error}", arguments[2].display())),

@@ -4,10 +4,11 @@ mod mode;
 mod preparing;
 
 use std::ffi::OsString;
-use std::io::{IsTerminal, Write};
+use std::io::{BufReader, IsTerminal, Stdin, Write};
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue};
+use ungraceful_load::process::Start;
 use ungraceful_record::exit::Exit;
 use ungraceful_record::verdict::exit_of;
 use ungraceful_report::progress::{ProgressStyle, Terminal};
@@ -20,10 +21,11 @@ use ungraceful_rig::run::settings::{Experiment, Finished, Work};
 use crate::cli::common::OutputArgs;
 use crate::cli::parse::{NotParsed, Parsed, parse};
 use crate::cli::{environment, passwords};
-use crate::{find_rate, front, print_plan, print_preflight};
+use crate::{find_rate, front, print_plan, print_preflight, tools};
 
 pub(crate) use self::mode::with_help;
 pub use self::mode::{LoadMode, LoadPlan, Mode, Modes, Tool};
+use self::preparing::prepare_worker;
 pub(crate) use self::preparing::{ReadyLoad, prepare, prepare_load};
 
 /// Runs a tool.
@@ -55,6 +57,27 @@ pub fn main(tool: &Tool, arguments: impl IntoIterator<Item = OsString>) -> ExitC
         Ok(exit) => exit.into(),
         Err(error) => fail(&call, &error),
     }
+}
+
+/// Makes the share of a load that `input` describes, as a worker process of its run.
+///
+/// The error is for a call by somebody else.
+pub(crate) fn serve_worker(input: Stdin, output: impl Write + Send + 'static) -> Result<(), String> {
+    let mut input = BufReader::new(input);
+    let start = Start::read(&mut input)?;
+    let arguments = start.arguments();
+    let name = arguments.first().and_then(|name| name.to_str());
+    let tool = tools::ALL.iter().find(|tool| Some(tool.name) == name).ok_or("no tool of that name")?;
+    let named = arguments.get(1).and_then(|name| tool.mode(name.to_str()?));
+    let call = Call { tool, mode: named.unwrap_or_else(|| tool.default_mode()), arguments: &arguments };
+    let Mode::Load(mode) = call.mode else { return Err("that tool makes no load".to_owned()) };
+    let prepared = match parse(&tool.mode_command(call.mode), &call.flags()) {
+        Ok(parsed) => prepare_worker(mode, &parsed).map_err(|error| error.to_string()),
+        Err(NotParsed::Clap(error)) => Err(error.to_string()),
+        Err(NotParsed::Config(mistakes)) => Err(RunError::Usage(mistakes).to_string()),
+    };
+    ungraceful_load::process::serve(&start.share, prepared, input, output);
+    Ok(())
 }
 
 /// The first steps of every tool: makes exceeding the file size limit a write error instead of the end of the process, and warns of

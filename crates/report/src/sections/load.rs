@@ -16,6 +16,7 @@ pub(super) fn section(record: &Record, document: &mut Document) {
     document.heading("The load");
     document.line(summary(load));
     connections(&load.connections, document);
+    processes(load, document);
     if !load.by_qos.is_empty() {
         document.push(Block::Table(counts(load)));
     }
@@ -98,6 +99,20 @@ fn connections(connections: &LoadConnections, document: &mut Document) {
             );
         }
     }
+}
+
+/// The worker processes of a load that has several.
+fn processes(load: &LoadRecord, document: &mut Document) {
+    let all = &load.processes;
+    if all.is_empty() {
+        return;
+    }
+    let mut text = format!("{} on this machine", count(all.len() as u64));
+    let rss: Option<u64> = all.iter().map(|process| process.rss_bytes_connected).sum();
+    if let Some(rss_bytes) = rss {
+        text += &format!(", {} of memory when the load began", bytes(rss_bytes));
+    }
+    document.labelled("Worker processes", text);
 }
 
 /// A row of the counts: its name and number.

@@ -4,6 +4,7 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use serde::{Deserialize, Serialize};
 use ungraceful_flags::Mistake;
 use ungraceful_wire::{ConnectOptions, Tls, Transport};
 
@@ -244,6 +245,15 @@ impl Identity {
     }
 }
 
+/// What a run found out about its clients, for other processes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SharedClients {
+    prefix: String,
+    of_run: String,
+    for_work: usize,
+    rows_for_work: usize,
+}
+
 /// The clients of a run; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Clients(Arc<Shared>);
@@ -330,6 +340,26 @@ impl Clients {
             clock,
             state: Mutex::default(),
         }))
+    }
+
+    /// The same clients for another process, which has their settings.
+    #[must_use]
+    pub fn shared(&self) -> SharedClients {
+        let Shared { prefix, of_run, for_work, rows_for_work, .. } = &*self.0;
+        SharedClients {
+            prefix: prefix.clone(),
+            of_run: of_run.clone(),
+            for_work: *for_work,
+            rows_for_work: *rows_for_work,
+        }
+    }
+
+    /// The clients of another process with the same settings.
+    #[must_use]
+    pub fn of_shared(settings: ClientsSettings, shared: &SharedClients, clock: RunClock) -> Self {
+        let SharedClients { prefix, of_run, for_work, rows_for_work } = shared.clone();
+        let state = Mutex::default();
+        Self(Arc::new(Shared { settings, prefix, of_run, for_work, rows_for_work, clock, state }))
     }
 
     /// Clients that differ only in a generated ClientID, below the topic root `ungraceful`.

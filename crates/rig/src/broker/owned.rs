@@ -31,6 +31,8 @@ pub mod hidden {
     pub const EMBEDDED_BROKER: &str = "__embedded-broker";
     /// Ties itself to its parent and becomes the program that follows.
     pub const TIED: &str = "__tied";
+    /// Makes the share of a load that its standard input describes.
+    pub const LOAD_WORKER: &str = "__load-worker";
     /// Removes the folder that follows when its standard input ends.
     pub const CARETAKER: &str = "__caretaker";
 }

@@ -111,8 +111,23 @@ fn read(pid: i32) -> Result<Stat, String> {
 /// CPU time used by this process, in µs; absent when unknown.
 #[must_use]
 pub(crate) fn own_cpu_us() -> Option<u64> {
+    Some(own_usage()?.cpu_us)
+}
+
+/// What this process has used and holds; absent when unknown. CPU time is exact to the kernel's tick.
+#[must_use]
+pub fn own_usage() -> Option<OwnUsage> {
     let stat = Process::myself().ok()?.stat().ok()?;
-    Some(ticks_to_us(stat.utime + stat.stime))
+    Some(OwnUsage { cpu_us: ticks_to_us(stat.utime + stat.stime), rss_bytes: stat.rss * procfs::page_size() })
+}
+
+/// What this process has used and holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OwnUsage {
+    /// CPU time since it began, user and system, in µs.
+    pub cpu_us: u64,
+    /// Resident memory in bytes.
+    pub rss_bytes: u64,
 }
 
 fn ticks_to_us(ticks: u64) -> u64 {

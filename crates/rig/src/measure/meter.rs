@@ -6,13 +6,14 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use ungraceful_record::counts;
 use ungraceful_record::metric::{Histograms, Metric};
 use ungraceful_record::phase::Phase;
 
 counts! {
     /// Counts of what happened in an interval.
-    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
     pub struct Counters {
         /// Bystander messages that fell due.
         pub offered: u64,
@@ -42,7 +43,7 @@ counts! {
 }
 
 /// Everything one thread measured in one stretch of time.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Interval {
     /// Counters by the phase they belong to.
     pub counters: BTreeMap<Phase, Counters>,
@@ -148,7 +149,11 @@ mod tests {
             }
             merged.merge(&first.take());
             merged.merge(&second.take());
-            prop_assert_eq!(merged, whole.take());
+            let taken = whole.take();
+            // Of another process: written and read.
+            let text = serde_json::to_string(&taken).unwrap();
+            prop_assert_eq!(&serde_json::from_str::<Interval>(&text).unwrap(), &taken);
+            prop_assert_eq!(merged, taken);
         }
     }
 }

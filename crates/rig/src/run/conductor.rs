@@ -46,7 +46,11 @@ impl Conductor<'_> {
             // Before the last probe, whose connection would count as one that the fault left behind.
             self.broker.edges.recovery_ended = self.broker.usage();
         }
-        results.cpu_us = own_cpu_us().zip(cpu_us_before).map(|(after, before)| after.saturating_sub(before));
+        let of_workers =
+            results.load.iter().flat_map(|load| &load.processes).filter_map(|worker| worker.cpu_us);
+        let of_workers: u64 = of_workers.sum();
+        results.cpu_us =
+            own_cpu_us().zip(cpu_us_before).map(|(after, before)| after.saturating_sub(before) + of_workers);
         // Before and after: a witness that was proved only once may have gone deaf in between.
         let _stopped = self.job.stage.unless_stopped(self.honest.prove_witness()).await;
         // A broker that died after the last attempt is down all the same.

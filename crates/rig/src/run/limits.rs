@@ -20,6 +20,13 @@ const DESCRIPTORS_PER_THREAD: u64 = 8;
 /// Descriptors that the run's own process has for each worker process: its standard input and output.
 const DESCRIPTORS_PER_PROCESS: u64 = 4;
 
+/// How many connections a process with one thread can make within this limit of file descriptors.
+#[must_use]
+pub const fn clients_of_a_worker(descriptors: u64) -> u64 {
+    // The run's own process has a thread for its bystanders, and needs as much.
+    descriptors.saturating_sub(2 * DESCRIPTORS_PER_THREAD + DESCRIPTORS_BESIDES)
+}
+
 /// Where the broker runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BrokerPlace {

@@ -16,7 +16,7 @@ use crate::broker::clients::Clients;
 use crate::broker::nodes::Nodes;
 use crate::error::RunError;
 use crate::measure::clock::RunClock;
-use crate::measure::collector::{Report, Source};
+use crate::measure::collector::{REPORTS, Report, Source};
 use crate::measure::meter::Interval;
 use crate::run::seed::Seed;
 
@@ -73,7 +73,7 @@ pub trait LoadUnderWay {
     /// Ends it: connections are closed in order.
     ///
     /// # Errors
-    /// [`RunError::Bug`] when one of its threads panicked.
+    /// [`RunError::Bug`] when one of its threads panicked, [`RunError::Environment`] when the machine lacked something.
     fn finish(self: Box<Self>) -> Result<LoadRecord, RunError>;
 }
 
@@ -119,6 +119,13 @@ impl LoadReports {
         Self { sender }
     }
 
+    /// For threads whose reports another process collects. Those end when every clone is gone.
+    #[must_use]
+    pub fn for_another_process() -> (Self, LoadReported) {
+        let (sender, receiver) = mpsc::channel(REPORTS);
+        (Self { sender }, LoadReported { receiver })
+    }
+
     /// Reports what `thread` measured since its last report. Returns it when there is no room now.
     ///
     /// # Errors
@@ -137,5 +144,22 @@ impl LoadReports {
     pub fn report_last(&self, thread: u32, interval: Interval) {
         let _collector_is_gone =
             self.sender.blocking_send(Report::Interval(Source::Worker(thread), interval));
+    }
+}
+
+/// What threads reported, for another process.
+#[derive(Debug)]
+pub struct LoadReported {
+    receiver: mpsc::Receiver<Report>,
+}
+
+impl LoadReported {
+    /// Waits for what a thread measured; absent when there will be nothing more.
+    pub fn wait(&mut self) -> Option<(u32, Interval)> {
+        loop {
+            if let Report::Interval(Source::Worker(thread), interval) = self.receiver.blocking_recv()? {
+                return Some((thread, interval));
+            }
+        }
     }
 }

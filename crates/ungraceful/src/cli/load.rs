@@ -2,6 +2,7 @@
 
 mod values;
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,15 +10,16 @@ use clap::Args;
 use ungraceful_flags::{Given, Mistake, PerSecond, PositiveTime, Seconds, Whole, reader};
 use ungraceful_load::pace::{Pace, Stage};
 use ungraceful_load::payload::{Payload, Text};
-use ungraceful_load::settings::{MessageSettings, Waiting};
+use ungraceful_load::settings::{LoadSettings, MessageSettings, Waiting};
 use ungraceful_load::shape::{QosMix, Shape};
 use ungraceful_mqtt::QoS;
 use ungraceful_record::rate_search::Promise;
 use ungraceful_record::threshold::Threshold;
 use ungraceful_rig::run::input_file;
+use ungraceful_rig::run::limits::{clients_of_a_worker, raise_descriptor_limit};
 use ungraceful_rig::run::plan::Arrival;
 
-pub use self::values::{Preset, QosWeights, RATE_MAX, Rate, Stages, UserProperty};
+pub use self::values::{Preset, ProcessCount, QosWeights, RATE_MAX, Rate, Stages, UserProperty};
 
 /// Where a rate search starts by default, in messages per second: over 10 s, enough for a 99th percentile.
 const SEARCH_FROM: f64 = 1_000.0;
@@ -36,6 +38,10 @@ pub struct ConnectArgs {
     /// retries after a second
     #[arg(long, value_name = "N", default_value = "50")]
     pub connects_in_flight: Whole<1, 100_000>,
+    /// Processes that share the clients, with one record and one view: a number, or auto for as many as the limit of file
+    /// descriptors requires. Each reads the files that the flags name
+    #[arg(long, value_name = "N", default_value = "1", value_parser = reader::<ProcessCount>())]
+    pub processes: ProcessCount,
     /// Keep Alive in whole seconds, such as 60 or 60s; 0 for none
     #[arg(short = 'k', long, value_name = "SECONDS", default_value = "60")]
     pub keepalive: Seconds<0, 65_535>,
@@ -160,10 +166,29 @@ pub struct PresetArgs {
 }
 
 impl ConnectArgs {
+    /// How many processes make this load. A mistake is added to the list when it can't be divided.
+    pub fn processes(&self, load: &LoadSettings, mistakes: &mut Vec<Mistake>) -> NonZeroU32 {
+        let number = match self.processes {
+            ProcessCount::Number(number) => number,
+            ProcessCount::Auto => processes_needed(load.clients(), raise_descriptor_limit()),
+        };
+        if number > NonZeroU32::MIN && load.waits_across_pairs() {
+            let what = "in a closed loop, publishers wait for their subscribers, which may be in another process: give --shape pairs \
+                        or a --rate, or leave the flag out";
+            mistakes.push(Mistake::new("--processes", what));
+        }
+        number
+    }
     /// The user's thresholds.
     pub fn thresholds(&self, mistakes: &mut Vec<Mistake>) -> Vec<Threshold> {
         self.threshold.iter().filter_map(|threshold| threshold.take("--threshold", mistakes)).collect()
     }
+}
+
+/// The fewest processes that hold so many clients within this limit of file descriptors.
+fn processes_needed(clients: u32, descriptors: u64) -> NonZeroU32 {
+    let needed = u64::from(clients).div_ceil(clients_of_a_worker(descriptors).max(1));
+    u32::try_from(needed).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN)
 }
 
 /// The value of a flag; absent when it was not given or can't be read.

@@ -10,6 +10,8 @@ use clap::parser::ValueSource;
 use ungraceful_faults::mode::{AttemptsOf, Call as FaultCall, ConnectionsOf, FaultPlan, Mode as FaultMode};
 use ungraceful_flags::{Mistake, TIME_MAX};
 use ungraceful_load::Engine;
+use ungraceful_load::process::Processes;
+use ungraceful_load::settings::LoadSettings;
 use ungraceful_record::rate_search::Promise;
 use ungraceful_record::run::{Setting, SettingSource, ToolRecord};
 use ungraceful_rig::broker::target::{BrokerChoice, Credentials, Target, TargetSettings};
@@ -23,6 +25,7 @@ use super::{Call, LoadMode};
 use crate::cli::common::{
     ATTEMPTS_MAX, EveryRunArgs, EveryRunSettings, OutputArgs, RunArgs, RunSettings, cores,
 };
+use crate::cli::load::ConnectArgs;
 use crate::cli::parse::{Parsed, without_secrets};
 use crate::cli::target::TargetArgs;
 
@@ -136,12 +139,15 @@ pub(crate) fn prepare_load(call: &Call<'_>, mode: &LoadMode, parsed: &Parsed) ->
     let plan = (mode.plan)(parsed, settings.arrival, &mut mistakes);
     let target_settings = target.settings(plan.wanted, &mut mistakes);
     let watch = target.watch(&mut mistakes);
-    check(&target_settings, &output, mistakes)?;
     let load = plan.load;
+    let number = parsed.read::<ConnectArgs>().processes(&load, &mut mistakes);
+    check(&target_settings, &output, mistakes)?;
     let clients = NonZeroU32::new(load.clients()).unwrap_or(NonZeroU32::MIN);
-    let threads = settings.threads.unwrap_or_else(|| threads_for(clients));
-    let bound = Bound::of_load(waits_of(&settings, &target_settings, clients), load.waits(threads.get()));
-    let engine = Engine::new(load);
+    let processes = Processes { number, arguments: call.arguments.to_vec() };
+    let engine = Engine::new(load).in_processes(processes);
+    let threads = engine.threads(settings.threads.unwrap_or_else(|| threads_for(clients)));
+    let waits = engine.settings().waits(threads.get());
+    let bound = Bound::of_load(waits_of(&settings, &target_settings, clients), waits);
     let common = Common {
         tool: tool_record(call),
         command: without_secrets(call.arguments),
@@ -162,6 +168,18 @@ pub(crate) fn prepare_load(call: &Call<'_>, mode: &LoadMode, parsed: &Parsed) ->
     };
     let experiment = Experiment { common, work: Work::Load(Arc::new(engine.clone())) };
     Ok(ReadyLoad { experiment, engine, output, promise: plan.promise })
+}
+
+/// Reads the load and the target again, in a worker process of the run that has checked them.
+pub(crate) fn prepare_worker(
+    mode: &LoadMode,
+    parsed: &Parsed,
+) -> Result<(LoadSettings, TargetSettings), RunError> {
+    let mut mistakes = parsed.mistakes.clone();
+    let arrival = parsed.read::<EveryRunArgs>().arrival;
+    let plan = (mode.plan)(parsed, arrival, &mut mistakes);
+    let target = parsed.read::<TargetArgs>().settings(plan.wanted, &mut mistakes);
+    if mistakes.is_empty() { Ok((plan.load, target)) } else { Err(RunError::Usage(mistakes)) }
 }
 
 /// Threads for this many clients: one is enough for hundreds, and leaves the other cores free.

@@ -28,6 +28,7 @@ mod nodes;
 mod offers;
 mod plan;
 mod preflight;
+mod processes;
 mod raw_broker;
 mod real_brokers;
 mod reference;

@@ -1,5 +1,6 @@
 //! After the last phase: the threads end, and their results are summed up, judged and written.
 
+use ungraceful_record::load::LoadRecord;
 use ungraceful_record::metric::Percentiles;
 use ungraceful_record::run::{ClockRecord, Completeness, Record};
 use ungraceful_record::verdict::judge;
@@ -47,6 +48,11 @@ impl Conductor<'_> {
         }
         record.load = ended.results.load;
         complete(&mut record, stop.reason());
+        if let Some(died) = record.load.as_ref().and_then(LoadRecord::died)
+            && record.completeness == Completeness::Complete
+        {
+            (record.completeness, record.incomplete_because) = (Completeness::Partial, Some(died));
+        }
         judge(&mut record, &common.checks);
         let thresholds: Vec<_> = common.thresholds.iter().map(|threshold| threshold.judge(&record)).collect();
         record.verdicts.extend(thresholds);

@@ -45,10 +45,11 @@ fn descriptors(demand: &Demand, supply: &Supply) -> Option<Line> {
             0 => format!("; even one client needs {}", demand.of_one_client().descriptors()),
             clients => format!(" or lower --count to {clients}"),
         };
+        let divide = if demand.are_attempts { "" } else { "give --processes auto, " };
         Fit::Short(Mistake::new(
             "--count",
             format!(
-                "this run needs up to {needed} file descriptors in one process, which may open {available}; {}raise the hard \
+                "this run needs up to {needed} file descriptors in one process, which may open {available}; {divide}{}raise the hard \
                  limit (`ulimit -Hn`, LimitNOFILE, --ulimit nofile){fewer}",
                 raise_first.unwrap_or_default(),
             ),

@@ -95,6 +95,8 @@ fn descriptors_count_for_each_process() {
     assert!(
         shortage(Limit::Descriptors, two, Supply { descriptors: 1_079, ..LARGE }).contains("--count to 1998")
     );
+    let short = shortage(Limit::Descriptors, two, Supply { descriptors: 1_079, ..LARGE });
+    assert!(short.contains("give --processes auto"), "{short}");
     let uneven = Demand { connections_of_a_process: 1_500, ..two };
     assert_eq!(uneven.descriptors(), 1_580);
     let bystanders = Demand { bystander_pairs: 1_000, ..two };

@@ -1,5 +1,6 @@
 //! Values of the flags of a load: rates, stages, QoS weights, named scenarios.
 
+use std::num::NonZeroU32;
 use std::str::FromStr;
 
 use ungraceful_flags::PositiveTime;
@@ -9,6 +10,39 @@ use ungraceful_mqtt::QoS;
 
 /// Maximum rate in messages per second.
 pub const RATE_MAX: f64 = 10_000_000.0;
+
+/// Maximum number of worker processes.
+const PROCESSES_MAX: u32 = 1_000;
+
+/// How many processes make a load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProcessCount {
+    /// As many as the limit of file descriptors requires.
+    Auto,
+    /// So many.
+    Number(NonZeroU32),
+}
+
+impl Default for ProcessCount {
+    fn default() -> Self {
+        Self::Number(NonZeroU32::MIN)
+    }
+}
+
+impl FromStr for ProcessCount {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        if text == "auto" {
+            return Ok(Self::Auto);
+        }
+        let number = text.parse().ok().filter(|number: &NonZeroU32| number.get() <= PROCESSES_MAX);
+        number.map(Self::Number).ok_or_else(|| {
+            format!("invalid number of processes {text:?}: give 1 to {PROCESSES_MAX}, or auto")
+        })
+    }
+}
 
 /// A rate, or as fast as possible.
 #[derive(Clone, Copy, Debug, PartialEq)]
