@@ -67,7 +67,8 @@ fn threads() -> Vec<Ended> {
         cpu_us: Some(7),
         ..Ended::default()
     };
-    let receivers = vec![ReceiverEnd { receiver, members: 1, was_there: true, was_lost: false }];
+    let receivers =
+        vec![ReceiverEnd { receiver, members: 1, was_there: true, was_lost: false, may_lack_rights: false }];
     vec![first, Ended { receivers, first_connect_us: Some(5), window: 9, ..Ended::default() }]
 }
 

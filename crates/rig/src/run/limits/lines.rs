@@ -220,12 +220,14 @@ fn cores(demand: &Demand, supply: &Supply) -> Option<Line> {
     let fit = if needed <= supply.cores {
         Fit::Fits
     } else {
+        // Each process has at least one.
+        let fewest = supply.cores.max(demand.processes);
+        let fewer = (fewest < needed).then(|| format!("give --threads {fewest}, or "));
         Fit::Warning(format!(
-            "{} worker threads share {}: counts stay exact, and times include waits for a core; give --threads {}, or use a \
-             machine with more cores",
+            "{} worker threads share {}: counts stay exact, and times include waits for a core; {}use a machine with more cores",
             count(needed),
             ungraceful_record::scale::counted(supply.cores, "core"),
-            supply.cores.max(demand.processes)
+            fewer.unwrap_or_default()
         ))
     };
     Some(Line { limit: Limit::Cores, needed, available: Some(supply.cores), fit })
