@@ -376,10 +376,11 @@ fn remove_retained(settings: &LoadSettings, stage: &LoadStage, ended: &[Ended]) 
     (!topics.is_empty()).then(|| {
         let removed = if stage.clients.vary() {
             // Only the publisher may have the right to its topic.
-            retained::remove(settings, stage, own.map(|(topic, who)| (who, vec![topic])).collect())
+            let own: Vec<_> = own.map(|(topic, who)| (who, vec![topic])).collect();
+            retained::remove(settings, stage, &own)
         } else {
             let who = stage.clients.honest("z");
-            retained::remove(settings, stage, vec![(who, topics.into_iter().collect())])
+            retained::remove(settings, stage, &[(who, topics.into_iter().collect())])
         };
         let left_because = removed.left_because.or_else(|| (not_taken > 0).then(late));
         RetainedRecord { left_because, ..removed }

@@ -10,13 +10,13 @@ mod worker;
 
 use std::ffi::OsString;
 use std::io::BufRead;
-use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use serde::{Deserialize, Serialize};
 use ungraceful_mqtt::{ProtocolVersion, QoS};
 use ungraceful_rig::broker::clients::SharedClients;
+use ungraceful_rig::broker::nodes::SharedNode;
 use ungraceful_rig::measure::Interval;
 use ungraceful_rig::measure::clock::SharedClock;
 use ungraceful_rig::run::load::LoadStage;
@@ -54,7 +54,7 @@ pub struct Share {
     processes: u32,
     /// Threads of the whole load.
     threads: u32,
-    address: SocketAddr,
+    nodes: Vec<SharedNode>,
     /// As on the wire.
     version: u8,
     #[serde(with = "qos")]
@@ -74,7 +74,7 @@ impl Start {
                 process,
                 processes: split.processes(),
                 threads: split.threads(),
-                address: stage.address,
+                nodes: stage.nodes.shared(),
                 version: stage.version.level(),
                 maximum_qos: stage.maximum_qos,
                 maximum_packet_size: stage.maximum_packet_size,

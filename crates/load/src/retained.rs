@@ -23,7 +23,7 @@ const DISCONNECT: [u8; 2] = [0xE0, 0];
 pub(crate) fn remove(
     settings: &LoadSettings,
     stage: &LoadStage,
-    topics: Vec<(Identity, Vec<String>)>,
+    topics: &[(Identity, Vec<String>)],
 ) -> RetainedRecord {
     let count = topics.iter().map(|(_, topics)| topics.len() as u64).sum();
     let removing = || {
@@ -31,7 +31,7 @@ pub(crate) fn remove(
         let runtime = runtime.map_err(|error| format!("no runtime: {error}"))?;
         runtime.block_on(async {
             let all = async {
-                for (who, topics) in &topics {
+                for (who, topics) in topics {
                     remove_each(settings, stage, who, topics).await?;
                 }
                 Ok(())

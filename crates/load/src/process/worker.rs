@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ungraceful_rig::broker::clients::Clients;
+use ungraceful_rig::broker::nodes::Nodes;
 use ungraceful_rig::broker::target::TargetSettings;
 use ungraceful_rig::measure::clock::RunClock;
 use ungraceful_rig::measure::own_usage;
@@ -119,7 +120,7 @@ fn made(
 fn stage(share: &Share, target: &TargetSettings, reports: LoadReports) -> LoadStage {
     let clock = RunClock::of_shared(share.clock);
     LoadStage {
-        address: share.address,
+        nodes: Nodes::of_shared(share.nodes.clone()),
         version: share.version(),
         maximum_qos: share.maximum_qos,
         maximum_packet_size: share.maximum_packet_size,

@@ -250,6 +250,7 @@ impl Identity {
 pub struct SharedClients {
     prefix: String,
     of_run: String,
+    honest: usize,
     for_work: usize,
     rows_for_work: usize,
 }
@@ -345,10 +346,11 @@ impl Clients {
     /// The same clients for another process, which has their settings.
     #[must_use]
     pub fn shared(&self) -> SharedClients {
-        let Shared { prefix, of_run, for_work, rows_for_work, .. } = &*self.0;
+        let Shared { prefix, of_run, honest, for_work, rows_for_work, .. } = &*self.0;
         SharedClients {
             prefix: prefix.clone(),
             of_run: of_run.clone(),
+            honest: *honest,
             for_work: *for_work,
             rows_for_work: *rows_for_work,
         }
@@ -357,9 +359,9 @@ impl Clients {
     /// The clients of another process with the same settings.
     #[must_use]
     pub fn of_shared(settings: ClientsSettings, shared: &SharedClients, clock: RunClock) -> Self {
-        let SharedClients { prefix, of_run, for_work, rows_for_work } = shared.clone();
+        let SharedClients { prefix, of_run, honest, for_work, rows_for_work } = shared.clone();
         let state = Mutex::default();
-        Self(Arc::new(Shared { settings, prefix, of_run, for_work, rows_for_work, clock, state }))
+        Self(Arc::new(Shared { settings, prefix, of_run, honest, for_work, rows_for_work, clock, state }))
     }
 
     /// Clients that differ only in a generated ClientID, below the topic root `ungraceful`.

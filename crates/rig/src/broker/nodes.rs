@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use serde::{Deserialize, Serialize};
 use ungraceful_wire::{ConnectOptions, Endpoint};
 
 use crate::bystanders::pulse::Pulse;
@@ -29,6 +30,33 @@ pub struct Node {
     pub server_name: Option<String>,
     /// Whether it is alive.
     pub pulse: Pulse,
+}
+
+/// A node, for other processes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SharedNode {
+    name: String,
+    address: SocketAddr,
+    server_name: Option<String>,
+}
+
+impl SharedNode {
+    fn of(node: &Node) -> Self {
+        Self {
+            name: node.name.clone(),
+            address: node.endpoint.address,
+            server_name: node.server_name.clone(),
+        }
+    }
+
+    fn node(self) -> Node {
+        Node {
+            name: self.name,
+            endpoint: Endpoint { address: self.address },
+            server_name: self.server_name,
+            pulse: Pulse::default(),
+        }
+    }
 }
 
 /// The nodes of a run, as one client sees them: in which order it connects to them. A clone shares the order.
@@ -61,6 +89,21 @@ impl Nodes {
             pulse: Pulse::default(),
         };
         Self::new(vec![node], NodeOrder::default())
+    }
+
+    /// The same nodes for another process.
+    #[must_use]
+    pub fn shared(&self) -> Vec<SharedNode> {
+        self.all.iter().map(SharedNode::of).collect()
+    }
+
+    /// The nodes of another process, for clients with one connection each.
+    ///
+    /// # Panics
+    /// When there are none.
+    #[must_use]
+    pub fn of_shared(shared: Vec<SharedNode>) -> Self {
+        Self::new(shared.into_iter().map(SharedNode::node).collect(), NodeOrder::default())
     }
 
     /// All of them, in the order in which the user named them.

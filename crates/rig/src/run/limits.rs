@@ -194,7 +194,7 @@ impl Demand {
         let connects = work.load().map(crate::run::load::Load::connects);
         Self {
             // Each client of a load is a connection.
-            clients: work.attempts().map_or(connections, |attempts| attempts.clients_at_once(cases)),
+            clients: experiment.clients_at_once(cases),
             connections,
             processes: connects.map_or(1, |connects| connects.processes),
             connections_of_a_process: connects.map_or(connections, |connects| connects.of_a_process),
@@ -203,7 +203,7 @@ impl Demand {
             tunnelled: common.target.transport.is_layered(),
             threads: u64::from(common.threads.get()) + 1,
             sources: common.target.sources.len() as u64,
-            destinations: 1,
+            destinations: 1 + common.target.nodes.as_ref().map_or(0, |nodes| nodes.further.len() as u64),
             layering: Layering::of(&common.target.transport),
             broker: BrokerPlace::of(&common.target.broker, common.watch.pid),
             connects_per_second: match work {
