@@ -94,7 +94,11 @@ fn tour(arguments: &[OsString], parsed: &Parsed) -> Result<Exit, RunError> {
     if output.print_plan {
         return Ok(print(&plans(&stops, budget, format)));
     }
-    if let Some((common, demand)) = largest(&stops) {
+    if let Some(shortage) = shortage(&stops) {
+        return Err(RunError::Usage(vec![shortage]));
+    }
+    if let Some((mut common, demand)) = largest(&stops) {
+        "ungraceful".clone_into(&mut common.tool.name);
         if output.preflight {
             return Ok(print_preflight::print(&common, &demand, format));
         }
@@ -359,6 +363,18 @@ fn largest(stops: &[Stop]) -> Option<(Common, Demand)> {
         (experiment.common, demand)
     });
     demands.reduce(|(common, largest), (_, demand)| (common, largest.or_larger(demand)))
+}
+
+/// The largest shortage of rows for the clients of the causes.
+fn shortage(stops: &[Stop]) -> Option<Mistake> {
+    let ready = stops.iter().filter_map(|stop| stop.ready.as_ref().ok());
+    let needs = ready.map(|ready| {
+        let (common, attempts) = ready.as_ref().clone();
+        let experiment = Experiment { common, work: Work::Attempts(attempts) };
+        let (clients, honest) = experiment.client_counts();
+        (clients + honest, experiment.common.target.clients.shortage(clients, honest))
+    });
+    needs.max_by_key(|(needed, _)| *needed)?.1
 }
 
 fn write_tour(folder: &Path, tour: &Tour) -> Result<(), RunError> {

@@ -80,7 +80,7 @@ impl End {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Fault")]
 pub struct Flags {
-    /// Variants, separated by commas: text-connect, text-publish, split, fragmented, joined, no-subprotocol, other-subprotocol, long-frame, cut-packet, unmasked, reserved-opcode, reserved-bit, impossible-length [default: all]
+    /// Variants, separated by commas: text-connect, text-publish, split, fragmented, joined, no-subprotocol, other-subprotocol, long-frame, cut-packet, unmasked, reserved-opcode, reserved-bit, impossible-length [default: all but impossible-length]
     #[arg(long, value_name = "VARIANT", value_delimiter = ',')]
     variant: Vec<Named<Variant>>,
     #[command(flatten)]
@@ -96,7 +96,7 @@ impl FaultMode for Flags {
          take [MQTT-6.0.0-2]; asks for WebSocket without the sub-protocol mqtt, or with another one [MQTT-6.0.0-4]; and sends \
          frames that are unfinished or that RFC 6455 forbids. A client whose legal frames are not accepted is compared with one \
          that sends the same packets in whole frames. What only RFC 6455 forbids is a note. The frame of impossible-length \
-         ends some brokers: leave it out with --variant where that is not wanted.";
+         ends some brokers, so it is sent only by name.";
     const CHECKS: &'static [&'static [Check]] = &[websocket_checks::CHECKS];
     const DEFAULTS: &'static [(&'static str, &'static str)] = &[("attempts", "5")];
 
@@ -111,7 +111,12 @@ impl FaultMode for Flags {
 
     fn faults(&self, spoken: &[ProtocolVersion]) -> Vec<Arc<dyn Fault>> {
         let newest = spoken.iter().max().copied();
-        each_case(&chosen(&Variant::ALL, &self.variant), spoken, |variant, version| {
+        let mut variants = chosen(&Variant::ALL, &self.variant);
+        // It ends some brokers, and with them the run: only by name.
+        if self.variant.is_empty() {
+            variants.retain(|variant| *variant != Variant::ImpossibleLength);
+        }
+        each_case(&variants, spoken, |variant, version| {
             // Elsewhere, the packets of both versions are the same for what looks at frames.
             let is_needed = matches!(variant.group(), Group::Text | Group::Legal) || Some(version) == newest;
             is_needed.then_some(UnusualWebSocket { variant, version })

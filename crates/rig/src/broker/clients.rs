@@ -101,8 +101,11 @@ impl ClientsSettings {
         let file = self.file.as_ref()?;
         let rows = file.rows.len() as u64;
         let (needed, cure) = match file.reuse {
-            true => (1 + honest, "add rows, or lower --bystanders"),
-            false => (clients + honest, "add rows, lower --count or --bystanders, or allow --reuse-clients"),
+            true => (1 + honest, "add rows, or have fewer bystanders"),
+            false => (
+                clients + honest,
+                "add rows, allow --reuse-clients, or have fewer clients (--count, --bystanders)",
+            ),
         };
         let attacking = if file.reuse { 1 } else { clients };
         (rows < needed).then(|| {

@@ -42,7 +42,7 @@ const LEVEL: &str = "probe";
 
 /// How long trying each of so many clients that vary may take.
 pub(crate) fn each_tried_within(clients: u64) -> Duration {
-    const EACH: Duration = Duration::from_millis(60);
+    const EACH: Duration = Duration::from_millis(20);
     Duration::from_secs(20) + EACH.saturating_mul(u32::try_from(clients).unwrap_or(u32::MAX))
 }
 
@@ -235,13 +235,14 @@ impl Probe<'_> {
             self.serves_pair(version, pair).await?;
         }
         let mut next = 0..usize::try_from(count).unwrap_or(usize::MAX);
+        let mut connected = Vec::new();
         loop {
             let numbers: Vec<usize> = next.by_ref().take(CLIENTS_TRIED_AT_A_TIME).collect();
             if numbers.is_empty() {
                 break;
             }
             let tried = join_all(numbers.iter().map(|number| self.serves_numbered(version, *number))).await;
-            let (mut wills, mut connected) = (BTreeMap::new(), Vec::new());
+            let mut wills = BTreeMap::new();
             for tried in tried {
                 let Tried { will, who, client } = tried?;
                 wills.insert(will, who.clone());
@@ -257,10 +258,9 @@ impl Probe<'_> {
                     ),
                 ));
             }
-            self.are_alone(connected).await?;
         }
         watcher.client.leave().await;
-        Ok(())
+        self.are_alone(connected).await
     }
 
     /// Waits for as long as a device takes to come back, and checks that none took a ClientID away: it would do so in the run as well.

@@ -298,13 +298,19 @@ fn check_plan(settings: &RunSettings, mode: &dyn FaultMode, plan: &FaultPlan, mi
 
 /// A Mosquitto that this tool starts and administers has only the users of the run.
 fn rejected_username(target: &TargetSettings) -> Option<Mistake> {
-    let is_ours = target.broker == BrokerChoice::SpawnAdministeredMosquitto;
-    (is_ours && target.clients.credentials.user_name.is_some()).then(|| {
-        Mistake::new(
-            "--username",
-            "the Mosquitto that this mode starts has its own users; leave the flag out",
-        )
-    })
+    if target.broker != BrokerChoice::SpawnAdministeredMosquitto {
+        return None;
+    }
+    let rows = target.clients.file.as_ref().map_or(&[][..], |file| &file.rows);
+    let flag = if target.clients.credentials.user_name.is_some() {
+        "--username"
+    } else if rows.iter().any(|row| row.user_name.is_some()) {
+        "--clients-file"
+    } else {
+        return None;
+    };
+    let what = "the Mosquitto that this mode starts has its own users; leave the flag out";
+    Some(Mistake::new(flag, what))
 }
 
 /// Checks the target and the folder, and reports their mistakes with all others.

@@ -398,7 +398,13 @@ fn all_is_a_variant_wherever_there_are_variants() {
         };
         let (all, default, none) = (plan("--variant all"), plan(""), plan("--variant al"));
         assert_eq!(all.exit(), 0, "{} {}: {all}", tool.name, mode.name());
-        assert_eq!(all.stdout(), default.stdout(), "{} {}", tool.name, mode.name());
+        if mode.name() == "websocket" {
+            // One of its variants ends brokers.
+            let has = |plan: &Call| plan.stdout().contains("websocket impossible-length");
+            assert!(has(&all) && !has(&default), "{all} {default}");
+        } else {
+            assert_eq!(all.stdout(), default.stdout(), "{} {}", tool.name, mode.name());
+        }
         assert_eq!(none.exit(), 2, "{none}");
         tried += 1;
     }

@@ -1,11 +1,13 @@
 //! The broker of a run, found and tried, and the faults that it supports.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ungraceful_record::live::Observer;
 use ungraceful_record::metric::histogram;
 use ungraceful_record::offers::Offers;
 use ungraceful_record::run::LeftOutRecord;
+use ungraceful_record::scale::listed;
 use ungraceful_wire::{ConnectOptions, Stamps, Transport};
 
 use crate::attempts::fault::Fault;
@@ -80,8 +82,12 @@ fn leave_out_unsupported(
             reasons.join("; ")
         )));
     }
-    for reason in reasons {
-        observer.note(&format!("skipped: {reason}"));
+    let mut by_reason: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for left in &left_out {
+        by_reason.entry(&left.why).or_default().push(left.case.to_string());
+    }
+    for (why, cases) in by_reason {
+        observer.note(&format!("skipped: {}: {why}", listed(&cases)));
     }
     Ok(left_out)
 }
