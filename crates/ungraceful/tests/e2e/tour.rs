@@ -128,7 +128,9 @@ fn a_url_without_credentials_names_the_broker_of_every_run() {
 
 #[test]
 fn attempts_max_applies_to_every_run_of_the_tour() {
-    let call = tour("--format json --only knock,double-connect --attempts-max 3").expect_exit(0);
+    let call = tour("--format json --only knock,double-connect --attempts-max 3");
+    // On a busy machine, the bystanders' pace may be inconclusive.
+    assert!(matches!(call.exit(), 0 | 3), "{call}");
     for run in ["1-knock", "2-double-connect"] {
         let kept = std::fs::read_to_string(call.folder.join(run).join("attempts.ndjson"));
         assert_eq!(kept.unwrap().lines().count(), 3, "{run}");
