@@ -2,7 +2,7 @@
 //! own process has the record, the bystanders and the phases; it sums up what worker processes measured as it sums up threads.
 //!
 //! A worker process reads the same command line as the run, so that settings, passwords and certificates need no form of their own.
-//! Beside that it is told only what was found out since: the broker's address and what it offers, the run's clock and seed, and which
+//! The run tells it only what it has found out since: the broker's address and what it offers, the run's clock and seed, and which
 //! share is its own. Between the two go lines of JSON: orders to its standard input, progress and results from its standard output.
 
 mod crew;
@@ -37,7 +37,7 @@ pub struct Processes {
     pub arguments: Vec<OsString>,
 }
 
-/// What a worker process is told first.
+/// The first line to a worker process.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Start {
     /// The command line, as bytes.

@@ -33,7 +33,7 @@ pub(crate) struct Crew {
     pub(crate) progress: Vec<Arc<Progress>>,
     pub(crate) orders: Arc<Orders>,
     members: Members,
-    /// When workers that have not left are killed; absent before they are told to.
+    /// When worker processes that have not left are killed; absent until the load is stopped.
     killed_at: Option<Instant>,
 }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use ungraceful_flags::Mistake;
 use ungraceful_wire::{ConnectOptions, Tls, Transport};
 
-use crate::broker::clients_file::{ClientsFile, Row, wrong_root};
+use crate::broker::clients_file::{ClientsFile, wrong_root};
 use crate::broker::target::Credentials;
 use crate::measure::clock::RunClock;
 
@@ -132,29 +132,17 @@ impl ClientsSettings {
 
     /// A topic root that a ClientID or a User Name makes illegal; absent when all are legal.
     fn wrong_root(&self) -> Option<String> {
-        let rows = self.file.as_ref().map_or(&[][..], |file| &file.rows);
-        let none = Row::default();
-        let mut roots =
-            rows.iter().chain(rows.is_empty().then_some(&none)).filter(|row| row.topic.is_none()).map(
-                |row| {
-                    let of_flag = |client_id: &str| {
-                        self.credentials
-                            .user_name
-                            .as_ref()
-                            .map(|template| filled_in(template, "0", client_id, ""))
-                    };
-                    let user_name = |client_id: &str| {
-                        row.user_name.clone().or_else(|| of_flag(client_id)).unwrap_or_default()
-                    };
-                    let client_id = row.client_id.clone().or_else(|| {
-                        let template = self.client_id.as_ref()?;
-                        Some(filled_in(template, "0", "", &user_name("")))
-                    });
-                    let client_id = client_id.unwrap_or_default();
-                    filled_in(&self.topic_root, "0", &client_id, &user_name(&client_id))
-                },
-            );
-        roots.find(|root| wrong_root(root).is_some() && wrong_root(&self.topic_root).is_none())
+        if wrong_root(&self.topic_root).is_some() {
+            return None;
+        }
+        let rows = self.file.as_ref().map_or(1, |file| file.rows.len());
+        let counts = (rows as u64, 0);
+        let clients = Clients::new(self.clone(), String::new(), String::new(), counts, RunClock::start());
+        // Generated ClientIDs have only letters and digits.
+        let mut all = (0..rows).map(|number| clients.at_work(number, "generated"));
+        all.find_map(|who| {
+            Some(clients.named_root(&who).to_owned()).filter(|root| wrong_root(root).is_some())
+        })
     }
 
     /// What can't work, whatever the broker is.
@@ -717,6 +705,10 @@ mod tests {
         };
         assert!(mistakes(&of("%u", "me"))[0].contains("add %i"), "all have one User Name");
         assert_eq!(mistakes(&of("%u", "u%i")), [] as [String; 0]);
+        let below = ClientsSettings { topic_root: "a/%c".to_owned(), ..settings() };
+        assert_eq!(mistakes(&below), [] as [String; 0], "generated ClientIDs fit into topics");
+        let below = ClientsSettings { topic_root: "a/%u".to_owned(), ..settings() };
+        assert!(mistakes(&below)[0].contains("\"a/\" for one of the clients"), "without a User Name");
         let below = ClientsSettings { topic_root: "a/%c".to_owned(), ..with("b#%i") };
         assert!(mistakes(&below)[0].contains("\"a/b#0\" for one of the clients"));
         let below = ClientsSettings { topic_root: "a/%u".to_owned(), ..with_rows(&["x", "y+"], false) };

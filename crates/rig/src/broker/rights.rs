@@ -265,11 +265,13 @@ impl Probe<'_> {
 
     /// Waits for as long as a device takes to come back, and checks that none took a ClientID away: it would do so in the run as well.
     async fn are_alone(&self, connected: Vec<(Arc<Identity>, Exchanger)>) -> Result<(), RunError> {
-        if self.clients.settings().names_devices() {
+        let names_devices = self.clients.settings().names_devices();
+        if names_devices {
             sleep(DEVICE_BACK_WITHIN).await;
         }
         for (who, mut client) in connected {
-            if client.is_answered().await && !client.has_ended {
+            self.answers(&mut client).await?;
+            if !(client.has_ended && names_devices) {
                 client.client.leave().await;
                 continue;
             }

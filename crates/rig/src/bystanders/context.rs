@@ -115,7 +115,7 @@ impl HonestClients {
         let key = if client.tls.is_some() { &client.client_id } else { &node.name };
         let known = self.tunnels.borrow().get(key).copied();
         known.unwrap_or_else(|| {
-            // Without a descriptor, the client finds nobody there, and tries again.
+            // Without a free descriptor, connecting to port 0 fails, and the client tries again.
             let opened = open_tunnel(settings, node, client.transport(&settings.transport));
             let Ok(opened) = opened else { return (Ipv4Addr::LOCALHOST, 0).into() };
             self.tunnels.borrow_mut().insert(key.clone(), opened);

@@ -94,9 +94,9 @@ fn a_load_is_spread_over_all_hosts() {
 #[test]
 fn a_host_that_is_not_there_is_named() {
     let broker = TwoListeners::start();
-    let nobody = SocketAddr::from(([127, 0, 0, 1], free_port()));
-    let call = double_connect(&format!("--host {},{nobody}", broker.broker.address)).expect_exit(4);
-    call.assert_reports(&[&nobody.to_string(), "cannot connect"]);
+    let unused = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    let call = double_connect(&format!("--host {},{unused}", broker.broker.address)).expect_exit(4);
+    call.assert_reports(&[&unused.to_string(), "cannot connect"]);
 }
 
 #[test]
