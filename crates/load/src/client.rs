@@ -46,6 +46,16 @@ pub(crate) enum Stage {
     Gone,
 }
 
+/// Bytes that a socket has not taken yet.
+#[derive(Debug, Default)]
+struct Unsent {
+    bytes: Vec<u8>,
+    /// Of them, how many it has taken since.
+    taken: usize,
+    /// Bytes added behind what the socket had not taken; as many of them as can be left.
+    behind: usize,
+}
+
 #[derive(Debug)]
 pub(crate) struct Client {
     pub(crate) role: Role,
@@ -55,11 +65,8 @@ pub(crate) struct Client {
     pub(crate) socket: Option<Socket>,
     /// The beginning of a packet whose end has not come.
     pub(crate) unread: Vec<u8>,
-    /// What the socket has not taken yet.
-    unsent: Vec<u8>,
-    unsent_from: usize,
-    /// Bytes added behind what the socket had not taken; as many of them as can be left.
-    behind: usize,
+    /// What the socket has not taken yet; absent as long as it took everything.
+    unsent: Option<Box<Unsent>>,
     /// Whether the kernel reports when the socket takes more.
     pub(crate) waits_for_room: bool,
     /// Keep Alive in µs; 0 for none.
@@ -79,9 +86,7 @@ impl Client {
             stage: Stage::Waiting,
             socket: None,
             unread: Vec::new(),
-            unsent: Vec::new(),
-            unsent_from: 0,
-            behind: 0,
+            unsent: None,
             waits_for_room: false,
             keep_alive_us,
             last_sent_us: 0,
@@ -92,7 +97,7 @@ impl Client {
 
     /// Whether everything has gone to the kernel.
     pub(crate) fn is_drained(&self) -> bool {
-        self.unsent.is_empty() && self.socket.as_ref().is_none_or(Socket::is_flushed)
+        self.unsent.is_none() && self.socket.as_ref().is_none_or(Socket::is_flushed)
     }
 
     /// Sends bytes that can't be taken back: what the socket does not take now goes out later. Returns how the
@@ -101,23 +106,22 @@ impl Client {
         if bytes.is_empty() {
             return None;
         }
-        if !self.unsent.is_empty() {
+        if let Some(unsent) = &mut self.unsent {
             // These bytes are at the end, so no more of them can be left than of everything.
-            self.behind = self.behind.min(self.unsent.len() - self.unsent_from) + bytes.len();
-            if self.behind > BEHIND_BYTES_MAX {
+            unsent.behind = unsent.behind.min(unsent.bytes.len() - unsent.taken) + bytes.len();
+            if unsent.behind > BEHIND_BYTES_MAX {
                 return Some(NOT_READ.into());
             }
-            if self.unsent_from > BEHIND_BYTES_MAX {
-                self.unsent.drain(..self.unsent_from);
-                self.unsent_from = 0;
+            if unsent.taken > BEHIND_BYTES_MAX {
+                unsent.bytes.drain(..unsent.taken);
+                unsent.taken = 0;
             }
-            self.unsent.extend_from_slice(bytes);
+            unsent.bytes.extend_from_slice(bytes);
             return None;
         }
-        self.behind = 0;
         match self.write(bytes, now_us) {
-            Moved::Bytes(written) => self.unsent.extend_from_slice(&bytes[written..]),
-            Moved::NotNow => self.unsent.extend_from_slice(bytes),
+            Moved::Bytes(written) => self.keep_unsent(&bytes[written..]),
+            Moved::NotNow => self.keep_unsent(bytes),
             Moved::Ended(how) => return Some(how),
         }
         None
@@ -134,7 +138,9 @@ impl Client {
 
     /// Keeps the rest of a packet whose beginning went out.
     pub(crate) fn keep_unsent(&mut self, bytes: &[u8]) {
-        self.unsent.extend_from_slice(bytes);
+        if !bytes.is_empty() {
+            self.unsent.get_or_insert_default().bytes.extend_from_slice(bytes);
+        }
     }
 
     /// The socket takes more: sends what is kept. Returns how the connection ended, if it did.
@@ -142,20 +148,13 @@ impl Client {
         if let Some(Moved::Ended(how)) = self.socket.as_mut().map(Socket::flush) {
             return Some(how);
         }
-        if self.unsent.is_empty() {
-            return None;
-        }
-        let unsent = std::mem::take(&mut self.unsent);
-        match self.write(&unsent[self.unsent_from..], now_us) {
-            Moved::Bytes(written) => self.unsent_from += written,
+        let mut unsent = self.unsent.take()?;
+        match self.write(&unsent.bytes[unsent.taken..], now_us) {
+            Moved::Bytes(written) => unsent.taken += written,
             Moved::NotNow => {}
             Moved::Ended(how) => return Some(how),
         }
-        if self.unsent_from < unsent.len() {
-            self.unsent = unsent;
-        } else {
-            self.unsent_from = 0;
-        }
+        self.unsent = Some(unsent).filter(|unsent| unsent.taken < unsent.bytes.len());
         None
     }
 
@@ -164,8 +163,7 @@ impl Client {
         self.stage = Stage::Gone;
         self.socket = None;
         self.unread = Vec::new();
-        self.unsent = Vec::new();
-        self.unsent_from = 0;
+        self.unsent = None;
         if let Role::Publisher(publisher) = &mut self.role {
             publisher.give_up();
         }
@@ -198,9 +196,11 @@ mod tests {
         let mut client = behind();
         for _ in 0..100 {
             assert_eq!(client.send(&ANSWERS, 0), None);
-            client.unsent_from = client.unsent.len() - 1;
+            let unsent = client.unsent.as_mut().expect("a byte is left");
+            unsent.taken = unsent.bytes.len() - 1;
         }
-        assert!(client.unsent.len() <= BEHIND_BYTES_MAX + 2 * ANSWERS.len(), "{}", client.unsent.len());
+        let kept = client.unsent.as_ref().expect("a byte is left").bytes.len();
+        assert!(kept <= BEHIND_BYTES_MAX + 2 * ANSWERS.len(), "{kept}");
         assert!(!client.is_drained());
     }
 

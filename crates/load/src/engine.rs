@@ -1,6 +1,7 @@
 //! The load as the rig runs it: threads get their shares, begin on order, and are summed up at the end.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
+use std::mem::discriminant;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
@@ -11,11 +12,11 @@ use ungraceful_mqtt::{ProtocolVersion, STAMP_LEN};
 use ungraceful_record::live::LiveLoad;
 use ungraceful_record::load::{LoadRecord, RetainedRecord};
 use ungraceful_record::scale::{counted, micros, span};
-use ungraceful_rig::broker::clients::{Identity, filled_in, filter_of_all};
 use ungraceful_rig::error::RunError;
 use ungraceful_rig::run::load::{Connects, DRAIN_WITHIN, Load, LoadStage, LoadUnderWay, QUIET};
 
 use crate::client::{Client, Role};
+use crate::greeting::{Greeting, publisher_of};
 use crate::heard::Heard;
 use crate::payload::Payload;
 use crate::process::{Crew, Finished, Processes};
@@ -23,11 +24,11 @@ use crate::progress::{NOT_YET, Orders, Progress, sum};
 use crate::publisher::{Context, Publisher, PublisherSettings};
 use crate::retained;
 use crate::settings::LoadSettings;
-use crate::shape::{GROUP, Shape};
+use crate::shape::Shape;
 use crate::split::Split;
 use crate::subscriber::Receiver;
 use crate::sum::{End, in_words, payload_bytes, record};
-use crate::worker::{Ended, Job, Planned, TAKEN_WITHIN, work};
+use crate::worker::{Ended, Job, TAKEN_WITHIN, work};
 
 /// A load with its settings.
 #[derive(Clone, Debug)]
@@ -158,7 +159,7 @@ pub(crate) fn start_threads(
             stage: stage.clone(),
             run,
             started_ms,
-            planned: share.planned,
+            clients: share.clients,
             receivers: share.receivers,
             heard: heard.clone(),
             progress: Arc::clone(&of_thread),
@@ -209,55 +210,8 @@ fn check_size(publisher: &Publisher, settings: &LoadSettings, stage: &LoadStage)
 
 #[derive(Debug, Default)]
 struct Share {
-    planned: Vec<Planned>,
+    clients: Vec<Client>,
     receivers: Vec<Receiver>,
-}
-
-/// A publisher, and its topic.
-fn publisher_of(settings: &LoadSettings, stage: &LoadStage, number: u32) -> (String, Identity) {
-    let who = stage.clients.of_load(number, &format!("p{number:05x}"));
-    (topic_of(settings.topic.as_ref(), number, &who), who)
-}
-
-/// The topic by its template, or the client's own below its topic root.
-fn topic_of(template: Option<&String>, number: u32, who: &Identity) -> String {
-    match template {
-        Some(template) => {
-            let user_name = who.credentials.user_name.as_deref().unwrap_or_default();
-            filled_in(template, &number.to_string(), &who.client_id, user_name)
-        }
-        None => format!("{}/load/{number}", who.topic_root),
-    }
-}
-
-/// The filter of a subscriber, before it is shared.
-fn filter_of(
-    settings: &LoadSettings,
-    stage: &LoadStage,
-    number: u32,
-    who: &Identity,
-) -> Result<String, RunError> {
-    if settings.filter.is_some() {
-        return Ok(topic_of(settings.filter.as_ref(), number, who));
-    }
-    match settings.shape {
-        // A subscriber without a publisher has a topic to which nothing is sent.
-        Shape::Pairs => Ok(publisher_of(settings, stage, number).0),
-        Shape::Everyone if settings.publishers == 1 => Ok(publisher_of(settings, stage, 0).0),
-        Shape::Everyone | Shape::Shared => {
-            let of_all = match &settings.topic {
-                Some(template) => vec![filter_of_all(template)],
-                None => stage.clients.filters("load/+"),
-            };
-            <[String; 1]>::try_from(of_all).map(|[filter]| filter).map_err(|filters| {
-                RunError::Environment(format!(
-                    "the topics of --clients-file have {} roots, and each subscriber has one subscription: give --topic, or --shape \
-                     pairs",
-                    filters.len()
-                ))
-            })
-        }
-    }
 }
 
 /// The clients of each thread of a process: publishers and subscribers in turn, those that share a subscription together.
@@ -276,13 +230,7 @@ fn shares(
     let usage = |error| RunError::Environment(format!("the load's messages can't be written: {error}"));
     for number in 0..settings.subscribers {
         let Some(place) = place(split.of_subscriber(settings.shape, number)) else { continue };
-        let who = stage.clients.of_load(settings.publishers + number, &format!("s{number:05x}"));
         let share = &mut shares[place];
-        let filter = filter_of(settings, stage, number, &who)?;
-        let filter = match settings.shape {
-            Shape::Shared if !filter.starts_with("$share/") => format!("$share/{GROUP}/{filter}"),
-            _ => filter,
-        };
         let receiver = match settings.shape {
             Shape::Shared if !share.receivers.is_empty() => 0,
             Shape::Pairs => {
@@ -294,8 +242,7 @@ fn shares(
                 share.receivers.len() - 1
             }
         };
-        let client = Client::new(Role::Subscriber { receiver }, number, keep_alive_us);
-        share.planned.push(Planned { client, who, subscribes: Some((filter, settings.qos.highest())) });
+        share.clients.push(Client::new(Role::Subscriber { receiver }, number, keep_alive_us));
     }
     for number in 0..settings.publishers {
         let Some(place) = place(split.of_publisher(number)) else { continue };
@@ -315,16 +262,21 @@ fn shares(
         let publisher = publisher.map_err(usage)?;
         check_size(&publisher, settings, stage)?;
         let role = Role::Publisher(Box::new(publisher));
-        let client = Client::new(role, number, keep_alive_us);
-        shares[place].planned.push(Planned { client, who, subscribes: None });
+        shares[place].clients.push(Client::new(role, number, keep_alive_us));
     }
     for number in 0..settings.idle {
         let Some(place) = place(split.of_idle(number)) else { continue };
-        let client = Client::new(Role::Idle, number, keep_alive_us);
-        let name = format!("c{number:05x}");
-        let number = settings.publishers + settings.subscribers + number;
-        let who = stage.clients.of_load(number, &name);
-        shares[place].planned.push(Planned { client, who, subscribes: None });
+        shares[place].clients.push(Client::new(Role::Idle, number, keep_alive_us));
+    }
+    // Written again when it connects: those of a million clients are not kept until then. Where clients don't differ, the last ones
+    // stand for all.
+    let differ = stage.clients.vary();
+    for share in &shares {
+        let last_first = share.clients.iter().rev();
+        let mut roles = HashSet::new();
+        for client in last_first.filter(|client| roles.insert(discriminant(&client.role)) || differ) {
+            Greeting::of(client, settings, stage)?;
+        }
     }
     Ok(shares)
 }

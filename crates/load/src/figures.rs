@@ -61,12 +61,10 @@ impl Figures {
             *interval.counters.entry(Phase::Load).or_default() += &counters;
         }
         for (index, metric) in METRICS.into_iter().enumerate() {
-            let Some(second) = self.second[index].as_mut().filter(|second| !second.is_empty()) else {
-                continue;
-            };
+            // A new one each time: to empty one, most of which was never touched, makes all of it resident.
+            let Some(second) = self.second[index].take() else { continue };
+            merge(self.whole[index].get_or_insert_with(histogram), &second);
             interval.histograms.add(metric, Phase::Load, second);
-            merge(self.whole[index].get_or_insert_with(histogram), second);
-            second.reset();
         }
         interval
     }
@@ -85,14 +83,14 @@ impl Figures {
 /// Of the whole time: what is left when everything was handed over.
 impl Serialize for Figures {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.whole.iter().map(|whole| whole.clone().map(Recorded)))
+        serializer.collect_seq(self.whole.iter().map(|whole| whole.as_ref().map(Recorded)))
     }
 }
 
 impl<'de> Deserialize<'de> for Figures {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut figures = Self::default();
-        let read = <[Option<Recorded>; METRICS.len()]>::deserialize(deserializer)?;
+        let read = <[Option<Recorded<_>>; METRICS.len()]>::deserialize(deserializer)?;
         figures.whole = read.map(|whole| whole.map(|recorded| recorded.0));
         Ok(figures)
     }

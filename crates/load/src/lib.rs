@@ -19,6 +19,7 @@ mod client;
 mod deliveries;
 mod engine;
 mod figures;
+mod greeting;
 mod handshake;
 mod heard;
 mod held;

@@ -30,6 +30,8 @@ pub(crate) struct Progress {
     pub(crate) last_delivery_us: AtomicU64,
     /// Whether nothing falls due any more.
     pub(crate) is_over: AtomicBool,
+    /// Clients that have left at the end.
+    pub(crate) left: AtomicU64,
 }
 
 impl Progress {
@@ -47,6 +49,7 @@ impl Progress {
             &self.subscribers_ready,
             &self.failed,
             &self.last_delivery_us,
+            &self.left,
         ];
         Counts {
             is_over,
@@ -67,6 +70,7 @@ impl Progress {
             &self.subscribers_ready,
             &self.failed,
             &self.last_delivery_us,
+            &self.left,
         ];
         for (to, count) in all.into_iter().zip(counts.others) {
             to.store(count, Relaxed);
@@ -85,7 +89,7 @@ pub(crate) struct Counts {
     is_settled: bool,
     waiting: u64,
     unacknowledged: u64,
-    others: [u64; 7],
+    others: [u64; 8],
 }
 
 /// Orders for all threads.

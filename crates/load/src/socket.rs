@@ -52,6 +52,11 @@ impl Socket {
         }
     }
 
+    /// Whether the TCP handshake is complete: on loopback at once.
+    pub(crate) fn is_established(&self) -> bool {
+        self.tcp.peer_addr().is_ok()
+    }
+
     /// Whether the TCP handshake succeeded.
     pub(crate) fn connected(&self) -> Result<(), String> {
         match sockopt::socket_error(&self.tcp) {

@@ -18,14 +18,11 @@ use rustix::io::Errno;
 use rustix::thread::set_current_timer_slack;
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
-use ungraceful_mqtt::QoS;
 use ungraceful_mqtt::encode::pingreq;
-use ungraceful_rig::broker::clients::Identity;
 use ungraceful_rig::run::load::{LoadReports, LoadStage};
 
 use crate::client::{Client, Role, Stage};
 use crate::figures::{Figures, Timed};
-use crate::handshake::{connect, subscribe};
 use crate::heard::Heard;
 use crate::held::HeldBack;
 use crate::pace::{Due, Pace, Schedule};
@@ -34,7 +31,7 @@ use crate::publisher::{Context, PublisherEnd};
 use crate::settings::{LoadSettings, Waiting};
 use crate::socket::Socket;
 use crate::subscriber::{Reading, Receiver};
-use thread_state::{Greeting, ThreadState};
+use thread_state::ThreadState;
 
 /// Bytes that are read at a time.
 const READ_BYTES: usize = 64 * 1024;
@@ -46,19 +43,12 @@ const EVENTS: usize = 256;
 const TICK_US: u64 = 10_000;
 /// Marks a thread's bell among the places of its clients.
 const BELL: u64 = u64::MAX;
+/// One part in so many of a thread's time, at the most, goes into its progress: it grows with the number of clients.
+const PROGRESS_SHARE: u64 = 100;
 const SECOND_US: u64 = 1_000_000;
 const DISCONNECT: [u8; 2] = [0xE0, 0];
 /// How long a broker may take for what publishers of retained messages had sent.
 pub(crate) const TAKEN_WITHIN: Duration = Duration::from_secs(10);
-
-/// A client to be made, and what it sends first.
-#[derive(Debug)]
-pub(crate) struct Planned {
-    pub(crate) client: Client,
-    pub(crate) who: Identity,
-    /// Its subscription and QoS; absent for a client that does not subscribe.
-    pub(crate) subscribes: Option<(String, QoS)>,
-}
 
 #[derive(Debug)]
 pub(crate) struct Job {
@@ -68,7 +58,7 @@ pub(crate) struct Job {
     pub(crate) stage: LoadStage,
     pub(crate) run: u8,
     pub(crate) started_ms: u64,
-    pub(crate) planned: Vec<Planned>,
+    pub(crate) clients: Vec<Client>,
     pub(crate) receivers: Vec<Receiver>,
     pub(crate) heard: Option<Arc<Heard>>,
     pub(crate) progress: Arc<Progress>,
@@ -124,6 +114,8 @@ struct Worker {
     progress: Arc<Progress>,
     orders: Arc<Orders>,
     next_connect: usize,
+    /// No client before this place is connecting.
+    first_connecting: usize,
     connects_began_us: u64,
     schedule: Option<Schedule>,
     next_due: Option<Due>,
@@ -136,6 +128,7 @@ struct Worker {
     /// Publishers for which something fell due.
     touched: Vec<usize>,
     next_tick_us: u64,
+    next_progress_us: u64,
     next_second_us: u64,
     cpu_before_us: Option<u64>,
     buffer: Vec<u8>,
@@ -162,21 +155,7 @@ impl Worker {
             let added = epoll::add(&epoll, heard.bell(job.thread), EventData::new_u64(BELL), EventFlags::IN);
             added.map_err(|error| format!("epoll: {error}"))?;
         }
-        let version = job.stage.version;
-        let (mut clients, mut greetings) = (Vec::new(), Vec::new());
-        for planned in job.planned {
-            let first = connect(&planned.who, &job.settings, version)?;
-            let subscription = match &planned.subscribes {
-                Some((filter, qos)) => subscribe(filter, *qos, version)?,
-                None => Vec::new(),
-            };
-            greetings.push(Some(Box::new(Greeting {
-                connect: first,
-                subscribe: subscription,
-                tls: planned.who.tls,
-            })));
-            clients.push(planned.client);
-        }
+        let (version, clients) = (job.stage.version, job.clients);
         let is_publisher = |index: &usize| matches!(clients[*index].role, Role::Publisher(_));
         let publishers = (0..clients.len()).filter(is_publisher).collect();
         let receivers = job
@@ -203,7 +182,7 @@ impl Worker {
                 heard: job.heard,
             },
             receivers,
-            greetings,
+            greetings: clients.iter().map(|_| None).collect(),
             is_open_loop: matches!(job.settings.pace, Pace::Open(..)),
             subscribe_qos: job.settings.qos.highest(),
             packet_bytes_max: job.settings.packet_bytes_max(),
@@ -215,6 +194,7 @@ impl Worker {
             failed: 0,
             waiting: 0,
             watches_from_us: 0,
+            next_keep_alive_us: u64::MAX,
             acknowledgements: Vec::new(),
             made: Vec::new(),
             out: Vec::new(),
@@ -231,6 +211,7 @@ impl Worker {
             progress: job.progress,
             orders: job.orders,
             next_connect: 0,
+            first_connecting: 0,
             connects_began_us: now_us,
             schedule: None,
             next_due: None,
@@ -241,6 +222,7 @@ impl Worker {
             hot: VecDeque::new(),
             touched: Vec::new(),
             next_tick_us: now_us + TICK_US,
+            next_progress_us: now_us,
             next_second_us: now_us + SECOND_US,
             cpu_before_us: None,
             buffer: vec![0; READ_BYTES],
@@ -312,14 +294,20 @@ impl Worker {
         }
         if now_us >= self.next_second_us {
             self.next_second_us = now_us + SECOND_US;
-            self.keep_alive(now_us);
+            if now_us >= self.thread_state.next_keep_alive_us {
+                self.keep_alive(now_us);
+            }
             self.pump_stalled();
             let interval = self.thread_state.figures.take();
             if let Err(interval) = self.reports.report(self.job_thread, interval) {
                 self.thread_state.figures.keep(interval);
             }
         }
-        self.store_progress();
+        if now_us >= self.next_progress_us {
+            self.store_progress();
+            let took_us = self.thread_state.clock.now_us() - now_us;
+            self.next_progress_us = now_us + took_us * PROGRESS_SHARE;
+        }
     }
 
     /// Gives up connections whose time is over.
@@ -327,7 +315,9 @@ impl Worker {
         let within_us = ungraceful_record::scale::micros(self.thread_state.stage.connect_timeout);
         let handshakes =
             format!("no answer to the {} handshake", self.thread_state.stage.transport.handshakes());
-        for client in &mut self.clients[..self.next_connect] {
+        let mut first = None;
+        let tried = self.clients[..self.next_connect].iter_mut().enumerate();
+        for (place, client) in tried.skip(self.first_connecting) {
             let (since_us, waited_for) = match client.stage {
                 Stage::Connecting { since_us } => (since_us, "TCP: no answer to SYN"),
                 Stage::Handshaking { established_us } => (established_us, &*handshakes),
@@ -338,13 +328,17 @@ impl Worker {
             if now_us.saturating_sub(since_us) >= within_us {
                 let why = format!("{waited_for} within {:?}", self.thread_state.stage.connect_timeout);
                 self.thread_state.refuse(client, why);
+            } else {
+                first.get_or_insert(place);
             }
         }
+        self.first_connecting = first.unwrap_or(self.next_connect);
     }
 
     fn keep_alive(&mut self, now_us: u64) {
         let mut ping = Vec::new();
         pingreq(&mut ping);
+        self.thread_state.next_keep_alive_us = u64::MAX;
         for place in 0..self.next_connect {
             let client = &mut self.clients[place];
             if client.stage != Stage::Ready || client.keep_alive_us == 0 {
@@ -362,6 +356,7 @@ impl Worker {
                 let end = client.send(&ping, now_us);
                 self.thread_state.sent(client, place, end);
             }
+            self.thread_state.must_be_heard(client);
         }
     }
 
@@ -413,6 +408,7 @@ impl Worker {
                 *ended.refused.entry("not accepted before the run ended".to_owned()).or_default() += 1;
             }
             client.socket = None;
+            self.progress.left.fetch_add(1, Relaxed);
         }
         // Messages that the broker takes after the removal of what it retains would be retained again.
         let deadline = ungraceful_wire::clock::now() + TAKEN_WITHIN;

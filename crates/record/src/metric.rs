@@ -2,6 +2,7 @@
 //! processes and runs merge without loss.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
@@ -86,9 +87,13 @@ impl Histograms {
     }
 
     /// Adds `part`, which is of one metric in one phase.
-    pub fn add(&mut self, metric: Metric, phase: Phase, part: &Histogram<u64>) {
-        if !part.is_empty() {
-            merge(self.by_key.entry((metric, phase)).or_insert_with(histogram), part);
+    pub fn add(&mut self, metric: Metric, phase: Phase, part: Histogram<u64>) {
+        match self.by_key.entry((metric, phase)) {
+            Entry::Occupied(mut sum) => merge(sum.get_mut(), &part),
+            Entry::Vacant(none) if !part.is_empty() => {
+                none.insert(part);
+            }
+            Entry::Vacant(_) => {}
         }
     }
 
@@ -125,16 +130,16 @@ impl Histograms {
 
 /// A histogram as text for another process: each value that was recorded with its count. Read back, it is the same.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Recorded(pub Histogram<u64>);
+pub struct Recorded<H>(pub H);
 
-impl Serialize for Recorded {
+impl Serialize for Recorded<&Histogram<u64>> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let steps = self.0.iter_recorded();
         serializer.collect_seq(steps.map(|step| (step.value_iterated_to(), step.count_at_value())))
     }
 }
 
-impl<'de> Deserialize<'de> for Recorded {
+impl<'de> Deserialize<'de> for Recorded<Histogram<u64>> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut read = histogram();
         for (value, count) in Vec::<(u64, u64)>::deserialize(deserializer)? {
@@ -146,14 +151,14 @@ impl<'de> Deserialize<'de> for Recorded {
 
 impl Serialize for Histograms {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let each = self.iter().map(|(metric, phase, histogram)| (metric, phase, Recorded(histogram.clone())));
+        let each = self.iter().map(|(metric, phase, histogram)| (metric, phase, Recorded(histogram)));
         serializer.collect_seq(each)
     }
 }
 
 impl<'de> Deserialize<'de> for Histograms {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let all = Vec::<(Metric, Phase, Recorded)>::deserialize(deserializer)?;
+        let all = Vec::<(Metric, Phase, Recorded<_>)>::deserialize(deserializer)?;
         let by_key = all.into_iter().map(|(metric, phase, recorded)| ((metric, phase), recorded.0));
         Ok(Self { by_key: by_key.collect() })
     }

@@ -1,5 +1,6 @@
 //! What makes a load: threads of this process, or worker processes.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -18,12 +19,12 @@ use ungraceful_wire::clock::now;
 
 use super::{Order, Processes, Said, Start, Used};
 use crate::engine::start_threads;
-use crate::progress::{Orders, Progress};
+use crate::progress::{Orders, Progress, sum};
 use crate::settings::LoadSettings;
 use crate::split::Split;
 use crate::worker::{Ended, TAKEN_WITHIN};
 
-/// How long a worker process may take to leave, beside what it waits for.
+/// How long the next client may take to leave, beside what a worker process waits for.
 const LEAVES_WITHIN: Duration = Duration::from_secs(10);
 
 /// What makes a load.
@@ -33,8 +34,30 @@ pub(crate) struct Crew {
     pub(crate) progress: Vec<Arc<Progress>>,
     pub(crate) orders: Arc<Orders>,
     members: Members,
-    /// When worker processes that have not left are killed; absent until the load is stopped.
-    killed_at: Option<Instant>,
+    /// How far the worker processes have left; absent until the load is stopped.
+    leaving: Cell<Option<Leaving>>,
+}
+
+/// Worker processes that were told to leave. Closing a million connections takes minutes, so that only those are killed of which no client
+/// has left for a while.
+#[derive(Clone, Copy, Debug)]
+struct Leaving {
+    left: u64,
+    killed_at: Instant,
+}
+
+impl Leaving {
+    fn after(left: u64, now: Instant) -> Self {
+        Self { left, killed_at: now + TAKEN_WITHIN + LEAVES_WITHIN }
+    }
+
+    /// Whether none has left for so long that the rest is killed; `left` is how many have by now.
+    fn is_stuck(&mut self, left: u64, now: Instant) -> bool {
+        if left > self.left {
+            *self = Self::after(left, now);
+        }
+        now >= self.killed_at
+    }
 }
 
 #[derive(Debug)]
@@ -83,7 +106,7 @@ impl Crew {
                 (progress, Members::Processes(started))
             }
         };
-        Ok(Self { progress, orders, members, killed_at: None })
+        Ok(Self { progress, orders, members, leaving: Cell::default() })
     }
 
     /// Whether a member ended: before it was told to, because it failed or died.
@@ -94,15 +117,19 @@ impl Crew {
         }
     }
 
-    /// Whether all have ended. Kills worker processes that were told to leave and have not left in time.
+    /// Whether all have ended. Kills worker processes that were told to leave and are stuck.
     pub(crate) fn have_ended(&self) -> bool {
+        let left = sum(&self.progress, |progress| &progress.left);
+        let mut leaving = self.leaving.get();
+        let is_stuck = leaving.as_mut().is_some_and(|leaving| leaving.is_stuck(left, now()));
+        self.leaving.set(leaving);
         match &self.members {
             Members::Threads(threads) => threads.iter().all(JoinHandle::is_finished),
             Members::Processes(processes) => {
                 let mut staying =
                     processes.iter().filter(|process| !process.reading.is_finished()).peekable();
                 let have_ended = staying.peek().is_none();
-                if self.killed_at.is_some_and(|at| now() >= at) {
+                if is_stuck {
                     for process in staying {
                         let _gone_already = kill_process(process.pid, Signal::KILL);
                     }
@@ -120,7 +147,8 @@ impl Crew {
 
     pub(crate) fn stop(&mut self) {
         if !self.orders.stop.swap(true, Relaxed) {
-            self.killed_at = Some(now() + TAKEN_WITHIN + LEAVES_WITHIN);
+            let left = sum(&self.progress, |progress| &progress.left);
+            self.leaving.set(Some(Leaving::after(left, now())));
             self.tell(Order::Stop);
         }
     }
@@ -267,7 +295,7 @@ impl Reader {
     fn died(self, how: String, pid: u32) -> OfProcess {
         let why = format!("{} died ({how})", self.name);
         let sum =
-            |of: fn(&Progress) -> &std::sync::atomic::AtomicU64| crate::progress::sum(&self.progress, of);
+            |of: fn(&Progress) -> &std::sync::atomic::AtomicU64| sum(&self.progress, of);
         let died = DiedProcess {
             how,
             sent: sum(|progress| &progress.sent),
@@ -286,5 +314,29 @@ impl Reader {
         let clients = self.clients.iter().sum();
         let record = LoadProcessRecord { pid, clients, died: Some(died), ..LoadProcessRecord::default() };
         OfProcess { ended: ended.collect(), record }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LEAVES_WITHIN, Leaving};
+    use crate::worker::TAKEN_WITHIN;
+    use ungraceful_wire::clock::now;
+
+    #[test]
+    fn workers_of_which_clients_still_leave_are_not_stuck() {
+        let (began, within) = (now(), TAKEN_WITHIN + LEAVES_WITHIN);
+        let mut leaving = Leaving::after(0, began);
+        for (left, after, is_stuck) in [
+            (0, within / 2, false),
+            (1, within, false),
+            (2, 2 * within - within / 4, false),
+            (2, 2 * within, false),
+            (2, 3 * within, true),
+            (3, 3 * within, false),
+            (3, 4 * within, true),
+        ] {
+            assert_eq!(leaving.is_stuck(left, began + after), is_stuck, "{left} after {after:?}");
+        }
     }
 }

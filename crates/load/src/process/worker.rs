@@ -23,7 +23,7 @@ use crate::split::Split;
 use crate::worker::Ended;
 
 /// How often progress is reported, if there is any.
-const REPORT_EVERY: Duration = Duration::from_millis(20);
+const REPORT_EVERY: Duration = Duration::from_millis(50);
 /// How long a worker process may take to leave when its run is gone.
 const ORPHANED_MAX: Duration = Duration::from_secs(15);
 

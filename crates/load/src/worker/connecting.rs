@@ -7,6 +7,7 @@ use ungraceful_wire::Transport;
 
 use super::Worker;
 use crate::client::Stage;
+use crate::greeting::Greeting;
 use crate::socket::Socket;
 
 impl Worker {
@@ -33,10 +34,16 @@ impl Worker {
             let sources = &self.thread_state.stage.sources;
             let source = (!sources.is_empty()).then(|| sources[place % sources.len()]);
             let client = &mut self.clients[place];
+            let greeting = match Greeting::of(client, &self.thread_state.settings, &self.thread_state.stage) {
+                Ok(greeting) => greeting,
+                Err(error) => {
+                    self.thread_state.refuse(client, error.to_string());
+                    continue;
+                }
+            };
             let LoadStage { nodes, transport, .. } = &self.thread_state.stage;
             let node = nodes.at(place);
-            let tls = self.thread_state.greetings[place].as_ref().and_then(|greeting| greeting.tls.clone());
-            let own = tls.map(|tls| Transport { tls: Some(tls), ..transport.clone() });
+            let own = greeting.tls.clone().map(|tls| Transport { tls: Some(tls), ..transport.clone() });
             let own = match nodes.are_several() {
                 true => {
                     Some(own.as_ref().unwrap_or(transport).toward(node.server_name.as_deref(), &node.name))
@@ -45,7 +52,9 @@ impl Worker {
             };
             match Socket::connect(node.endpoint.address, source, own.as_ref().unwrap_or(transport)) {
                 Ok(socket) => {
-                    let flags = EventFlags::IN | EventFlags::OUT;
+                    let is_established = socket.is_established();
+                    let flags =
+                        if is_established { EventFlags::IN } else { EventFlags::IN | EventFlags::OUT };
                     if let Err(error) =
                         epoll::add(&self.thread_state.epoll, &socket, EventData::new_u64(place as u64), flags)
                     {
@@ -53,9 +62,13 @@ impl Worker {
                         continue;
                     }
                     client.socket = Some(socket);
-                    client.waits_for_room = true;
+                    client.waits_for_room = !is_established;
                     client.stage = Stage::Connecting { since_us: started_us };
+                    self.thread_state.greetings[place] = Some(Box::new(greeting));
                     self.thread_state.under_way += 1;
+                    if is_established {
+                        self.thread_state.established(client, place, EventFlags::empty(), started_us);
+                    }
                 }
                 Err(why) => self.thread_state.refuse(client, why),
             }

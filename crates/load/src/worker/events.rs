@@ -14,7 +14,7 @@ impl Worker {
         match client.stage {
             Stage::Waiting | Stage::Gone => return Ok(()),
             Stage::Connecting { since_us } => {
-                thread_state.established(client, place, since_us);
+                thread_state.established(client, place, flags, since_us);
                 return Ok(());
             }
             Stage::Handshaking { established_us } => {

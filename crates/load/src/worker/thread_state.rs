@@ -7,11 +7,12 @@ use rustix::event::epoll::{self, EventData, EventFlags};
 use ungraceful_mqtt::{Decoded, Packet, PacketType, ProtocolVersion, QoS, ReasonCode};
 use ungraceful_rig::measure::clock::RunClock;
 use ungraceful_rig::run::load::LoadStage;
-use ungraceful_wire::{Tls, departed, watch_departures};
+use ungraceful_wire::{departed, watch_departures};
 
 use super::{Ended, ReceiverEnd};
 use crate::client::{Client, Ended as EndedBy, Role, Stage, unreadable};
 use crate::figures::{Figures, Timed};
+use crate::greeting::Greeting;
 use crate::handshake::{check_connack, check_suback};
 use crate::publisher::{Context, Made};
 use crate::settings::LoadSettings;
@@ -25,16 +26,6 @@ const PUBCOMP: u8 = 0x70;
 /// How often a thread has the kernel stamp a departing write.
 const DEPARTURES_EVERY_US: u64 = 10_000;
 
-/// What a client connects with.
-#[derive(Debug)]
-pub(super) struct Greeting {
-    pub(super) connect: Vec<u8>,
-    /// Empty for a client that does not subscribe.
-    pub(super) subscribe: Vec<u8>,
-    /// TLS with the client's own certificate; that of the run when absent.
-    pub(super) tls: Option<Tls>,
-}
-
 #[derive(Debug)]
 pub(super) struct ThreadState {
     pub(super) epoll: OwnedFd,
@@ -44,7 +35,7 @@ pub(super) struct ThreadState {
     pub(super) context: Context,
     pub(super) reading: Reading,
     pub(super) receivers: Vec<ReceiverEnd>,
-    /// What clients send first, by their place; taken when it is sent.
+    /// What the clients that are connecting send first, by their place.
     pub(super) greetings: Vec<Option<Box<Greeting>>>,
     pub(super) subscribe_qos: QoS,
     /// Whether messages are sent one by one as they fall due, so that it is known which of them an acknowledgement
@@ -62,6 +53,8 @@ pub(super) struct ThreadState {
     pub(super) waiting: u64,
     /// When the kernel is asked next when a write left.
     pub(super) watches_from_us: u64,
+    /// No client has to send PINGREQ before that.
+    pub(super) next_keep_alive_us: u64,
     pub(super) acknowledgements: Vec<u8>,
     pub(super) made: Vec<Made>,
     pub(super) out: Vec<u8>,
@@ -69,9 +62,17 @@ pub(super) struct ThreadState {
 
 impl ThreadState {
     /// The TCP handshake has ended, successfully or not.
-    pub(super) fn established(&mut self, client: &mut Client, place: usize, since_us: u64) {
+    pub(super) fn established(
+        &mut self,
+        client: &mut Client,
+        place: usize,
+        flags: EventFlags,
+        since_us: u64,
+    ) {
         let established_us = self.clock.now_us();
-        if let Some(Err(why)) = client.socket.as_ref().map(Socket::connected) {
+        let may_have_failed = flags.intersects(EventFlags::ERR | EventFlags::HUP);
+        let failed = client.socket.as_ref().filter(|_| may_have_failed).map(Socket::connected);
+        if let Some(Err(why)) = failed {
             self.refuse(client, why);
             return;
         }
@@ -103,8 +104,8 @@ impl ThreadState {
             established_us
         };
         client.stage = Stage::Greeting { since_us };
-        let greeting =
-            self.greetings[place].as_ref().map(|greeting| greeting.connect.clone()).unwrap_or_default();
+        let greeting = self.greetings[place].as_mut();
+        let greeting = greeting.map(|greeting| std::mem::take(&mut greeting.connect)).unwrap_or_default();
         let end = client.send(&greeting, since_us);
         if client.is_drained() {
             self.stop_waiting_for_room(client, place);
@@ -226,8 +227,17 @@ impl ThreadState {
         self.acknowledgements.clear();
     }
 
+    /// Takes note of when a client has to send something at the latest.
+    pub(super) fn must_be_heard(&mut self, client: &Client) {
+        if client.keep_alive_us > 0 {
+            let by_us = client.last_sent_us + client.keep_alive_us / 2;
+            self.next_keep_alive_us = self.next_keep_alive_us.min(by_us);
+        }
+    }
+
     pub(super) fn is_ready(&mut self, client: &mut Client, now_us: u64) {
         client.stage = Stage::Ready;
+        self.must_be_heard(client);
         self.under_way -= 1;
         self.ready += 1;
         self.ended.accepted += 1;

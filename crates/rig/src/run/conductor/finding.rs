@@ -45,9 +45,13 @@ impl Found {
         if let Some(limit) = &broker.record.qos_limit {
             observer.note(&limit.in_words());
         }
-        // The kernel stamps what the clients of attempts send and receive.
-        let stamps = Some(Stamps::toward(broker.nodes.first().endpoint.address, histogram()));
-        let options = ConnectOptions { stamps, ..options };
+        // The kernel stamps what the clients of attempts send and receive. A load alone has no ends to time, and to watch for them costs
+        // each of its packets something.
+        let stamps = match faults.is_empty() {
+            true => Stamps::of_bytes_alone(histogram()),
+            false => Stamps::toward(broker.nodes.first().endpoint.address, histogram()),
+        };
+        let options = ConnectOptions { stamps: Some(stamps), ..options };
         let left_out = leave_out_unsupported(&mut faults, broker.offers(), &options.transport, observer)?;
         let clients = Clients::new(
             common.target.clients.clone(),
