@@ -380,6 +380,9 @@ fn ours(connections: u64, sources: u64, port: u16) -> io::Result<Taken> {
             &format!("127.0.1.1-{last}"),
             "--connrate",
             "100000",
+            // The sinks' backlogs take many more.
+            "--connects-in-flight",
+            "1000",
             "--keepalive",
             "0",
             "--duration",

@@ -114,6 +114,8 @@ struct Worker {
     progress: Arc<Progress>,
     orders: Arc<Orders>,
     next_connect: usize,
+    /// Whether so many are connecting that others wait.
+    waits_to_connect: bool,
     /// No client before this place is connecting.
     first_connecting: usize,
     connects_began_us: u64,
@@ -211,6 +213,7 @@ impl Worker {
             progress: job.progress,
             orders: job.orders,
             next_connect: 0,
+            waits_to_connect: false,
             first_connecting: 0,
             connects_began_us: now_us,
             schedule: None,

@@ -13,9 +13,7 @@ use crate::socket::Socket;
 impl Worker {
     /// When to connect the next client; absent when there is none, or no room for one.
     pub(super) fn next_connect_us(&self) -> Option<u64> {
-        if self.next_connect >= self.clients.len()
-            || self.thread_state.under_way >= self.thread_state.settings.connects_at_a_time(self.threads)
-        {
+        if self.next_connect >= self.clients.len() || self.waits_to_connect {
             return None;
         }
         let place = u32::try_from(self.next_connect).unwrap_or(u32::MAX);
@@ -25,7 +23,16 @@ impl Worker {
         Some(self.connects_began_us + after_us)
     }
 
+    /// Once as many are connecting as may, waits until half of them have: a few at each turn of the loop would cost the processor more
+    /// than to connect many in a row.
+    fn look_for_room(&mut self) {
+        let at_a_time = self.thread_state.settings.connects_at_a_time(self.threads);
+        let limit = if self.waits_to_connect { at_a_time / 2 } else { at_a_time - 1 };
+        self.waits_to_connect = self.thread_state.under_way > limit;
+    }
+
     pub(super) fn connect_due(&mut self, now_us: u64) {
+        self.look_for_room();
         while self.next_connect_us().is_some_and(|due_us| due_us <= now_us) {
             let place = self.next_connect;
             self.next_connect += 1;
@@ -72,6 +79,7 @@ impl Worker {
                 }
                 Err(why) => self.thread_state.refuse(client, why),
             }
+            self.look_for_room();
         }
     }
 }
