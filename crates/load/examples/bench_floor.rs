@@ -6,13 +6,23 @@
 //! - `bench_floor sink` prints its port and answers CONNECT, SUBSCRIBE, PUBLISH and PINGREQ until standard input ends
 //! - `bench_floor qos0|qos1|sparse|e2e0|e2e1 PORT MESSAGES` sends so many and prints its own CPU in ns per message
 //! - `bench_floor connect PORT CONNECTIONS` connects so many, prints its own CPU in ns per connection
+//! - `bench_floor memory PORT CONNECTIONS` connects so many, prints the growth of its memory in bytes per connection
+//!
+//! With the path of a certificate behind it, each is over TLS; the sink makes the certificate, for localhost. That is rustls on blocking
+//! sockets, as its documentation shows it.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::num::NonZeroU64;
+use std::sync::Arc;
 
 use rustix::thread::{clock_nanosleep_absolute, set_current_timer_slack};
 use rustix::time::{ClockId, Timespec, clock_gettime};
+use rustls::client::Resumption;
+use rustls::crypto::ring::default_provider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 
 /// Unacknowledged at QoS 1, and in one write.
 const WINDOW: usize = 100;
@@ -30,23 +40,39 @@ fn main() -> io::Result<()> {
         || io::Error::other("usage: bench_floor sink | qos0|qos1|sparse|e2e0|e2e1|connect PORT COUNT");
     let number = |text: &str| text.parse::<usize>().map_err(|_| wrong());
     match arguments[..] {
-        ["sink"] => sink(),
-        [what, port, count] => {
+        ["sink"] => sink(None),
+        ["sink", certificate] => sink(Some(certificate)),
+        [what, port, count, ref certificate @ ..] if certificate.len() <= 1 => {
             let port = port.parse::<u16>().map_err(|_| wrong())?;
             let count = number(count)?;
-            let cpu_ns = match what {
-                "qos0" => qos0(port, count)?,
-                "qos1" => qos1(port, count)?,
-                "sparse" => sparse(port, count)?,
-                "e2e0" => end_to_end(port, count, 0)?,
-                "e2e1" => end_to_end(port, count, 1)?,
-                "connect" => connect_all(port, count)?,
+            let sink = &Sink::new(port, certificate.first().copied())?;
+            let figure = match what {
+                "qos0" => qos0(sink, count)?,
+                "qos1" => qos1(sink, count)?,
+                "sparse" => sparse(sink, count)?,
+                "e2e0" => end_to_end(sink, count, 0)?,
+                "e2e1" => end_to_end(sink, count, 1)?,
+                "connect" => connect_all(sink, count)?.0,
+                "memory" => connect_all(sink, count)?.1,
                 _ => return Err(wrong()),
             };
-            writeln!(io::stdout(), "{}", cpu_ns / count.max(1) as u64)
+            writeln!(io::stdout(), "{}", figure / count.max(1) as u64)
         }
         _ => Err(wrong()),
     }
+}
+
+/// A connection, over TLS or not.
+trait Stream: Read + Write + Send {}
+
+impl<S: Read + Write + Send> Stream for S {}
+
+/// Memory of this process in bytes.
+fn resident_bytes() -> io::Result<u64> {
+    let text = std::fs::read_to_string("/proc/self/status")?;
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
+    let kib: u64 = line.trim().trim_end_matches("kB").trim().parse().map_err(io::Error::other)?;
+    Ok(kib * 1_024)
 }
 
 /// CPU time of this process so far, in ns.
@@ -57,13 +83,32 @@ fn cpu_ns() -> u64 {
 
 // The sink
 
-fn sink() -> io::Result<()> {
+/// TLS with a certificate for localhost, which is written to a file.
+fn server_config(certificate: &str) -> io::Result<Arc<ServerConfig>> {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).map_err(io::Error::other)?;
+    std::fs::write(certificate, made.cert.pem())?;
+    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).map_err(io::Error::other)?;
+    let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_safe_default_protocol_versions()
+        .and_then(|builder| builder.with_no_client_auth().with_single_cert(vec![made.cert.into()], key));
+    config.map(Arc::new).map_err(io::Error::other)
+}
+
+fn sink(certificate: Option<&str>) -> io::Result<()> {
+    let config = certificate.map(server_config).transpose()?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     writeln!(io::stdout(), "{}", listener.local_addr()?.port())?;
     std::thread::spawn(move || -> io::Result<()> {
         loop {
             let (peer, _address) = listener.accept()?;
             peer.set_nodelay(true)?;
+            let peer: Box<dyn Stream> = match &config {
+                None => Box::new(peer),
+                Some(config) => {
+                    let tls = ServerConnection::new(Arc::clone(config)).map_err(io::Error::other)?;
+                    Box::new(StreamOwned::new(tls, peer))
+                }
+            };
             std::thread::Builder::new().stack_size(256 * 1024).spawn(move || serve(peer))?;
         }
     });
@@ -71,9 +116,9 @@ fn sink() -> io::Result<()> {
 }
 
 /// Answers one client until it leaves, in as much of both versions as a generator needs.
-fn serve(mut peer: TcpStream) -> io::Result<()> {
+fn serve(mut peer: Box<dyn Stream>) -> io::Result<()> {
     let (mut buffer, mut filled) = (vec![0_u8; 16 * 1024], 0);
-    let mut is_version_5 = false;
+    let (mut is_version_5, mut is_subscribed) = (false, false);
     let mut answer = Vec::new();
     loop {
         let read = peer.read(&mut buffer[filled..])?;
@@ -104,12 +149,20 @@ fn serve(mut peer: TcpStream) -> io::Result<()> {
                         2 => answer.extend_from_slice(&[0x50, 2, body[2 + topic], body[3 + topic]]),
                         _ => {}
                     }
+                    if is_subscribed {
+                        answer.extend_from_slice(&buffer[at..end]);
+                    }
                 }
                 6 => answer.extend_from_slice(&[0x70, 2, body[0], body[1]]),
+                // As a broker does to a client that subscribes to what it publishes itself, which is what a run tries first.
                 8 if is_version_5 => {
+                    is_subscribed = true;
                     answer.extend_from_slice(&[0x90, 4, body[0], body[1], 0, body[body.len() - 1] & 3]);
                 }
-                8 => answer.extend_from_slice(&[0x90, 3, body[0], body[1], body[body.len() - 1] & 3]),
+                8 => {
+                    is_subscribed = true;
+                    answer.extend_from_slice(&[0x90, 3, body[0], body[1], body[body.len() - 1] & 3]);
+                }
                 12 => answer.extend_from_slice(&[0xD0, 0]),
                 14 => return Ok(()),
                 _ => {}
@@ -155,14 +208,49 @@ fn packet(first: u8, body: &[u8]) -> Vec<u8> {
     [&[first, length], body].concat()
 }
 
-/// Connects with MQTT 3.1.1.
-fn connect(port: u16, client_id: &str) -> io::Result<TcpStream> {
-    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
-    stream.set_nodelay(true)?;
-    let body = [&text("MQTT")[..], &[4, 2, 0, 0], &text(client_id)].concat();
-    stream.write_all(&packet(0x10, &body))?;
-    stream.read_exact(&mut [0; 4])?;
-    Ok(stream)
+/// Where the floor connects to.
+struct Sink {
+    port: u16,
+    /// Absent for plain TCP.
+    tls: Option<Arc<ClientConfig>>,
+}
+
+impl Sink {
+    /// `certificate` is the path of the sink's; absent for plain TCP.
+    fn new(port: u16, certificate: Option<&str>) -> io::Result<Self> {
+        let config = |path: &str| {
+            let mut roots = RootCertStore::empty();
+            let certificate = CertificateDer::from_pem_file(path).map_err(io::Error::other)?;
+            roots.add(certificate).map_err(io::Error::other)?;
+            let mut config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+                .with_safe_default_protocol_versions()
+                .map_err(io::Error::other)?
+                .with_root_certificates(roots)
+                .with_no_client_auth();
+            // As with the generator: every handshake is a full one.
+            config.resumption = Resumption::disabled();
+            Ok::<_, io::Error>(Arc::new(config))
+        };
+        Ok(Self { port, tls: certificate.map(config).transpose()? })
+    }
+
+    /// Connects with MQTT 3.1.1.
+    fn connect(&self, client_id: &str) -> io::Result<Box<dyn Stream>> {
+        let tcp = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port))?;
+        tcp.set_nodelay(true)?;
+        let mut stream: Box<dyn Stream> = match &self.tls {
+            None => Box::new(tcp),
+            Some(config) => {
+                let name = ServerName::try_from("localhost").map_err(io::Error::other)?;
+                let tls = ClientConnection::new(Arc::clone(config), name).map_err(io::Error::other)?;
+                Box::new(StreamOwned::new(tls, tcp))
+            }
+        };
+        let body = [&text("MQTT")[..], &[4, 2, 0, 0], &text(client_id)].concat();
+        stream.write_all(&packet(0x10, &body))?;
+        stream.read_exact(&mut [0; 4])?;
+        Ok(stream)
+    }
 }
 
 /// A PUBLISH with a payload of 16 bytes.
@@ -175,8 +263,8 @@ fn publish(topic: &str, identifier: Option<u16>) -> Vec<u8> {
 
 const TOPIC: &str = "ungraceful/0123456789abcdef/load/0";
 
-fn qos0(port: u16, messages: usize) -> io::Result<u64> {
-    let mut stream = connect(port, "floor0")?;
+fn qos0(sink: &Sink, messages: usize) -> io::Result<u64> {
+    let mut stream = sink.connect("floor0")?;
     let one = publish(TOPIC, None);
     let each = BATCH / one.len();
     let batch = one.repeat(each);
@@ -190,8 +278,8 @@ fn qos0(port: u16, messages: usize) -> io::Result<u64> {
     Ok(cpu_ns() - began)
 }
 
-fn qos1(port: u16, messages: usize) -> io::Result<u64> {
-    let mut stream = connect(port, "floor1")?;
+fn qos1(sink: &Sink, messages: usize) -> io::Result<u64> {
+    let mut stream = sink.connect("floor1")?;
     let each: Vec<Vec<u8>> = (1..=WINDOW).map(|number| publish(TOPIC, u16::try_from(number).ok())).collect();
     let batch = each.concat();
     let length = each[0].len();
@@ -205,13 +293,13 @@ fn qos1(port: u16, messages: usize) -> io::Result<u64> {
             stream.write_all(&batch[..now * length])?;
             sent += now;
         }
-        acknowledged_bytes += read_some(&mut stream, &mut buffer)?;
+        acknowledged_bytes += read_some(stream.as_mut(), &mut buffer)?;
     }
     Ok(cpu_ns() - began)
 }
 
 /// One message per write, each when it is due: an open loop needs at least one wait and one write for each.
-fn paced(stream: &mut TcpStream, one: &[u8], messages: usize, per_second: u64) -> io::Result<()> {
+fn paced(stream: &mut dyn Stream, one: &[u8], messages: usize, per_second: u64) -> io::Result<()> {
     // The thread's own timers to the microsecond, as the generator has them.
     let _best_effort = set_current_timer_slack(NonZeroU64::new(1));
     let now = clock_gettime(ClockId::Monotonic);
@@ -229,15 +317,15 @@ fn paced(stream: &mut TcpStream, one: &[u8], messages: usize, per_second: u64) -
     Ok(())
 }
 
-fn sparse(port: u16, messages: usize) -> io::Result<u64> {
-    let mut stream = connect(port, "floors")?;
+fn sparse(sink: &Sink, messages: usize) -> io::Result<u64> {
+    let mut stream = sink.connect("floors")?;
     let one = publish(TOPIC, None);
     let began = cpu_ns();
-    paced(&mut stream, &one, messages, SPARSE_PER_SECOND)?;
+    paced(stream.as_mut(), &one, messages, SPARSE_PER_SECOND)?;
     Ok(cpu_ns() - began)
 }
 
-fn read_some(stream: &mut TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
+fn read_some(stream: &mut dyn Stream, buffer: &mut [u8]) -> io::Result<usize> {
     match stream.read(buffer)? {
         0 => Err(io::ErrorKind::UnexpectedEof.into()),
         read => Ok(read),
@@ -247,16 +335,16 @@ fn read_some(stream: &mut TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
 /// One publisher to one subscriber in one process, two threads: what both cost. At QoS 0, one message per write, each when
 /// it is due. At QoS 1, each batch goes out when the one before was acknowledged, and the subscriber acknowledges what it
 /// read in one write.
-fn end_to_end(port: u16, messages: usize, qos: u8) -> io::Result<u64> {
-    let mut subscriber = connect(port, "floorsub")?;
+fn end_to_end(sink: &Sink, messages: usize, qos: u8) -> io::Result<u64> {
+    let mut subscriber = sink.connect("floorsub")?;
     let body = [&[0, 1][..], &text(TOPIC), &[qos]].concat();
     subscriber.write_all(&packet(0x82, &body))?;
     subscriber.read_exact(&mut [0; 5])?;
     let began = cpu_ns();
-    let receiving = std::thread::spawn(move || receive(&mut subscriber, messages, qos));
-    let mut stream = connect(port, "floorpub")?;
+    let receiving = std::thread::spawn(move || receive(subscriber.as_mut(), messages, qos));
+    let mut stream = sink.connect("floorpub")?;
     if qos == 0 {
-        paced(&mut stream, &publish(TOPIC, None), messages, END_TO_END_PER_SECOND)?;
+        paced(stream.as_mut(), &publish(TOPIC, None), messages, END_TO_END_PER_SECOND)?;
     } else {
         let each: Vec<Vec<u8>> =
             (1..=WINDOW).map(|number| publish(TOPIC, u16::try_from(number).ok())).collect();
@@ -274,7 +362,7 @@ fn end_to_end(port: u16, messages: usize, qos: u8) -> io::Result<u64> {
     Ok(cpu_ns() - began)
 }
 
-fn receive(subscriber: &mut TcpStream, messages: usize, qos: u8) -> io::Result<()> {
+fn receive(subscriber: &mut dyn Stream, messages: usize, qos: u8) -> io::Result<()> {
     let (mut buffer, mut filled) = (vec![0_u8; 64 * 1024], 0);
     let (mut received, mut answer) = (0, Vec::new());
     while received < messages {
@@ -300,11 +388,14 @@ fn receive(subscriber: &mut TcpStream, messages: usize, qos: u8) -> io::Result<(
     Ok(())
 }
 
-fn connect_all(port: u16, connections: usize) -> io::Result<u64> {
-    let began = cpu_ns();
+/// CPU time in ns to connect them all, and the growth of memory in bytes.
+fn connect_all(sink: &Sink, connections: usize) -> io::Result<(u64, u64)> {
+    // What the first one needs alone.
+    let _first = sink.connect("floor")?;
+    let (began, resident) = (cpu_ns(), resident_bytes()?);
     let mut open = Vec::with_capacity(connections);
     for number in 0..connections {
-        open.push(connect(port, &format!("floor{number}"))?);
+        open.push(sink.connect(&format!("floor{number}"))?);
     }
-    Ok(cpu_ns() - began)
+    Ok((cpu_ns() - began, resident_bytes()?.saturating_sub(resident)))
 }

@@ -40,6 +40,8 @@ pub(crate) enum Timed {
 #[derive(Debug, Default)]
 pub(crate) struct Figures {
     second: [Option<Histogram<u64>>; METRICS.len()],
+    /// The last value of each and how often it came in a row: messages that are sent or acknowledged together have the same.
+    in_a_row: [(u64, u64); METRICS.len()],
     whole: [Option<Histogram<u64>>; METRICS.len()],
     pub(crate) counters: Counters,
     /// What there was no room for the last time.
@@ -49,7 +51,20 @@ pub(crate) struct Figures {
 impl Figures {
     #[inline]
     pub(crate) fn record(&mut self, timed: Timed, us: u64) {
-        self.second[timed as usize].get_or_insert_with(histogram).saturating_record(us);
+        let (last_us, count) = &mut self.in_a_row[timed as usize];
+        if *last_us == us {
+            *count += 1;
+        } else {
+            self.put_row(timed as usize);
+            self.in_a_row[timed as usize] = (us, 1);
+        }
+    }
+
+    fn put_row(&mut self, index: usize) {
+        let (us, count) = std::mem::take(&mut self.in_a_row[index]);
+        if count > 0 {
+            self.second[index].get_or_insert_with(histogram).saturating_record_n(us, count);
+        }
     }
 
     /// Takes what was measured since the last call. All of it belongs to the load's own phase: the warm-up was never
@@ -61,6 +76,7 @@ impl Figures {
             *interval.counters.entry(Phase::Load).or_default() += &counters;
         }
         for (index, metric) in METRICS.into_iter().enumerate() {
+            self.put_row(index);
             // A new one each time: to empty one, most of which was never touched, makes all of it resident.
             let Some(second) = self.second[index].take() else { continue };
             merge(self.whole[index].get_or_insert_with(histogram), &second);
@@ -135,6 +151,18 @@ mod tests {
             second.counters.is_empty() && second.histograms.of(Metric::SubackTime, Phase::Load).is_none()
         );
         assert_eq!(figures.whole(Timed::Slip).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn equal_times_in_a_row_count_each() {
+        let mut figures = Figures::default();
+        for us in [0, 0, 5, 5, 5, 0, 7] {
+            figures.record(Timed::Slip, us);
+        }
+        let taken = figures.take();
+        let slip = taken.histograms.of(Metric::ScheduleSlip, Phase::Load).unwrap();
+        assert_eq!((slip.len(), slip.count_at(5), slip.count_at(7)), (7, 3, 1));
+        assert!(figures.take().histograms.of(Metric::ScheduleSlip, Phase::Load).is_none(), "once");
     }
 
     #[test]

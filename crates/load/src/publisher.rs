@@ -14,7 +14,7 @@ use ungraceful_rig::run::seed::Seed;
 use crate::heard::{Heard, WrittenOff};
 use crate::payload::Payload;
 use crate::settings::MessageSettings;
-use crate::stamp::Stamp;
+use crate::stamp::{SEQUENCES, Stamp};
 
 /// "No matching subscribers" in PUBACK and PUBREC of MQTT 5.0.
 const NO_MATCHING_SUBSCRIBERS: u8 = 0x10;
@@ -61,13 +61,31 @@ pub(crate) struct Acknowledged {
     pub(crate) next_sent_us: Option<u64>,
 }
 
-/// A message that was made and not handed over yet.
+/// Messages of the same length, one behind the other, that were made and not handed over yet: several only at QoS 0.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Made {
     pub(crate) end: usize,
+    /// Bytes of each.
+    length: usize,
+    pub(crate) count: usize,
     due_us: u64,
-    /// Its Packet Identifier; 0 at QoS 0.
+    /// The Packet Identifier; 0 at QoS 0.
     identifier: u16,
+}
+
+/// How many of these messages begin within the first `taken` bytes, and where the last of them ends.
+pub(crate) fn begun(made: &[Made], taken: usize) -> (usize, usize) {
+    let (mut number, mut end) = (0, 0);
+    for each in made {
+        let start = each.end - each.count * each.length;
+        if taken <= start {
+            break;
+        }
+        let begun = (taken - start).div_ceil(each.length).min(each.count);
+        number += begun;
+        end = start + begun * each.length;
+    }
+    (number, end)
 }
 
 #[derive(Debug)]
@@ -243,6 +261,9 @@ impl Publisher {
         out: &mut Vec<u8>,
         made: &mut Vec<Made>,
     ) -> Result<(), EncodeError> {
+        if is_closed && self.make_run(now_us, context, out, made) {
+            return Ok(());
+        }
         while out.len() < CHUNK && self.has_room() {
             let due_us = if is_closed {
                 let counts = now_us >= context.counted_from_us;
@@ -266,6 +287,7 @@ impl Publisher {
             let lateness_us = now_us.saturating_sub(due_us);
             let stamp = Stamp { run: context.run, publisher: self.number, sequence, due_us, lateness_us };
             // The first message is recognised by its number: one that was taken back is made again.
+            let start = out.len();
             let introduction = self.introduction.as_mut().filter(|_| sequence == 0);
             introduction.unwrap_or(&mut self.source).write(stamp, identifier, context, out)?;
             self.sequence += 1;
@@ -276,11 +298,37 @@ impl Publisher {
             }
             made.push(Made {
                 end: out.len(),
+                length: out.len() - start,
+                count: 1,
                 due_us,
                 identifier: identifier.map_or(0, PacketIdentifier::get),
             });
         }
         Ok(())
+    }
+
+    /// [`Publisher::make`] for a closed loop at QoS 0, whose messages differ in nothing but their numbers. Returns whether it is one.
+    fn make_run(&mut self, now_us: u64, context: &Context, out: &mut Vec<u8>, made: &mut Vec<Made>) -> bool {
+        let is_introduced = self.introduction.is_none() || self.sequence > 0;
+        let Some(template) = self.source.template().filter(|_| self.qos == QoS::AtMostOnce && is_introduced)
+        else {
+            return false;
+        };
+        let (sequence, length) = (self.sequence, template.len());
+        let in_chunk = CHUNK.saturating_sub(out.len()).div_ceil(length) as u64;
+        let count = in_chunk.min(self.until.saturating_sub(sequence)).min(SEQUENCES - sequence % SEQUENCES);
+        let first =
+            Stamp { run: context.run, publisher: self.number, sequence, due_us: now_us, lateness_us: 0 };
+        let number = usize::try_from(count).expect("no more than fit into a chunk");
+        template.append_run(out, number, first.bits(), Stamp::STEP);
+        self.sequence += count;
+        if now_us >= context.counted_from_us {
+            self.first_counted.get_or_insert(sequence);
+            self.counts.offered += count;
+            self.counts.sent += count;
+        }
+        made.push(Made { end: out.len(), length, count: number, due_us: now_us, identifier: 0 });
+        true
     }
 
     fn take_identifier(&mut self, slot: Slot) -> Option<PacketIdentifier> {
@@ -312,17 +360,24 @@ impl Publisher {
         now_us: u64,
         context: &Context,
     ) {
-        for &Made { due_us, identifier, .. } in made[kept..].iter().rev() {
-            self.sequence -= 1;
+        let mut too_many = made.iter().map(|made| made.count).sum::<usize>() - kept;
+        for &Made { due_us, identifier, count, .. } in made.iter().rev() {
+            let back = count.min(too_many);
+            if back == 0 {
+                break;
+            }
+            too_many -= back;
+            let back = back as u64;
+            self.sequence -= back;
             if let Some(index) = identifier.checked_sub(1) {
                 self.release(usize::from(index));
             }
             let counts = due_us >= context.counted_from_us;
             if counts {
-                self.counts.sent -= 1;
-                self.counts.late -= u64::from(now_us.saturating_sub(due_us) > LATE_US);
-                self.counts.blocked -= u64::from(self.sequence < self.blocked_below);
-                self.counts.offered -= u64::from(is_closed);
+                self.counts.sent -= back;
+                self.counts.late -= if now_us.saturating_sub(due_us) > LATE_US { back } else { 0 };
+                self.counts.blocked -= self.blocked_below.saturating_sub(self.sequence).min(back);
+                self.counts.offered -= if is_closed { back } else { 0 };
             }
             if !is_closed {
                 self.backlog.push_front(due_us);

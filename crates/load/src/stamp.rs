@@ -34,16 +34,26 @@ const fn low(value: u64, bits: u32) -> u128 {
     (value & ((1 << bits) - 1)) as u128
 }
 
+/// Publishers' messages before their numbers begin again.
+pub(crate) const SEQUENCES: u64 = 1 << SEQUENCE_BITS;
+
 impl Stamp {
+    /// The bits of a stamp less those of the publisher's message before, when nothing but the number changes.
+    pub(crate) const STEP: u128 = 1 << (DUE_BITS + LATENESS_BITS);
+
     #[inline]
     pub(crate) fn bytes(&self) -> [u8; STAMP_LEN] {
+        self.bits().to_be_bytes()
+    }
+
+    #[inline]
+    pub(crate) fn bits(&self) -> u128 {
         let lateness_us = if self.lateness_us > LATENESS_MAX_US { LATENESS_MAX_US } else { self.lateness_us };
         let mut bits = low(self.run as u64, RUN_BITS);
         bits = bits << PUBLISHER_BITS | low(self.publisher as u64, PUBLISHER_BITS);
         bits = bits << SEQUENCE_BITS | low(self.sequence, SEQUENCE_BITS);
         bits = bits << DUE_BITS | low(self.due_us, DUE_BITS);
-        bits = bits << LATENESS_BITS | low(lateness_us, LATENESS_BITS);
-        bits.to_be_bytes()
+        bits << LATENESS_BITS | low(lateness_us, LATENESS_BITS)
     }
 
     #[inline]

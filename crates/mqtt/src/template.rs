@@ -70,4 +70,28 @@ impl PublishTemplate {
             packet[at..at + STAMP_LEN].copy_from_slice(&stamp);
         }
     }
+
+    /// Appends `count` messages of QoS 0: the first with the stamp `first`, each other with a stamp that is `step` more than the one
+    /// before. Both are big-endian numbers, and wrap.
+    pub fn append_run(&self, out: &mut Vec<u8>, count: usize, first: u128, step: u128) {
+        let (start, length) = (out.len(), self.bytes.len());
+        if count == 0 {
+            return;
+        }
+        out.reserve(count * length);
+        out.extend_from_slice(&self.bytes);
+        // What is there is copied as a whole until there are enough: long copies cost the least for each byte.
+        let mut copies = 1;
+        while copies < count {
+            let more = copies.min(count - copies);
+            out.extend_from_within(start..start + more * length);
+            copies += more;
+        }
+        let Some(at) = self.stamp_at else { return };
+        let mut stamp = first;
+        for packet in out[start..].chunks_exact_mut(length) {
+            packet[at..at + STAMP_LEN].copy_from_slice(&stamp.to_be_bytes());
+            stamp = stamp.wrapping_add(step);
+        }
+    }
 }

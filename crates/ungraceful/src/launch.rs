@@ -76,7 +76,7 @@ pub(crate) fn serve_worker(input: Stdin, output: impl Write + Send + 'static) ->
         Err(NotParsed::Clap(error)) => Err(error.to_string()),
         Err(NotParsed::Config(mistakes)) => Err(RunError::Usage(mistakes).to_string()),
     };
-    ungraceful_load::process::serve(&start.share, prepared, input, output);
+    ungraceful_load::process::serve(&start.share, prepared, Box::new(input), Box::new(output));
     Ok(())
 }
 

@@ -294,8 +294,7 @@ impl Reader {
     /// The share of a process that died, as far as its last report tells.
     fn died(self, how: String, pid: u32) -> OfProcess {
         let why = format!("{} died ({how})", self.name);
-        let sum =
-            |of: fn(&Progress) -> &std::sync::atomic::AtomicU64| sum(&self.progress, of);
+        let sum = |of: fn(&Progress) -> &std::sync::atomic::AtomicU64| sum(&self.progress, of);
         let died = DiedProcess {
             how,
             sent: sum(|progress| &progress.sent),

@@ -40,15 +40,17 @@ impl Output {
     }
 }
 
-/// Makes the share of a load to its end. `prepared` is the run's command line, read again, or why that failed; `orders` is standard
+/// Makes the share of a load to its end. Not generic, so that it is compiled with this crate, for speed.
+///
+/// `prepared` is the run's command line, read again, or why that failed; `orders` is standard
 /// input after its first line.
 pub fn serve(
     share: &Share,
     prepared: Result<(LoadSettings, TargetSettings), String>,
-    orders: impl BufRead + Send + 'static,
-    output: impl Write + Send + 'static,
+    orders: Box<dyn BufRead + Send>,
+    output: Box<dyn Write + Send>,
 ) {
-    let output = Output(Arc::new(Mutex::new(Box::new(output))));
+    let output = Output(Arc::new(Mutex::new(output)));
     let made = prepared.and_then(|(settings, target)| made(share, settings, &target, orders, &output));
     match made {
         Ok((ended, used)) => output.say(&Said::Ended(ended, used)),
@@ -60,7 +62,7 @@ fn made(
     share: &Share,
     settings: LoadSettings,
     target: &TargetSettings,
-    input: impl BufRead + Send + 'static,
+    input: Box<dyn BufRead + Send>,
     output: &Output,
 ) -> Result<(Vec<Ended>, Used), String> {
     let _as_of_the_run = raise_descriptor_limit();
@@ -137,7 +139,7 @@ fn stage(share: &Share, target: &TargetSettings, reports: LoadReports) -> LoadSt
 }
 
 /// Passes orders on to the threads. When the run is gone, its workers leave.
-fn follow(input: impl BufRead + Send + 'static, orders: Arc<Orders>) {
+fn follow(input: Box<dyn BufRead + Send>, orders: Arc<Orders>) {
     std::thread::spawn(move || {
         for line in input.lines() {
             let Ok(line) = line else { break };

@@ -96,6 +96,14 @@ impl Source {
         }
     }
 
+    /// Where each message has the same bytes but for two places.
+    pub(super) fn template(&self) -> Option<&PublishTemplate> {
+        match self {
+            Self::Template(template) => Some(template),
+            Self::Text(_) => None,
+        }
+    }
+
     /// Bytes of the shortest PUBLISH that it writes.
     pub(super) fn packet_bytes(&self, qos: QoS, context: &Context) -> Result<usize, EncodeError> {
         let mut out = Vec::new();

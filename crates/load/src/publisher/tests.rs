@@ -2,7 +2,7 @@
 
 use ungraceful_mqtt::{Framed, Packet, ProtocolVersion, QoS, frame};
 
-use super::{Context, Made, Publisher, PublisherSettings};
+use super::{CHUNK, Context, Made, Publisher, PublisherSettings, begun};
 use ungraceful_rig::run::seed::Seed;
 
 use crate::payload::{Payload, Text};
@@ -146,6 +146,39 @@ fn in_a_closed_loop_messages_taken_back_were_never_offered() {
     publisher.take_back(&list, 2, true, 20_000, &CONTEXT);
     let counts = publisher.end(false).counts;
     assert_eq!((counts.offered, counts.sent, counts.unacknowledged), (2, 2, 2));
+}
+
+#[test]
+fn a_closed_loop_at_qos_0_numbers_its_messages_through() {
+    let mut publisher = publisher(QoS::AtMostOnce, 1);
+    let (bytes, list) = made(&mut publisher, 20_000, true);
+    let found = publishes(&bytes);
+    let (all, length) = (found.len(), bytes.len() / found.len());
+    assert_eq!(list.iter().map(|made| made.count).sum::<usize>(), all);
+    assert!(bytes.len() >= CHUNK && bytes.len() < CHUNK + length, "{}", bytes.len());
+    // The socket took two messages and a part of the third.
+    let (kept, end) = begun(&list, 2 * length + 1);
+    assert_eq!((kept, end), (3, 3 * length));
+    assert_eq!(begun(&list, 2 * length), (2, 2 * length));
+    assert_eq!((begun(&list, 0), begun(&list, bytes.len())), ((0, 0), (all, bytes.len())));
+    publisher.take_back(&list, kept, true, 20_000, &CONTEXT);
+    let (next, _) = made(&mut publisher, 20_500, true);
+    let stamps: Vec<Stamp> =
+        found[..kept].iter().chain(&publishes(&next)).map(|(.., payload)| stamp_of(payload)).collect();
+    for (number, stamp) in (0..).zip(&stamps) {
+        let due_us = if number < kept as u64 { 20_000 } else { 20_500 };
+        let expected = Stamp {
+            run: CONTEXT.run,
+            publisher: stamps[0].publisher,
+            sequence: number,
+            due_us,
+            lateness_us: 0,
+        };
+        assert_eq!(*stamp, expected);
+    }
+    let end = publisher.end(false);
+    assert_eq!((end.counted, end.counts.sent), ((0, stamps.len() as u64), stamps.len() as u64));
+    assert_eq!((end.counts.offered, end.counts.late, end.counts.blocked), (end.counts.sent, 0, 0));
 }
 
 #[test]

@@ -72,6 +72,10 @@ impl Worker {
                     }
                     let mut at = 0;
                     loop {
+                        if client.stage == Stage::Ready {
+                            at +=
+                                thread_state.take_acknowledgements(client, &self.buffer[at..all], arrived_us);
+                        }
                         match frame(&self.buffer[at..all]) {
                             Framed::Complete(whole) => {
                                 if whole.len() > thread_state.packet_bytes_max {

@@ -8,6 +8,7 @@ use crate::client::{Role, Stage};
 use crate::figures::Timed;
 use crate::pace::{Due, Pace, Schedule};
 use crate::progress::NOT_YET;
+use crate::publisher::begun;
 use crate::socket::Moved;
 
 impl Worker {
@@ -163,7 +164,8 @@ impl Worker {
         let written = publisher.make(now_us, is_closed, &thread_state.context, &mut out, &mut made);
         written.map_err(|error| format!("PUBLISH can't be written: {error}"))?;
         let mut end = None;
-        let mut kept = made.len();
+        let all: usize = made.iter().map(|made| made.count).sum();
+        let mut kept = all;
         if !out.is_empty() {
             let is_watched = thread_state.watches_the_next_write(client, now_us);
             let moved = client.write(&out, now_us);
@@ -181,12 +183,9 @@ impl Worker {
             thread_state.note_sent(taken, now_us);
             if taken < out.len() {
                 // A packet whose beginning went out is completed when there is room; the others are due as before.
-                let begun = made.partition_point(|made| made.end <= taken);
-                let begun_at = if begun == 0 { 0 } else { made[begun - 1].end };
-                kept = if taken > begun_at { begun + 1 } else { begun };
-                if kept > begun {
-                    client.keep_unsent(&out[taken..made[begun].end]);
-                }
+                let (begun, end) = begun(&made, taken);
+                kept = begun;
+                client.keep_unsent(&out[taken..end.max(taken)]);
                 if let Role::Publisher(publisher) = &mut client.role {
                     publisher.take_back(&made, kept, is_closed, now_us, &thread_state.context);
                 }
@@ -199,7 +198,7 @@ impl Worker {
         if let Role::Publisher(publisher) = &mut client.role {
             publisher.note_blocked();
             thread_state.waiting -= waiting_before - publisher.waiting();
-            let is_whole = kept == made.len();
+            let is_whole = kept == all;
             let is_full = is_whole && out.len() >= crate::publisher::CHUNK;
             // Called at the end as well, because that is how it is woken when its subscribers have come further.
             let is_open = heard.is_some_and(|heard| is_whole && kept > 0 && publisher.may_go_on(&heard));

@@ -14,7 +14,7 @@ use crate::client::{Client, Ended as EndedBy, Role, Stage, unreadable};
 use crate::figures::{Figures, Timed};
 use crate::greeting::Greeting;
 use crate::handshake::{check_connack, check_suback};
-use crate::publisher::{Context, Made};
+use crate::publisher::{Acknowledged, Context, Made};
 use crate::settings::LoadSettings;
 use crate::socket::Socket;
 use crate::subscriber::Reading;
@@ -271,14 +271,7 @@ impl ThreadState {
             }
             (Packet::PubAck(ack) | Packet::PubComp(ack), Role::Publisher(publisher)) => {
                 let settled = publisher.acknowledged(ack.packet_identifier, ack.reason_code.0, &self.context);
-                if let Some(settled) = settled {
-                    self.figures.counters.load_acknowledged += 1;
-                    self.figures.record(Timed::PublishResponse, now_us.saturating_sub(settled.due_us));
-                    self.figures.record(Timed::PublishService, now_us.saturating_sub(settled.sent_us));
-                    if self.is_open_loop {
-                        self.ended.held_back.note(settled.sent_us, settled.next_sent_us, now_us);
-                    }
-                }
+                self.note_settled(settled, now_us);
             }
             (Packet::PubRec(ack), Role::Publisher(publisher)) => {
                 if publisher.received(ack.packet_identifier, ack.reason_code.0, &self.context) {
@@ -288,6 +281,31 @@ impl ThreadState {
             (Packet::PubRel(ack), Role::Subscriber { .. }) => self.answer(PUBCOMP, ack.packet_identifier),
             (Packet::PingResp, _) => client.ping_sent_us = None,
             _ => self.rare_packet(client, place, decoded, now_us),
+        }
+    }
+
+    /// Takes the acknowledgements at the beginning of `bytes`, as far as they have the shortest form, which is that of nearly all. Returns
+    /// how many bytes they are.
+    pub(super) fn take_acknowledgements(&mut self, client: &mut Client, bytes: &[u8], now_us: u64) -> usize {
+        let Role::Publisher(publisher) = &mut client.role else { return 0 };
+        let mut taken = 0;
+        for packet in bytes.as_chunks().0 {
+            let &[PUBACK | PUBCOMP, 2, high, low] = packet else { break };
+            let settled = publisher.acknowledged(u16::from_be_bytes([high, low]), 0, &self.context);
+            self.note_settled(settled, now_us);
+            taken += packet.len();
+        }
+        taken
+    }
+
+    #[inline]
+    fn note_settled(&mut self, settled: Option<Acknowledged>, now_us: u64) {
+        let Some(settled) = settled else { return };
+        self.figures.counters.load_acknowledged += 1;
+        self.figures.record(Timed::PublishResponse, now_us.saturating_sub(settled.due_us));
+        self.figures.record(Timed::PublishService, now_us.saturating_sub(settled.sent_us));
+        if self.is_open_loop {
+            self.ended.held_back.note(settled.sent_us, settled.next_sent_us, now_us);
         }
     }
 

@@ -48,6 +48,22 @@ fn a_stamp_must_lie_within_the_payload() {
 }
 
 #[test]
+fn a_run_is_one_message_after_the_other() {
+    let publish = Publish::new("a/b", &[0; 20]);
+    let template = PublishTemplate::new(&publish, ProtocolVersion::V5, Some(3)).unwrap();
+    let (first, step) = (u128::MAX - 5, 3);
+    for count in [0_u8, 1, 2, 3, 8, 13] {
+        let (mut run, mut singly) = (vec![7; 2], vec![7; 2]);
+        template.append_run(&mut run, usize::from(count), first, step);
+        for number in 0..count {
+            let stamp = first.wrapping_add(u128::from(number) * step);
+            template.append(&mut singly, None, stamp.to_be_bytes());
+        }
+        assert_eq!(run, singly, "{count}");
+    }
+}
+
+#[test]
 fn a_template_without_places_repeats_itself() {
     let template = PublishTemplate::new(&Publish::new("t", b"x"), ProtocolVersion::V5, None).unwrap();
     let mut out = Vec::new();
