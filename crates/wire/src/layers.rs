@@ -110,21 +110,27 @@ impl Layers {
     /// # Errors
     /// [`OpenError`], with what is wrong with the broker's certificate or answer in words.
     pub fn shake_hands_on(&mut self, socket: &TcpStream) -> Result<bool, OpenError> {
-        self.shake_hands(write_to(socket), |into| kernel_stamps::read(socket, into))
+        let read = |into: &mut [u8]| kernel_stamps::read(socket, into);
+        self.shake_hands(write_to(socket), read, read)
     }
 
-    /// As [`Layers::shake_hands_on`].
+    /// As [`Layers::shake_hands_on`]. `read_last` reads what has arrived when a write is refused, without asking the runtime first.
     pub(crate) fn shake_hands(
         &mut self,
         mut write: impl FnMut(&[u8]) -> io::Result<usize>,
         mut read: impl FnMut(&mut [u8]) -> io::Result<Read>,
+        read_last: impl FnMut(&mut [u8]) -> io::Result<Read>,
     ) -> Result<bool, OpenError> {
         // One read a call: a peer that always has more to say must not hold the thread.
         let mut has_read = false;
         loop {
             match self.flush(&mut write) {
+                Ok(()) => {}
                 Err(error) if is_not_now(&error) => return Ok(false),
-                flushed => flushed.map_err(|error| self.of_handshake(error))?,
+                Err(refused) => {
+                    let why = self.last_words(read_last).err().unwrap_or(refused);
+                    return Err(self.of_handshake(why));
+                }
             }
             if !self.is_handshaking() || has_read {
                 return Ok(!self.is_handshaking());
@@ -159,6 +165,13 @@ impl Layers {
             Some(_) if !self.is_securing() => OpenError::of_websocket(error),
             _ => OpenError::of_tls(error),
         }
+    }
+
+    /// What the broker sent before it reset the connection: a client certificate has several records, and the alert that refuses it
+    /// may come before the last of them is written.
+    fn last_words(&mut self, mut read: impl FnMut(&mut [u8]) -> io::Result<Read>) -> io::Result<()> {
+        while self.take_from(&mut read).is_ok_and(|bytes| bytes > 0) && self.failure().is_ok() {}
+        self.failure()
     }
 
     fn failure(&self) -> io::Result<()> {
@@ -419,4 +432,32 @@ fn write_to(mut socket: &TcpStream) -> impl FnMut(&[u8]) -> io::Result<usize> {
 
 fn is_not_now(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::WouldBlock
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tls::TlsSettings;
+
+    #[test]
+    fn an_alert_that_came_before_a_refused_write_is_read() {
+        const UNKNOWN_CA: &[u8] = &[0x15, 3, 3, 0, 2, 2, 48];
+        let handshake = |alert: &'static [u8]| {
+            let settings =
+                TlsSettings { server_name: "localhost".into(), insecure: true, ..TlsSettings::default() };
+            let transport = Transport { tls: Some(Tls::new(&settings).unwrap()), websocket: None };
+            let mut rest = alert;
+            transport.layers().unwrap().shake_hands(
+                |_bytes| Err(io::ErrorKind::ConnectionReset.into()),
+                |_into| Err(io::ErrorKind::WouldBlock.into()),
+                |into| io::Read::read(&mut rest, into).map(|bytes| Read { bytes, stamp: None }),
+            )
+        };
+        let refused = handshake(UNKNOWN_CA).unwrap_err();
+        assert!(
+            matches!(&refused, OpenError::Tls(why) if why.to_string().contains("UnknownCA")),
+            "{refused}"
+        );
+        assert!(matches!(handshake(&[]).unwrap_err(), OpenError::TlsCut));
+    }
 }

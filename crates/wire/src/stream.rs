@@ -47,7 +47,11 @@ impl Stream {
     /// [`OpenError`], with what is wrong with the broker's certificate or answer in words.
     pub(crate) async fn over(tcp: TcpStream, transport: &Transport) -> Result<Self, OpenError> {
         let Some(mut layers) = transport.layers() else { return Ok(Self::Tcp(tcp)) };
-        while !layers.shake_hands(|bytes| tcp.try_write(bytes), |into| try_read(&tcp, into))? {
+        while !layers.shake_hands(
+            |bytes| tcp.try_write(bytes),
+            |into| try_read(&tcp, into),
+            |into| kernel_stamps::read(&tcp, into),
+        )? {
             let ready = if layers.is_flushed() { tcp.readable().await } else { tcp.writable().await };
             ready?;
         }
