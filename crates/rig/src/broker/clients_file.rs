@@ -207,18 +207,55 @@ fn csv(text: &str) -> Vec<(u64, Result<Fields, String>)> {
     }
     let rows = reader.into_records().map(|record| match record {
         Ok(record) => {
-            let line = record.position().map_or(0, csv::Position::line);
-            if record.len() == names.len() {
+            let (line, row) = record.position().map_or((0, ""), |at| beginning(text, at));
+            if record.len() != names.len() {
+                (line, Err(format!("has {} values for {} columns", record.len(), names.len())))
+            } else if let Some(name) = padded(row, &names) {
+                let what = format!(
+                    "its {name} has a space before or after it; remove the space, or put the value in double quotes if the space \
+                     belongs to it"
+                );
+                (line, Err(what))
+            } else {
                 let fields = names.iter().cloned().zip(record.iter().map(str::to_owned)).collect();
                 (line, Ok(fields))
-            } else {
-                (line, Err(format!("has {} values for {} columns", record.len(), names.len())))
             }
         }
         // The text of the error may show the row.
         Err(error) => (error.position().map_or(0, csv::Position::line), Err("is no CSV".to_owned())),
     });
     rows.collect()
+}
+
+/// The line of the row that is read at this position, and `text` from the row on. Positions are before the line ends that are skipped.
+fn beginning<'a>(text: &'a str, at: &csv::Position) -> (u64, &'a str) {
+    let from = usize::try_from(at.byte()).ok().and_then(|at| text.get(at..)).unwrap_or_default();
+    let row = from.trim_start_matches(['\r', '\n']);
+    let skipped = from[..from.len() - row.len()].matches('\n').count();
+    (at.line() + skipped as u64, row)
+}
+
+/// The column of the row that `text` begins with whose value has spaces around it outside of quotes: they would be part of a ClientID or a
+/// password, and hardly anyone means them. Absent when none has.
+fn padded<'a>(text: &str, names: &'a [String]) -> Option<&'a String> {
+    let mut rest = text;
+    names.iter().find(|_name| {
+        let value = &rest[..end_of_value(rest)];
+        rest = rest[value.len()..].strip_prefix(',').unwrap_or_default();
+        value.trim() != value
+    })
+}
+
+/// Where the value ends that `text` begins with: at a comma or line end outside of quotes.
+fn end_of_value(text: &str) -> usize {
+    // Only quotes at the beginning enclose; a doubled one inside ends and begins.
+    let mut is_quoted = false;
+    let may_quote = text.starts_with('"');
+    let ends = |character: char| {
+        is_quoted ^= may_quote && character == '"';
+        !is_quoted && matches!(character, ',' | '\r' | '\n')
+    };
+    text.find(ends).unwrap_or(text.len())
 }
 
 /// The rows of a file of JSON Lines with their lines.
@@ -293,6 +330,37 @@ mod tests {
             "{said}"
         );
         assert!(said.contains("line 4: password must be a text") && !said.contains("hunter2"), "{said}");
+    }
+
+    #[test]
+    fn a_space_around_a_csv_value_is_refused_with_line_and_column_unless_it_is_quoted() {
+        for (row, column) in [
+            ("d1, me,x", "username"),
+            ("d1\t,me,x", "client_id"),
+            ("\"d,1\",\"m\"\"e\",x ", "password"),
+            ("d1,me, ", "password"),
+            ("d1,\"me\" ,x", "username"),
+            ("d1, \"me\",x", "username"),
+            ("\"d\n1\",me ,x", "username"),
+        ] {
+            for end in ["\n", "\r\n"] {
+                let header = format!("client_id,username,password{end}");
+                for (before, line, after) in [("", 2, ""), (end, 3, end), ("d0,me,x", 3, "d2,me,x")] {
+                    let before = if before.len() > 2 { format!("{before}{end}") } else { before.to_owned() };
+                    let said = mistakes(&format!("{header}{before}{row}{end}{after}"));
+                    let found = format!("line {line}: its {column} has a space before or after it");
+                    assert!(said.contains(&found) && said.lines().count() == 1, "{row:?}{end:?}: {said}");
+                }
+            }
+        }
+        let rows = "client_id , username,password\r\n\r\n\" d,1\",\"\"\"me\"\" \",a b\r\nd2,,\" \"\r\n";
+        let file = read(rows).unwrap();
+        assert_eq!(file.rows[0].client_id.as_deref(), Some(" d,1"));
+        assert_eq!(file.rows[0].user_name.as_deref(), Some("\"me\" "));
+        assert_eq!(file.rows[0].password, Some(Secret::new("a b")));
+        assert_eq!(file.rows[1].password, Some(Secret::new(" ")));
+        let json = read("{\"client_id\":\" d1 \"}").unwrap();
+        assert_eq!(json.rows[0].client_id.as_deref(), Some(" d1 "));
     }
 
     #[test]
