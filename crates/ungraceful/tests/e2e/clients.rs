@@ -10,11 +10,13 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use serde_json::Value;
 use tempfile::TempDir;
-use ungraceful_record::testing::every;
+use ungraceful_record::testing::{FactsByText, every};
+use ungraceful_scripted_broker::Script;
 
 use crate::real_brokers::RealBroker;
-use crate::support::{Call, bench_at, binary, call_at, double_connect_at};
+use crate::support::{Call, bench_at, binary, call, call_at, double_connect_at, free_port, record_in};
 
 /// Devices in the file, before the clients for bystanders, witness and `$SYS`.
 const DEVICES: usize = 6;
@@ -26,6 +28,7 @@ const SECRET: &str = "geheim";
 struct Fleet {
     broker: RealBroker,
     folder: TempDir,
+    websocket_port: u16,
 }
 
 impl Fleet {
@@ -56,11 +59,16 @@ impl Fleet {
         let hashed = Command::new("mosquitto_passwd").arg("-U").arg(at("users")).status().unwrap();
         assert!(hashed.success());
         fs::write(at("acl"), rules).unwrap();
-        let added = format!("password_file {}\nacl_file {}\n", at("users").display(), at("acl").display());
+        let websocket_port = free_port();
+        let added = format!(
+            "password_file {}\nacl_file {}\nlistener {websocket_port} 127.0.0.1\nprotocol websockets\n",
+            at("users").display(),
+            at("acl").display()
+        );
         fs::write(at("added"), added).unwrap();
         let broker = RealBroker::start_with("mosquitto", &["--add", at("added").to_str().unwrap()])
             .expect("run scripts/install-mosquitto first");
-        Self { broker, folder }
+        Self { broker, folder, websocket_port }
     }
 
     fn file(&self) -> String {
@@ -143,6 +151,74 @@ fn a_load_has_the_clients_of_the_file() {
     let log = fs::read_to_string(&fleet.broker.log).unwrap();
     let named = |number: usize| log.contains(&format!("as Gerät {number}: ä "));
     assert_eq!((0..DEVICES).filter(|number| named(*number)).count(), DEVICES, "{log}");
+}
+
+#[test]
+fn a_rate_search_has_the_clients_of_the_file_in_every_trial() {
+    let fleet = Fleet::start();
+    let flags = "--publishers 3 --subscribers 3 --topic everybody/%i --rate 60 --duration 500ms -q 1 -V 5 \
+                 --bystanders 0 --find-rate 'e2e p(50)<1us'";
+    let call = bench_at(fleet.broker.address, "pubsub", &format!("{} {flags}", Fleet::flags(&fleet.file())));
+    call.assert_keeps_secret(SECRET);
+    // No delivery is so fast, so the first rate is tried, and tried again.
+    assert_eq!(call.exit(), 1, "{call}");
+    let search = fs::read_to_string(call.folder.join("search.json")).unwrap();
+    let search: Value = serde_json::from_str(&search).unwrap();
+    let trials = search["trials"].as_array().unwrap();
+    assert!(trials.len() > 1, "{search}");
+    let log = fs::read_to_string(&fleet.broker.log).unwrap();
+    for number in 0..DEVICES {
+        let connected = log.matches(&format!("as Gerät {number}: ä ")).count();
+        assert!(connected >= trials.len(), "{connected} times: {log}");
+    }
+    for trial in trials {
+        let folder = trial["run"]["record_dir"].as_str().unwrap();
+        let record = record_in(Path::new(folder));
+        let counts = record.load.as_ref().unwrap().all();
+        assert!(counts.sent > 0 && counts.delivered == counts.sent, "{call}");
+        assert!(trial["command"].as_str().unwrap().contains("--clients-file"), "{search}");
+    }
+}
+
+#[test]
+fn clients_of_the_file_come_over_websocket_too() {
+    let fleet = Fleet::start();
+    let target = format!("--url ws://127.0.0.1:{} {}", fleet.websocket_port, Fleet::flags(&fleet.file()));
+    let devices: BTreeSet<String> = (0..3).map(|number| format!("Gerät {number}: ä")).collect();
+    let storm = call("ungraceful-takeover", "storm", &format!("{target} --variant clean --count 3 -V 5"));
+    assert_eq!((storm.violated(), client_ids(&storm)), (Vec::new(), devices), "{storm}");
+    storm.assert_keeps_secret(SECRET);
+    storm.assert_prints(&["over WebSocket"]);
+    let flags = "--publishers 3 --subscribers 3 --topic everybody/%i --rate 60 --duration 1s -q 1 -V 5";
+    let load = call("ungraceful-bench", "pubsub", &format!("{target} {flags}")).expect_exit(0);
+    load.assert_keeps_secret(SECRET);
+    let counts = load.load().all();
+    assert!(counts.sent > 0 && (counts.delivered, counts.lost) == (counts.sent, 0), "{load}");
+    let log = fs::read_to_string(&fleet.broker.log).unwrap();
+    assert!(log.contains("u'dev5'"), "the last publisher has its own user: {log}");
+}
+
+#[test]
+fn a_token_expires_for_the_clients_of_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let rows: String = (0..8).map(|number| format!("dev {number},user{number},{SECRET}\n")).collect();
+    fs::write(at("clients.csv"), format!("client_id,username,password\n{rows}")).unwrap();
+    fs::write(at("key"), "a key for tests\n").unwrap();
+    // Long enough to connect on a busy machine.
+    let flags = format!(
+        "--clients-file {} --bystanders 1 --count 3 --attempts 3 -V 5 --variant one-topic --token-lifetime 5s \
+         --token-key-file {}",
+        at("clients.csv"),
+        at("key")
+    );
+    let call = call_at(Script::default(), "ungraceful-expire", "token", &flags).expect_exit(0);
+    call.assert_keeps_secret(SECRET);
+    let devices = (0..3).map(|number| format!("dev {number}")).collect();
+    assert_eq!(client_ids(&call), devices, "{call}");
+    let case = call.only_case();
+    assert_eq!(case.fact("came_back", "CONNACK 0x87 Not authorized"), 3, "{call}");
+    assert_eq!(case.fact("with_a_new_token", "accepted"), 3, "{call}");
 }
 
 #[test]

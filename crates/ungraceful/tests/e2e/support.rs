@@ -120,6 +120,17 @@ pub(crate) fn at(address: SocketAddr) -> String {
     format!("--host {} --port {}", address.ip(), address.port())
 }
 
+/// The exit code of this record, ignoring the verdict that the generator's lateness may be why bystanders were slower.
+fn without_our_lateness(mut record: Record) -> i32 {
+    let is_ours = |verdict: &Verdict| {
+        verdict.check == "bystanders_keep_their_pace"
+            && verdict.conclusion == Conclusion::Inconclusive
+            && verdict.evidence.contains("which may explain all of it")
+    };
+    record.verdicts.retain(|verdict| !is_ours(verdict));
+    i32::from(exit_of(&record).code())
+}
+
 /// A finished call, and the folder of its record.
 pub(crate) struct Call {
     pub(crate) output: Output,
@@ -243,19 +254,47 @@ impl Call {
         Self { output, folder: parent.path().join("record"), _parent: parent }
     }
 
-    /// The exit code, ignoring the verdict that the generator's lateness may be why bystanders were slower: test machines are busy.
+    /// The exit code, ignoring the verdict that the generator's lateness may be why bystanders were slower, in a run and in each of a
+    /// tour: test machines are busy.
     pub(crate) fn exit(&self) -> i32 {
         let code = self.output.status.code().expect("the process was not killed");
-        if code != i32::from(Exit::Inconclusive.code()) || !self.folder.join("run.json").exists() {
+        let has = |file: &str| self.folder.join(file).exists();
+        if code != i32::from(Exit::Inconclusive.code()) {
             return code;
         }
-        let mut record = self.record();
-        let is_ours = |verdict: &Verdict| {
-            verdict.check == "bystanders_keep_their_pace"
-                && verdict.evidence.contains("which may explain all of it")
+        if has("run.json") {
+            return without_our_lateness(self.record());
+        }
+        if !has("tour.json") {
+            return code;
+        }
+        // The worst first: no run of an inconclusive tour has an exit code above 3.
+        let causes = self.causes_of_the_tour();
+        causes.iter().map(|cause| self.exit_of_cause(cause, code)).max().unwrap_or(code)
+    }
+
+    fn causes_of_the_tour(&self) -> Vec<Value> {
+        let tour = std::fs::read_to_string(self.folder.join("tour.json")).unwrap();
+        serde_json::from_str::<Value>(&tour).unwrap()["causes"].as_array().unwrap().clone()
+    }
+
+    /// The exit code of a cause in a tour with this one; 0 if it was not planned.
+    fn exit_of_cause(&self, cause: &Value, of_tour: i32) -> i32 {
+        match (&cause["run"]["record_dir"], &cause["exit"]) {
+            (Value::String(folder), _) => without_our_lateness(record_in(Path::new(folder))),
+            (_, Value::Null) => 0,
+            _failed => of_tour,
+        }
+    }
+
+    /// The record of each run of a tour, by cause, at least one.
+    pub(crate) fn records_of_the_tour(&self) -> Vec<(String, Record)> {
+        let folder = |cause: &Value| {
+            Some((cause["name"].as_str()?.to_owned(), cause["run"]["record_dir"].as_str()?.to_owned()))
         };
-        record.verdicts.retain(|verdict| !is_ours(verdict));
-        i32::from(exit_of(&record).code())
+        let runs = self.causes_of_the_tour();
+        let runs = runs.iter().filter_map(folder).map(|(name, folder)| (name, record_in(Path::new(&folder))));
+        self.some("run of the tour", runs)
     }
 
     pub(crate) fn stdout(&self) -> String {
@@ -279,10 +318,17 @@ impl Call {
         assert!(every(words, |word| self.stdout().contains(word)), "{words:?} are not all in\n{self}");
     }
 
-    /// Neither the record nor the output contains this.
+    /// Neither the record, with those in its folders, nor the output contains this.
     #[track_caller]
     pub(crate) fn assert_keeps_secret(&self, secret: &str) {
-        let files = std::fs::read_dir(&self.folder).unwrap().map(|file| file.unwrap().path());
+        let mut folders = vec![self.folder.clone()];
+        let mut files = Vec::new();
+        while let Some(folder) = folders.pop() {
+            let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+            let (within, of_folder): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());
+            folders.extend(within);
+            files.extend(of_folder);
+        }
         for file in self.some("file", files) {
             let text = String::from_utf8_lossy(&std::fs::read(&file).unwrap()).into_owned();
             assert!(!text.contains(secret), "{} has {secret}", file.display());
