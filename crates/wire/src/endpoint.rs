@@ -113,6 +113,9 @@ pub enum OpenError {
     /// The TLS handshake failed.
     #[error("{0}")]
     Tls(io::Error),
+    /// The broker's certificate is not one that this client accepts.
+    #[error("{0}")]
+    Untrusted(io::Error),
     /// The WebSocket handshake failed.
     #[error("{0}")]
     WebSocket(io::Error),
@@ -184,6 +187,7 @@ impl OpenError {
                 Self::TlsCut
             }
             io::ErrorKind::Unsupported => Self::NotTls,
+            io::ErrorKind::PermissionDenied => Self::Untrusted(error),
             _ => Self::Tls(error),
         }
     }

@@ -108,7 +108,11 @@ pub struct Tls {
     is_insecure: bool,
     makes_full_handshakes: bool,
     config: Arc<ClientConfig>,
+    /// The verifier of the settings.
+    verifier: Arc<dyn ServerCertVerifier>,
     server_name: ServerName<'static>,
+    /// The name in SNI, when it is not that of the server.
+    sni: Option<ServerName<'static>>,
 }
 
 impl fmt::Debug for Tls {
@@ -142,7 +146,7 @@ impl Tls {
                 .build()
                 .map_err(|error| TlsMistake::CaFile(error.to_string()))?
         };
-        let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
+        let builder = builder.dangerous().with_custom_certificate_verifier(Arc::clone(&verifier));
         let mut config = match &settings.identity {
             None => builder.with_no_client_auth(),
             Some((certificate, key)) => {
@@ -166,25 +170,41 @@ impl Tls {
         if settings.full_handshakes {
             config.resumption = Resumption::disabled();
         }
-        let server_name = ServerName::try_from(settings.server_name.clone()).map_err(|_invalid| {
-            TlsMistake::ServerName(format!(
-                "{:?} is neither a host name nor an address; give the name in the broker's certificate",
-                settings.server_name
-            ))
-        })?;
         Ok(Self {
             is_insecure: settings.insecure,
             makes_full_handshakes: settings.full_handshakes,
             config: Arc::new(config),
-            server_name,
+            verifier,
+            server_name: name_of(&settings.server_name)?,
+            sni: None,
         })
     }
 
     /// The same for a server of another name; absent when it is neither a host name nor an address.
     #[must_use]
     pub fn named(&self, server_name: &str) -> Option<Self> {
-        let server_name = ServerName::try_from(server_name.to_owned()).ok()?;
-        Some(Self { server_name, ..self.clone() })
+        let named = Self { server_name: name_of(server_name).ok()?, ..self.clone() };
+        Some(match &self.sni {
+            Some(sni) => named.asking_for(sni.clone()),
+            None => named,
+        })
+    }
+
+    /// The same, but SNI (RFC 6066 section 3) has the name `sni`, while the certificate must still be for [`Tls::server_name`]. It
+    /// resumes no sessions.
+    ///
+    /// # Errors
+    /// [`TlsMistake::ServerName`] when `sni` is no name.
+    pub fn with_sni(&self, sni: &str) -> Result<Self, TlsMistake> {
+        name_of(sni).map(|sni| self.asking_for(sni))
+    }
+
+    fn asking_for(&self, sni: ServerName<'static>) -> Self {
+        let mut config = ClientConfig::clone(&self.config);
+        let verifier = VerifiesFor { name: self.server_name.clone(), verifier: Arc::clone(&self.verifier) };
+        config.dangerous().set_certificate_verifier(Arc::new(verifier));
+        config.resumption = Resumption::disabled();
+        Self { config: Arc::new(config), sni: Some(sni), ..self.clone() }
     }
 
     /// The same with another client certificate and its key. It resumes none of the other's sessions.
@@ -238,7 +258,9 @@ impl Tls {
     }
 
     pub(crate) fn session(&self) -> Session {
-        let tls = ClientConnection::new(Arc::clone(&self.config), self.server_name.clone());
+        // The library puts the name that it is given into SNI, and has the verifier check it.
+        let name = self.sni.as_ref().unwrap_or(&self.server_name);
+        let tls = ClientConnection::new(Arc::clone(&self.config), name.clone());
         let tls = tls.expect("the settings were checked");
         Session { tls, records: Vec::new(), failed: None }
     }
@@ -256,6 +278,14 @@ impl ResolvesClientCert for NoCertificate {
     fn has_certs(&self) -> bool {
         false
     }
+}
+
+fn name_of(server: &str) -> Result<ServerName<'static>, TlsMistake> {
+    ServerName::try_from(server.to_owned()).map_err(|_invalid| {
+        TlsMistake::ServerName(format!(
+            "{server:?} is neither a host name nor an address; give the name in the broker's certificate"
+        ))
+    })
 }
 
 fn key_does_not_fit(certificate: &Pem, error: &rustls::Error) -> TlsMistake {
@@ -358,6 +388,48 @@ impl ServerCertVerifier for AnyCertificate {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// Verifies that a certificate is for this name, whichever SNI has.
+#[derive(Debug)]
+struct VerifiesFor {
+    name: ServerName<'static>,
+    verifier: Arc<dyn ServerCertVerifier>,
+}
+
+impl ServerCertVerifier for VerifiesFor {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        chain: &[CertificateDer<'_>],
+        _in_sni: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        self.verifier.verify_server_cert(certificate, chain, &self.name, ocsp, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.verifier.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.verifier.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.verifier.supported_verify_schemes()
     }
 }
 
@@ -505,10 +577,12 @@ fn is_nothing_yet(read: &io::Result<usize>) -> bool {
     read.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
 }
 
-/// [`io::ErrorKind::Unsupported`] for bytes that are no TLS.
+/// [`io::ErrorKind::Unsupported`] for bytes that are no TLS, and [`io::ErrorKind::PermissionDenied`] for a certificate that this client
+/// does not accept.
 fn kind(error: &rustls::Error) -> io::ErrorKind {
     match error {
         rustls::Error::InvalidMessage(_) => io::ErrorKind::Unsupported,
+        rustls::Error::InvalidCertificate(_) => io::ErrorKind::PermissionDenied,
         _ => io::ErrorKind::InvalidData,
     }
 }
@@ -531,6 +605,9 @@ pub(crate) fn in_words(error: &rustls::Error) -> String {
         }
         Error::AlertReceived(AlertDescription::NoApplicationProtocol) => {
             "the broker supports none of the protocols offered by ALPN".to_owned()
+        }
+        Error::AlertReceived(AlertDescription::UnrecognisedName) => {
+            "the broker has no certificate for the name that was asked for (alert unrecognized_name)".to_owned()
         }
         Error::AlertReceived(alert) => format!("the broker sent the TLS alert {alert:?}"),
         other => format!("TLS failed: {other}"),

@@ -1,5 +1,5 @@
 //! Client certificates that a broker with mutual TLS must not take: none, one that signed itself, one of an unknown authority, and one
-//! of the user's, such as an expired or revoked one.
+//! of the user's, such as an expired or revoked one. And a client that asks for a server by another name.
 //!
 //! The question is whether such a broker lets in a client that it must not. The log of a broker that refuses has a line of its TLS
 //! library, such as "certificate verify failed" or "peer did not return a certificate".
@@ -22,7 +22,7 @@ use ungraceful_rig::attempts::client::{Client, NotConnected};
 use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
 use ungraceful_rig::run::input_file;
 use ungraceful_wire::clock::now;
-use ungraceful_wire::{Arrival, ConnectOptions, OpenError, Pem, Tls, Transport};
+use ungraceful_wire::{Arrival, ConnectOptions, OpenError, Pem, StreamEnd, Tls, TlsMistake, Transport};
 
 use crate::ending::{Unfinished, attempted, confirm, end_of_stream, prepared, refusal};
 use crate::judging::no_sample;
@@ -45,6 +45,8 @@ ungraceful_record::words! {
         Closed = "closed without an alert",
         /// Nothing came.
         Silent = "no answer",
+        /// TLS ended by this client, because the broker showed a certificate that it does not accept.
+        OtherCertificate = "another certificate, which is not for the broker's name",
     } else {
         /// It was accepted by TLS, and refused by MQTT with this packet.
         RefusedByMqtt = "refused by MQTT: ",
@@ -64,6 +66,8 @@ ungraceful_record::words! {
         UnknownAuthority = "unknown-authority",
         /// The certificate of `--bad-cert`.
         Given = "given",
+        /// The name of another server, in SNI.
+        WrongName = "wrong-name",
     }
 }
 
@@ -71,6 +75,12 @@ ungraceful_record::words! {
 const STRANGER_KEY: &[u8] = include_bytes!("certificate/stranger.key");
 const SELF_SIGNED: &[u8] = include_bytes!("certificate/self-signed.pem");
 const UNKNOWN_AUTHORITY: &[u8] = include_bytes!("certificate/unknown-authority.pem");
+
+/// The name in SNI of the variant wrong-name, which no certificate has (RFC 6761 section 6.4).
+const WRONG_NAME: &str = "wrong-name.invalid";
+
+/// In the words of the alert that RFC 6066 section 3 has for a name that the server does not know.
+const UNRECOGNIZED_NAME: &str = "(alert unrecognized_name)";
 
 /// How long an alert is waited for before CONNECT is sent.
 const ALERT_WITHIN: Duration = Duration::from_millis(500);
@@ -82,7 +92,7 @@ const PEM_BYTES_MAX: usize = 16 * 1024 * 1024;
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Fault")]
 pub struct Flags {
-    /// Variants, separated by commas: none, self-signed, unknown-authority, given [default: all; given with --bad-cert]
+    /// Variants, separated by commas: none, self-signed, unknown-authority, given, wrong-name [default: all; given with --bad-cert]
     #[arg(long, value_name = "VARIANT", value_delimiter = ',')]
     variant: Vec<Named<Variant>>,
     /// A certificate (with its chain, PEM) that the broker must refuse: expired, revoked or another customer's
@@ -99,12 +109,13 @@ pub struct Flags {
 
 impl FaultMode for Flags {
     const NAME: &'static str = ID;
-    const ABOUT: &'static str =
-        "No, self-signed, foreign or expired client certificates: does mutual TLS let them in?";
+    const ABOUT: &'static str = "No, self-signed, foreign or expired client certificates, or another server's name: does TLS let the client in?";
     const LONG_ABOUT: &'static str = "Needs a broker behind TLS that asks for client certificates, and a good one (--cert and --key). \
          Each attempt first connects with the good certificate, and then shows none, one that is signed with its own key, one of an \
          authority that no broker knows, or that of --bad-cert, such as an expired or revoked one. Reports the TLS alert, its time, \
-         and whether the broker lets the client in. MQTT leaves certificates to the operator, so nothing here is a violation of the \
+         and whether the broker lets the client in. The variant wrong-name shows the good certificate, if there is one, but asks by SNI for \
+         a server of another name, which needs no client certificates; --servername is still what the broker's certificate must have. \
+         MQTT leaves certificates to the operator, so nothing here is a violation of the \
          standard; a bad certificate that a broker accepts although it refuses clients without one is a hole in its access control.";
     const CHECKS: &'static [&'static [Check]] = &[CHECKS];
     const DEFAULTS: &'static [(&'static str, &'static str)] = &[("attempts", "5")];
@@ -159,31 +170,55 @@ impl FaultMode for Flags {
     fn faults(&self, spoken: &[ProtocolVersion]) -> Vec<Arc<dyn Fault>> {
         let newest = spoken.iter().max().copied();
         each_case(&chosen(&Variant::ALL, &self.variant), spoken, |variant, version| {
-            let identity = match variant {
-                Variant::None => None,
-                Variant::SelfSigned => Some(stranger(SELF_SIGNED)),
-                Variant::UnknownAuthority => Some(stranger(UNKNOWN_AUTHORITY)),
-                Variant::Given => Some(self.given.clone()?),
+            let shown = match variant {
+                Variant::None => Shown::NoCertificate,
+                Variant::SelfSigned => stranger(SELF_SIGNED),
+                Variant::UnknownAuthority => stranger(UNKNOWN_AUTHORITY),
+                Variant::Given => {
+                    let (certificate, key) = self.given.clone()?;
+                    Shown::Certificate(certificate, key)
+                }
+                Variant::WrongName => Shown::WrongName,
             };
             // TLS comes before the version.
-            (Some(version) == newest).then_some(BadCertificate { variant, version, identity })
+            (Some(version) == newest).then_some(BadCertificate { variant, version, shown })
         })
     }
 }
 
 /// A certificate that no broker trusts, with its key.
-fn stranger(certificate: &[u8]) -> (Pem, Pem) {
+fn stranger(certificate: &[u8]) -> Shown {
     let pem = |name: &str, bytes: &[u8]| Pem { name: name.to_owned(), bytes: bytes.to_vec() };
-    (pem("the unknown certificate", certificate), pem("its key", STRANGER_KEY))
+    Shown::Certificate(pem("the unknown certificate", certificate), pem("its key", STRANGER_KEY))
 }
 
-/// A client with this certificate.
+/// What is wrong with the client's side of TLS.
+#[derive(Clone, Debug)]
+enum Shown {
+    NoCertificate,
+    /// This certificate, with its key.
+    Certificate(Pem, Pem),
+    /// The run's own certificate, and [`WRONG_NAME`] in SNI.
+    WrongName,
+}
+
+impl Shown {
+    /// The run's TLS, changed so.
+    fn instead_of(&self, tls: &Tls) -> Result<Tls, TlsMistake> {
+        match self {
+            Self::NoCertificate => Ok(tls.without_identity()),
+            Self::Certificate(certificate, key) => tls.with_identity(certificate, key),
+            Self::WrongName => tls.with_sni(WRONG_NAME),
+        }
+    }
+}
+
+/// A client that shows this.
 #[derive(Clone, Debug)]
 struct BadCertificate {
     variant: Variant,
     version: ProtocolVersion,
-    /// The certificate and its key; absent without.
-    identity: Option<(Pem, Pem)>,
+    shown: Shown,
 }
 
 impl Fault for BadCertificate {
@@ -197,6 +232,11 @@ impl Fault for BadCertificate {
             Variant::SelfSigned => "a client certificate that is signed with its own key",
             Variant::UnknownAuthority => "a client certificate of an unknown authority",
             Variant::Given => "the client certificate of --bad-cert",
+            Variant::WrongName => {
+                return format!(
+                    "TLS to a server of the name {WRONG_NAME} (SNI), CONNECT; before it, TLS with its own name"
+                );
+            }
         };
         format!("TLS with {what}, CONNECT; before it, TLS with the certificate of --cert")
     }
@@ -206,7 +246,7 @@ impl Fault for BadCertificate {
             None => Some(
                 "the connections are without TLS; give --tls, or a URL with mqtts:// or wss://".to_owned(),
             ),
-            Some(tls) if !tls.has_identity() => {
+            Some(tls) if !tls.has_identity() && self.variant != Variant::WrongName => {
                 Some("there is no good client certificate to compare with; give --cert and --key".to_owned())
             }
             Some(_) => None,
@@ -231,18 +271,21 @@ impl BadCertificate {
         let connect = Client::honest_connect(&client_id, &stage.credentials);
         let good = prepared(stage, Peer::connect(stage, self.version, &connect)).await;
         let good = good.map_err(|why| match why {
+            Unfinished::Trouble(why) if self.variant == Variant::WrongName => {
+                Unfinished::Trouble(format!("with the broker's own name: {why}"))
+            }
             Unfinished::Trouble(why) => Unfinished::Trouble(format!("with the good certificate: {why}")),
             stopped @ Unfinished::Stopped => stopped,
         })?;
         good.0.client.leave_and_await_close().await;
         let started = now();
         log.provoked(started);
-        let seen = prepared(stage, self.connect(stage, &client_id, self.identity.as_ref())).await?;
+        let seen = prepared(stage, self.connect(stage, &client_id, &self.shown)).await?;
         let ended_at = now();
         let is_accepted = seen.answer == Answer::Accepted;
         let outcome = match &seen.end {
-            // It answered CONNECT, which is all that is asked.
-            None if is_accepted => Outcome::Left,
+            // It answered, which is all that is asked.
+            None if seen.answer != Answer::Silent => Outcome::Left,
             None => Outcome::NoReaction,
             Some((ReactionKind::Closed, _)) => Outcome::Closed,
             Some(_) => Outcome::Reset,
@@ -255,34 +298,29 @@ impl BadCertificate {
             return Ok(());
         }
         log.fact(ANSWER, seen.answer);
-        if is_accepted && self.variant != Variant::None {
-            let without = prepared(stage, self.connect(stage, &client_id, None)).await?;
+        if is_accepted && matches!(self.shown, Shown::Certificate(..)) {
+            let without = self.connect(stage, &client_id, &Shown::NoCertificate);
+            let without = prepared(stage, without).await?;
             log.fact(REQUIRED, if without.answer == Answer::Accepted { YesNo::No } else { YesNo::Yes });
         }
         Ok(())
     }
 
-    /// Connects with this certificate, or none.
+    /// Connects with this in TLS.
     ///
     /// # Errors
     /// A message for the user when the connection fails for another reason than TLS.
-    async fn connect(
-        &self,
-        stage: &Stage,
-        client_id: &str,
-        identity: Option<&(Pem, Pem)>,
-    ) -> Result<Seen, String> {
+    async fn connect(&self, stage: &Stage, client_id: &str, shown: &Shown) -> Result<Seen, String> {
         let tls = stage.options.transport.tls.as_ref().ok_or("the connections are without TLS")?;
-        let tls = match identity {
-            None => Ok(tls.without_identity()),
-            Some((certificate, key)) => tls.with_identity(certificate, key),
-        };
-        let tls: Tls = tls.map_err(|mistake| mistake.to_string())?;
+        let tls = shown.instead_of(tls).map_err(|mistake| mistake.to_string())?;
         let transport = Transport { tls: Some(tls), ..stage.options.transport.clone() };
         let options = ConnectOptions { transport, ..stage.options.clone() };
         let mut client = match stage.open_with(self.version, &options).await {
             Ok((client, _)) => client,
             Err(OpenError::Tls(why)) => return Ok(Seen::refused_by_tls(why.to_string())),
+            Err(OpenError::Untrusted(_)) if matches!(shown, Shown::WrongName) => {
+                return Ok(Seen { answer: Answer::OtherCertificate, end: None });
+            }
             Err(OpenError::TlsCut) => return Ok(Seen::closed(ReactionKind::Closed)),
             // With TLS 1.3, the certificate is looked at while WebSocket begins.
             Err(OpenError::WebSocket(why)) if stage.options.transport.websocket.is_some() => {
@@ -305,7 +343,11 @@ impl BadCertificate {
                 Seen { answer: Answer::Accepted, end: None }
             }
             Err(NotConnected::Broken(why) | NotConnected::Closed(why)) => Seen::refused_by_tls(why.into()),
-            Err(NotConnected::Ended(how)) => Seen::closed(end_of_stream(how).0),
+            // An alert that came before CONNECT was refused can still be read.
+            Err(NotConnected::Ended(how)) => match timeout(ALERT_WITHIN, client.connection.next()).await {
+                Ok(Arrival::End(StreamEnd { why: Some(why), .. })) => Seen::refused_by_tls(why.into()),
+                _ => Seen::closed(end_of_stream(how).0),
+            },
             Err(NotConnected::Silent(_)) => Seen { answer: Answer::Silent, end: None },
             Err(refused @ NotConnected::Refused { .. }) => Seen {
                 answer: Answer::RefusedByMqtt(refusal(&refused)),
@@ -330,10 +372,18 @@ impl Seen {
 pub const CHECKS: &[Check] = &[
     Check::prose("lets_no_bad_certificate_in", lets_no_bad_certificate_in),
     Check::prose("refuses_in_tls", refuses_in_tls),
+    Check::prose("aborts_for_an_unknown_name", aborts_for_an_unknown_name),
 ];
+
+fn has_wrong_name(case: &Judged<'_>) -> bool {
+    case.case.variant == Variant::WrongName.name()
+}
 
 /// No statement of MQTT is about certificates: what the broker requires is the operator's choice, and a hole where it differs.
 fn lets_no_bad_certificate_in(case: &Judged<'_>) -> Option<Finding> {
+    if has_wrong_name(case) {
+        return None;
+    }
     let (all, accepted) = (case.total(ANSWER), case.count(ANSWER, Answer::Accepted));
     let required = case.count(REQUIRED, YesNo::Yes);
     let evidence =
@@ -367,7 +417,7 @@ fn refuses_in_tls(case: &Judged<'_>) -> Option<Finding> {
     let by_mqtt: u64 = case.values(ANSWER).filter(|(answer, _)| is_by(answer)).map(|(_, count)| count).sum();
     let silent = case.count(ANSWER, Answer::Closed);
     let refused = all - accepted - case.count(ANSWER, Answer::Silent);
-    if refused == 0 {
+    if refused == 0 || has_wrong_name(case) {
         return None;
     }
     let evidence =
@@ -379,6 +429,36 @@ fn refuses_in_tls(case: &Judged<'_>) -> Option<Finding> {
         Finding::differs(refused, note, evidence)
     } else {
         Finding::holds(refused, evidence)
+    })
+}
+
+/// RFC 6066 section 3 lets a server abort by the alert unrecognized_name, or continue: the second hides a client's wrong name, or a
+/// broker that its DNS does not mean.
+fn aborts_for_an_unknown_name(case: &Judged<'_>) -> Option<Finding> {
+    if !has_wrong_name(case) {
+        return None;
+    }
+    let all = case.total(ANSWER);
+    let is_alert =
+        |answer: &Answer| matches!(answer, Answer::RefusedByTls(why) if why.ends_with(UNRECOGNIZED_NAME));
+    let alerts: u64 =
+        case.values(ANSWER).filter(|(answer, _)| is_alert(answer)).map(|(_, count)| count).sum();
+    let accepted = case.count(ANSWER, Answer::Accepted);
+    let evidence = format!("answers to {all} clients: {}", case.in_words(ANSWER));
+    Some(if all == 0 {
+        Finding::inconclusive(no_sample(case))
+    } else if case.count(ANSWER, Answer::Silent) > 0 {
+        Finding::inconclusive(format!("{evidence}; try a longer --reaction-timeout"))
+    } else if alerts == all {
+        Finding::holds(all, evidence)
+    } else if accepted > 0 {
+        let note = "the broker serves clients that ask for a server of another name, which RFC 6066 section 3 permits";
+        Finding::differs(all, note, evidence)
+    } else if case.count(ANSWER, Answer::OtherCertificate) > 0 {
+        let note = "the broker shows another certificate to clients that ask for a server of another name";
+        Finding::differs(all, note, evidence)
+    } else {
+        Finding::differs(all, "clients are refused without the alert unrecognized_name", evidence)
     })
 }
 
@@ -441,14 +521,37 @@ mod tests {
     }
 
     #[test]
+    fn an_unknown_name_is_aborted_or_noted_and_never_violated() {
+        const BY_NAME: &str = "refused by TLS: the broker has no certificate for the name that was asked for (alert unrecognized_name)";
+        let only = |answers: &[(&str, u64)]| {
+            let mut verdicts = verdicts("wrong-name", answers, "");
+            assert_eq!(verdicts.len(), 1, "the checks of certificates do not apply: {verdicts:?}");
+            verdicts.remove(0)
+        };
+        assert_holds(&only(&[(BY_NAME, 3)]));
+        assert_note_contains(&only(&[("CONNACK", 2), (BY_NAME, 1)]), "RFC 6066 section 3 permits");
+        let other = "another certificate, which is not for the broker's name";
+        assert_note_contains(&only(&[(other, 3)]), "shows another certificate");
+        for refusal in ["closed without an alert", ALERT, "refused by MQTT: CONNACK 0x05"] {
+            assert_note_contains(&only(&[(refusal, 3)]), "without the alert unrecognized_name");
+        }
+        assert_inconclusive(&only(&[("no answer", 3)]), "longer --reaction-timeout");
+        assert_inconclusive(&only(&[]), "none of");
+        for variant in ["none", "given"] {
+            let checks: Vec<String> =
+                verdicts(variant, &[("CONNACK", 3)], "").into_iter().map(|verdict| verdict.check).collect();
+            assert_eq!(checks, ["lets_no_bad_certificate_in"]);
+        }
+    }
+
+    #[test]
     fn the_certificates_of_strangers_fit_their_key() {
         let settings =
             TlsSettings { server_name: "localhost".into(), insecure: true, ..TlsSettings::default() };
         let tls = Tls::new(&settings).unwrap();
         assert!(!tls.has_identity());
         for certificate in [SELF_SIGNED, UNKNOWN_AUTHORITY] {
-            let (certificate, key) = stranger(certificate);
-            let stranger = tls.with_identity(&certificate, &key).unwrap();
+            let stranger = stranger(certificate).instead_of(&tls).unwrap();
             assert!(stranger.has_identity() && !stranger.without_identity().has_identity());
         }
     }

@@ -17,8 +17,8 @@ use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig, ServerConnection};
 use tokio_rustls::server::TlsStream;
 use ungraceful_wire::{
-    Arrival, ConnectOptions, EndKind, Endpoint, Hop, Layer, Opened, Pem, Tls, TlsMistake, TlsSettings,
-    Transport,
+    Arrival, ConnectOptions, EndKind, Endpoint, Hop, Layer, OpenError, Opened, Pem, Tls, TlsMistake,
+    TlsSettings, Transport,
 };
 
 const PINGREQ: [u8; 2] = [0xC0, 0];
@@ -156,6 +156,35 @@ async fn packets_go_both_ways_and_the_handshake_has_its_own_time() {
         let Arrival::Packet(packet) = connection.next().await else { panic!("no packet") };
         assert_eq!(packet.bytes, PINGRESP);
     }
+}
+
+#[tokio::test]
+async fn another_name_in_sni_does_not_change_whom_the_certificate_must_be_for() {
+    let authority = Authority::named("authority");
+    let tls = Tls::new(&authority.settings()).unwrap().with_sni("other.invalid").unwrap();
+    let again = tls.named("other.invalid").unwrap().named("localhost").unwrap();
+    for (tls, certificate, is_accepted) in
+        [(&tls, "localhost", true), (&again, "localhost", true), (&tls, "other.invalid", false)]
+    {
+        let (listener, address) = listening().await;
+        let acceptor = authority.server(certificate, false, false);
+        let accepting = async {
+            let accepted = acceptor.accept(listener.accept().await.unwrap().0).await.ok()?;
+            accepted.get_ref().1.server_name().map(ToOwned::to_owned)
+        };
+        let transport = Transport { tls: Some(tls.clone()), websocket: None };
+        let options = ConnectOptions { transport, ..ConnectOptions::default() };
+        let endpoint = Endpoint { address };
+        let (opened, asked_for) = tokio::join!(endpoint.open(&options), accepting);
+        match opened {
+            Ok(_) => assert_eq!((asked_for.as_deref(), is_accepted), (Some("other.invalid"), true)),
+            Err(error) => {
+                assert!(matches!(error, OpenError::Untrusted(_)), "{error}");
+                assert!(!is_accepted && error.to_string().contains("for another name"), "{error}");
+            }
+        }
+    }
+    assert!(matches!(tls.with_sni("a/b"), Err(TlsMistake::ServerName(_))));
 }
 
 #[tokio::test]
