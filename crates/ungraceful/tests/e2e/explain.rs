@@ -507,6 +507,15 @@ struct Proof {
     incidents: usize,
     /// Whether the log names the client, which needs a CONNECT.
     names_clients: bool,
+    /// The words before the ClientID in the log of a broker that does not log every one; absent for the others.
+    logged_as: Option<&'static str>,
+}
+
+impl Proof {
+    /// Whether the log of this broker has a line about this client.
+    fn is_logged(&self, log: &str, client_id: &str) -> bool {
+        self.logged_as.is_none_or(|words| log.contains(&format!("{words}'{client_id}'")))
+    }
 }
 
 const REASON: &str = "Client ID: abc, IP:10.0.0.7 was disconnected. reason: ";
@@ -522,7 +531,7 @@ const fn proof(
     short: &'static str,
     incidents: usize,
 ) -> Proof {
-    Proof { statement, cause, broker, short, incidents, names_clients: true }
+    Proof { statement, cause, broker, short, incidents, names_clients: true, logged_as: None }
 }
 
 /// Each row proves a cause.
@@ -543,7 +552,11 @@ const PROOFS: [Proof; 9] = [
         names_clients: false,
         ..proof("mosquitto", UNKNOWN, "before-connect", "--attempts 2 --wait 1s --variant closes,silent", 8)
     },
-    proof("rabbitmq", TAKE_OVER, "take-over", "-V 3.1.1 --count 4 --variant clean --will-wait 1s", 4),
+    // RabbitMQ 3.10.8 ends the older connection of some take-overs without a line in its log, as raw sockets see too.
+    Proof {
+        logged_as: Some("with duplicate id "),
+        ..proof("rabbitmq", TAKE_OVER, "take-over", "-V 3.1.1 --count 4 --variant clean --will-wait 1s", 4)
+    },
     proof("nats", TAKE_OVER, "take-over", "-V 3.1.1 --count 4 --variant clean --will-wait 1s", 4),
 ];
 
@@ -583,7 +596,7 @@ fn prove(proof: &Proof) {
     let explained = explained_when(&broker.log, |explained| {
         incidents(explained).iter().filter(|(_, found)| found == cause).count() >= proof.incidents
     });
-    assert_reported(proof, &explained, &call);
+    assert_reported(proof, &explained, &call, &std::fs::read_to_string(&broker.log).unwrap());
 }
 
 /// Calls the command from explain, with short phases.
@@ -597,8 +610,9 @@ fn call_as(words: &[String], address: SocketAddr, log: &str, short: &str) -> Cal
     call
 }
 
-/// Each attempt has one incident, of this cause, in the broker's log and in the record, and no other client has one.
-fn assert_reported(proof: &Proof, explained: &Value, call: &Call) {
+/// Each attempt that the broker logged has one incident, of this cause, in the broker's log and in the record, and no other client has
+/// one.
+fn assert_reported(proof: &Proof, explained: &Value, call: &Call, log: &str) {
     let Proof { cause, broker, .. } = proof;
     let mut reported = incidents(explained);
     // NATS 2.9 closes clients that publish with QoS 2, which the bystanders do.
@@ -608,18 +622,23 @@ fn assert_reported(proof: &Proof, explained: &Value, call: &Call) {
         !(*broker == "nats" && is_honest)
     });
     let causes: Vec<&str> = reported.iter().map(|(_, cause)| cause.as_str()).collect();
-    assert_eq!(causes, vec![*cause; proof.incidents], "{broker} {cause}: {call}\n{explained}");
     if !proof.names_clients {
+        assert_eq!(causes, vec![*cause; proof.incidents], "{broker} {cause}: {call}\n{explained}\n{log}");
         assert!(every(&reported, |(client, _)| client == "-"), "{explained}");
         return;
     }
     let attempts = call.attempts();
     assert_eq!(attempts.len(), proof.incidents, "{broker} {cause}: {call}");
+    let logged = attempts.iter().filter(|attempt| proof.is_logged(log, &attempt.client_id)).count();
+    assert!(logged > 0, "{broker} {cause}: {call}\n{log}");
+    assert_eq!(causes, vec![*cause; logged], "{broker} {cause}: {call}\n{explained}\n{log}");
     for attempt in attempts {
+        let is_logged = proof.is_logged(log, &attempt.client_id);
         let of_attempt = |(client, _): &&(String, String)| *client == attempt.client_id;
-        assert_eq!(reported.iter().filter(of_attempt).count(), 1, "{broker} {attempt:?}\n{explained}");
+        let found = reported.iter().filter(of_attempt).count();
+        assert_eq!(found, usize::from(is_logged), "{broker} {attempt:?}\n{explained}\n{log}");
         let named = attempt.broker_log.as_ref().and_then(|logged| logged.cause.as_deref());
-        assert_eq!(named, Some(*cause), "{broker} {attempt:?}");
+        assert_eq!(named, is_logged.then_some(*cause), "{broker} {attempt:?}\n{log}");
         assert!(attempt.client_id.starts_with("abc"), "{attempt:?}");
     }
 }
@@ -656,7 +675,7 @@ fn a_kick_is_reported_as_one_from_mosquittos_log() {
     assert_eq!(causes, expected.map(|(cause, count)| (cause.to_owned(), count)).into(), "{explained}");
     let is_kick = |incident: &Value| incident["cause"] == "kicked";
     explained["incidents"].as_array_mut().unwrap().retain(is_kick);
-    assert_reported(&proof("mosquitto", "", "kicked", "", 4), &explained, &call);
+    assert_reported(&proof("mosquitto", "", "kicked", "", 4), &explained, &call, &log);
 }
 
 #[test]
