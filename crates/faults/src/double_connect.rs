@@ -18,6 +18,7 @@ use ungraceful_record::fact::FactOf;
 use ungraceful_record::reaction::connack_code_text;
 use ungraceful_record::scale::span;
 use ungraceful_rig::attempts::client::{Client, encode_connect};
+use ungraceful_rig::attempts::companion::Companion;
 use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
 use ungraceful_rig::attempts::observe::{STALLED, Watch, observe};
 use ungraceful_rig::bystanders::witness::WitnessWatch;
@@ -153,6 +154,13 @@ impl Fault for DoubleConnect {
         steps.to_owned()
     }
 
+    fn companions(&self) -> &'static [Companion] {
+        match self.variant {
+            Variant::OtherClientId => &[Companion::OnlyConnects],
+            Variant::Identical | Variant::SameSegment | Variant::Delayed | Variant::WithWill => &[],
+        }
+    }
+
     fn attempt<'a>(&'a self, stage: &'a Stage, log: AttemptLog<'a>) -> LocalBoxFuture<'a, Attempt> {
         attempted(stage, log, self.version, async |log| self.carry_out(stage, log).await)
     }
@@ -192,7 +200,8 @@ impl DoubleConnect {
         let confirmed = confirm(stage, log, self.version, (seen.reactions, seen.outcome)).await;
         let outcome = confirmed.outcome;
         if self.variant == Variant::OtherClientId && outcome.is_evidence() {
-            let probe = self.probe_second_client_id(open.as_mut(), stage, log.client_id());
+            let other_client_id = log.companion(Companion::OnlyConnects);
+            let probe = self.probe_second_client_id(open.as_mut(), stage, &other_client_id);
             log.fact(
                 SECOND_CLIENT_ID,
                 stage.unless_stopped(probe).await.unwrap_or(SecondClientId::NotProbed),
@@ -226,12 +235,16 @@ impl DoubleConnect {
             will: will.map(|watch| stage.will(watch, FIRST_WILL)),
             ..Client::honest_connect(&client_id, &stage.credentials)
         };
-        let other_client_id = second_client_id(&client_id);
+        let other_client_id =
+            (self.variant == Variant::OtherClientId).then(|| log.companion(Companion::OnlyConnects));
         let session = [Property::SessionExpiryInterval(GHOST_SESSION_S)];
         let second = match self.variant {
             Variant::Identical | Variant::SameSegment | Variant::Delayed => first,
             Variant::WithWill => Connect { will: will.map(|watch| stage.will(watch, SECOND_WILL)), ..first },
-            Variant::OtherClientId => session_connect(stage, self.version, &other_client_id, false, &session),
+            Variant::OtherClientId => {
+                let client_id = other_client_id.as_deref().unwrap_or_default();
+                session_connect(stage, self.version, client_id, false, &session)
+            }
         };
         let mut bytes = Vec::new();
         let mut encode = |connect: &Connect<'_>| {
@@ -258,10 +271,9 @@ impl DoubleConnect {
         &self,
         peer: Option<&mut Peer>,
         stage: &Stage,
-        client_id: &str,
+        other_client_id: &str,
     ) -> SecondClientId {
-        let other_client_id = second_client_id(client_id);
-        let connect = session_connect(stage, self.version, &other_client_id, false, &[]);
+        let connect = session_connect(stage, self.version, other_client_id, false, &[]);
         let Ok((probe, accepted)) = Peer::connect(stage, self.version, &connect).await else {
             return SecondClientId::NotProbed;
         };
@@ -272,7 +284,7 @@ impl DoubleConnect {
             // A closed connection cannot be taken over.
             None => false,
         };
-        probe.leave_nothing(stage, &other_client_id).await;
+        probe.leave_nothing(stage, other_client_id).await;
         match (live, accepted.session_present) {
             (true, _) => SecondClientId::Live,
             (false, true) => SecondClientId::Session,
@@ -296,11 +308,6 @@ async fn stay_connected(peer: &mut Peer, until: Instant) -> Result<(), String> {
         };
         return Err(format!("{why} before the second CONNECT"));
     }
-}
-
-/// Within the 23 letters and digits that every 3.1.1 broker must accept (MQTT 3.1.1 [MQTT-3.1.3-5]).
-fn second_client_id(client_id: &str) -> String {
-    format!("{client_id}b")
 }
 
 /// Whether the connection ends, or its client receives DISCONNECT, after the probe sent its CONNECT: a broker may do that

@@ -5,6 +5,7 @@ use std::time::Duration;
 use ungraceful_mqtt::QoS;
 use ungraceful_record::attempt::{Attempt, Case};
 use ungraceful_record::phase::Phase;
+use ungraceful_rig::attempts::companion::Companion;
 use ungraceful_rig::attempts::connections::OpenConnections;
 use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
 use ungraceful_rig::broker::clients::Clients;
@@ -15,6 +16,9 @@ use ungraceful_rig::run::seed::Seed;
 use ungraceful_rig::run::stop::Stop;
 use ungraceful_scripted_broker::{Script, ScriptedBroker};
 use ungraceful_wire::ConnectOptions;
+
+/// The ClientID of each attempt.
+const CLIENT_ID: &str = "ug000000";
 
 /// A broker, and a stage without other clients. There is no witness, and the broker counts as alive.
 pub(crate) struct Scene {
@@ -61,7 +65,17 @@ impl Scene {
     /// Carries `fault` out once.
     pub(crate) async fn attempt(&self, fault: &dyn Fault) -> Attempt {
         let case: Case = fault.case();
-        let log = AttemptLog::begin(0, case, "ug000000".into(), Phase::Fault, 0, &self.stage.clock);
-        fault.attempt(&self.stage, log).await
+        let log = AttemptLog::begin(0, case, CLIENT_ID.into(), Phase::Fault, 0, &self.stage.clock)
+            .beside(fault.companions());
+        let attempt = fault.attempt(&self.stage, log).await;
+        // A ClientID made up by the fault would be tried by nobody before a run.
+        for client_id in self.broker.log().client_ids() {
+            let may_be = |companion: &Companion| companion.client_id(CLIENT_ID) == client_id;
+            let is_undeclared = client_id.starts_with(CLIENT_ID)
+                && client_id != CLIENT_ID
+                && !fault.companions().iter().any(may_be);
+            assert!(!is_undeclared, "{:?} is not declared by {}", client_id, fault.case());
+        }
+        attempt
     }
 }

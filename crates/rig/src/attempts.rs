@@ -3,6 +3,7 @@
 
 pub mod backoff;
 pub mod client;
+pub mod companion;
 pub mod connections;
 pub mod discarded;
 pub mod fault;

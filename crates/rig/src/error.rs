@@ -32,6 +32,15 @@ fn join(mistakes: &[Mistake]) -> String {
 }
 
 impl RunError {
+    /// The same in other words, where something outside must change; other errors stay.
+    pub(crate) fn in_words(self, words: impl FnOnce(String) -> String) -> Self {
+        match self {
+            Self::Environment(text) => Self::Environment(words(text)),
+            Self::Unreachable(text) => Self::Unreachable(words(text)),
+            other => other,
+        }
+    }
+
     /// The exit code of this error.
     #[must_use]
     pub fn exit(&self) -> Exit {

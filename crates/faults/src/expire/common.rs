@@ -16,7 +16,7 @@ use ungraceful_rig::bystanders::witness::WitnessWatch;
 use super::authentication::Authentication;
 use super::reconnect::reconnect;
 use super::token::GRACE;
-use super::working_pair::{Companion, Served, WILL, WorkingPair};
+use super::working_pair::{CompanionClient, Served, WILL, WorkingPair};
 use super::{
     AFTER_DISCONNECT, AFTER_REFUSAL, AfterDisconnect, AfterRefusal, CAME_BACK, COMPANION, CompanionFate,
     DELIVERED, PUBLISHED, Return,
@@ -54,7 +54,7 @@ pub(super) async fn conclude(
     will: Option<WitnessWatch>,
     served: Served,
     authentication: Option<&Authentication>,
-) -> Option<Companion> {
+) -> Option<CompanionClient> {
     let Watched { pair: WorkingPair { client, work, mut companion }, seen } = watched;
     let version = client.version;
     if seen.stalled {
@@ -95,7 +95,7 @@ pub(super) async fn conclude(
 }
 
 /// Records whether the companion is still served, and disconnects it.
-pub(super) async fn leave(stage: &Stage, log: &mut AttemptLog<'_>, mut companion: Companion) {
+pub(super) async fn leave(stage: &Stage, log: &mut AttemptLog<'_>, mut companion: CompanionClient) {
     if let Some(is_served) = stage.unless_stopped(companion.is_served(stage.options.connect_timeout)).await {
         log.fact(COMPANION, if is_served { CompanionFate::Served } else { CompanionFate::Cut });
     }

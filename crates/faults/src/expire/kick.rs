@@ -16,6 +16,7 @@ use ungraceful_record::attempt::{Attempt, Case};
 use ungraceful_record::check::Check;
 use ungraceful_record::fact::Measure;
 use ungraceful_record::scale::micros;
+use ungraceful_rig::attempts::companion::Companion;
 use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
 use ungraceful_rig::broker::external_command::ExternalCommand;
 use ungraceful_rig::broker::target::{BrokerChoice, Credentials, Secret};
@@ -196,6 +197,10 @@ impl Fault for Kick {
             "CONNECT with a Will, SUBSCRIBE, publish and receive messages; {how}; then CONNECT again with the same \
              credentials"
         )
+    }
+
+    fn companions(&self) -> &'static [Companion] {
+        &[Companion::UsesTopics]
     }
 
     fn attempt<'a>(&'a self, stage: &'a Stage, log: AttemptLog<'a>) -> LocalBoxFuture<'a, Attempt> {

@@ -9,7 +9,7 @@ use ungraceful_rig::attempts::fault::{AttemptLog, Stage};
 use ungraceful_wire::clock::now;
 
 use super::authentication::Authentication;
-use super::working_pair::{Companion, await_first, topics};
+use super::working_pair::{CompanionClient, await_first, topics};
 use super::{AFTER_REFUSAL, AfterRefusal, Return};
 use crate::ending::refusal;
 use crate::peer::{Event, Peer};
@@ -41,7 +41,7 @@ pub(super) async fn reconnect(
     version: ProtocolVersion,
     log: &AttemptLog<'_>,
     authentication: &Authentication,
-    companion: &mut Companion,
+    companion: &mut CompanionClient,
 ) -> Reconnect {
     let answered = |answer| Reconnect { answer, after_refusal: None };
     let Ok((mut client, _)) = stage.open(version).await else { return answered(Return::NotTried) };
@@ -68,7 +68,12 @@ pub(super) async fn reconnect(
 
 /// Whether the client receives messages and may publish. MQTT 3.1.1 does not report refused messages, so silence counts as
 /// missing rights, but only where the broker answers both clients afterwards; absent where it does not.
-async fn has_rights(stage: &Stage, peer: &mut Peer, name: &str, companion: &mut Companion) -> Option<bool> {
+async fn has_rights(
+    stage: &Stage,
+    peer: &mut Peer,
+    name: &str,
+    companion: &mut CompanionClient,
+) -> Option<bool> {
     let (to, from) = topics(stage, name);
     if peer.subscribe(&to, QoS::AtMostOnce, WITHIN).await.is_ok() {
         companion.publish_once().await.ok()?;

@@ -17,6 +17,7 @@ use ungraceful_record::attempt::{Attempt, Case};
 use ungraceful_record::check::Check;
 use ungraceful_record::fact::FactOf;
 use ungraceful_record::scale::{micros, time};
+use ungraceful_rig::attempts::companion::Companion;
 use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
 use ungraceful_rig::broker::external_command::{ExternalCommand, Show};
 use ungraceful_rig::broker::target::{Credentials, Secret};
@@ -28,7 +29,7 @@ use super::authentication::Authentication;
 use super::common;
 use super::reconnect::{Reconnect, reconnect};
 use super::signing::{Signer, expires_s, spoilt};
-use super::working_pair::{Companion, Publishes, Served, WorkingPair};
+use super::working_pair::{CompanionClient, Publishes, Served, WorkingPair};
 use super::{Return, reauthentication_checks, token_checks};
 use crate::ending::{Unfinished, attempted, prepared, watch};
 use crate::mode::{Call, ConnectionsOf, FaultMode, each_case};
@@ -331,6 +332,10 @@ impl Fault for Token {
         )
     }
 
+    fn companions(&self) -> &'static [Companion] {
+        &[Companion::UsesTopics]
+    }
+
     fn attempt<'a>(&'a self, stage: &'a Stage, log: AttemptLog<'a>) -> LocalBoxFuture<'a, Attempt> {
         attempted(stage, log, self.version, async |log| self.carry_out(stage, log).await)
     }
@@ -472,7 +477,7 @@ impl Token {
         &self,
         stage: &Stage,
         log: &AttemptLog<'_>,
-        companion: &mut Companion,
+        companion: &mut CompanionClient,
     ) -> Option<Reconnect> {
         if matches!(self.source, Source::Files(_)) {
             return None;

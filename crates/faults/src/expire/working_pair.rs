@@ -11,6 +11,7 @@ use ungraceful_mqtt::{
 };
 use ungraceful_record::scale::{micros, span};
 use ungraceful_rig::attempts::client::{Client, NotConnected};
+use ungraceful_rig::attempts::companion::Companion;
 use ungraceful_rig::attempts::discarded;
 use ungraceful_rig::attempts::fault::{AttemptLog, Stage};
 use ungraceful_rig::attempts::observe::Occupation;
@@ -40,12 +41,12 @@ pub(super) struct WorkingPair {
     /// What the client does.
     pub(super) work: Work,
     /// The publisher to the client.
-    pub(super) companion: Companion,
+    pub(super) companion: CompanionClient,
 }
 
 /// Another client, with the run's own credentials, that publishes to the client and keeps its authorisation.
 #[derive(Debug)]
-pub(super) struct Companion {
+pub(super) struct CompanionClient {
     publisher: Peer,
     topic: String,
     /// When each message was sent, by its number.
@@ -130,7 +131,7 @@ impl WorkingPair {
         log.accepted(accepted.connack_at);
         let (to, from) = topics(stage, log.name());
         worker.subscribe(&to, QoS::AtMostOnce, within).await?;
-        let publisher_id = format!("{client_id}p");
+        let publisher_id = log.companion(Companion::UsesTopics);
         let honest = Client::honest_connect(&publisher_id, &stage.credentials);
         let (mut publisher, _) = Peer::connect(stage, version, &honest)
             .await
@@ -146,7 +147,7 @@ impl WorkingPair {
         let mut work = Work::new(version, from, qos);
         work.open_max = accepted.receive_maximum.map_or(OPEN_MAX, |most| most.min(OPEN_MAX)).into();
         work.method_in_connack = method_in(&connack);
-        let companion = Companion { publisher, topic: to, sent: vec![first_sent], is_cut: false };
+        let companion = CompanionClient { publisher, topic: to, sent: vec![first_sent], is_cut: false };
         Ok(Self { client: worker.client, work, companion })
     }
 
@@ -227,7 +228,7 @@ pub(super) async fn await_first(peer: &mut Peer, within: Duration) -> Result<(),
     }
 }
 
-impl Companion {
+impl CompanionClient {
     /// Publishes to the client; never returns.
     pub(super) async fn publish(&mut self) -> std::convert::Infallible {
         let mut due = now();

@@ -14,6 +14,7 @@ use ungraceful_record::attempt::{Attempt, Case};
 use ungraceful_record::check::Check;
 use ungraceful_record::fact::{FactOf, Measure};
 use ungraceful_record::reaction::Outcome;
+use ungraceful_rig::attempts::companion::Companion;
 use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
 use ungraceful_wire::clock::now;
 
@@ -138,6 +139,10 @@ impl Fault for OfflineQueue {
         format!(
             "a subscriber {session} leaves, {messages} messages of {qos} are published, it returns; its session is removed"
         )
+    }
+
+    fn companions(&self) -> &'static [Companion] {
+        &[Companion::UsesTopics]
     }
 
     fn attempt<'a>(&'a self, stage: &'a Stage, log: AttemptLog<'a>) -> LocalBoxFuture<'a, Attempt> {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::time::timeout;
 use ungraceful_mqtt::{Ack, Packet, PacketIdentifier, ProtocolVersion, PublishTemplate, QoS};
 use ungraceful_rig::attempts::client::{Accepted, Client};
+use ungraceful_rig::attempts::companion::Companion;
 use ungraceful_rig::attempts::fault::{AttemptLog, Stage};
 use ungraceful_wire::clock::now;
 
@@ -181,7 +182,7 @@ impl Publisher {
         payload_len: usize,
         fates: &SharedFates,
     ) -> Result<Self, String> {
-        let client_id = format!("{}p", log.client_id());
+        let client_id = log.companion(Companion::UsesTopics);
         let connect = Client::honest_connect(&client_id, &stage.credentials);
         let connected = Peer::connect(stage, version, &connect).await;
         let connected = connected.map_err(|error| format!("the publisher: {error}"))?;

@@ -20,6 +20,7 @@ use ungraceful_record::check::Check;
 use ungraceful_record::fact::{FactOf, Measure};
 use ungraceful_record::reaction::{Outcome, Reaction, ReactionKind};
 use ungraceful_rig::attempts::client::Client;
+use ungraceful_rig::attempts::companion::Companion;
 use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
 use ungraceful_rig::attempts::observe::{Observed, Watch, observe_expecting};
 use ungraceful_rig::measure::clock::RunClock;
@@ -292,6 +293,10 @@ impl Fault for BeyondReceiveMaximum {
         }
     }
 
+    fn companions(&self) -> &'static [Companion] {
+        &[Companion::UsesTopics]
+    }
+
     fn attempt<'a>(&'a self, stage: &'a Stage, log: AttemptLog<'a>) -> LocalBoxFuture<'a, Attempt> {
         attempted(stage, log, self.version, async |log| self.carry_out(stage, log).await)
     }
@@ -383,7 +388,7 @@ impl BeyondReceiveMaximum {
         fates: &SharedFates,
     ) -> Result<(Subscriber, Client, u64), String> {
         let client_id = log.client_id().to_owned();
-        let subscriber_id = format!("{client_id}s");
+        let subscriber_id = log.companion(Companion::UsesTopics);
         let honest = Client::honest_connect(&subscriber_id, &stage.credentials);
         let mut subscriber = Subscriber::connect(stage, self.version, &honest, fates).await?;
         subscriber.subscribe(topic, self.variant.qos(), stage.options.connect_timeout).await?;

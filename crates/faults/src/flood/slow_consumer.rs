@@ -18,6 +18,7 @@ use ungraceful_record::check::Check;
 use ungraceful_record::fact::{FactOf, Measure};
 use ungraceful_record::scale::span;
 use ungraceful_rig::attempts::client::Client;
+use ungraceful_rig::attempts::companion::Companion;
 use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
 use ungraceful_wire::ConnectOptions;
 use ungraceful_wire::clock::now;
@@ -193,6 +194,10 @@ impl Fault for SlowConsumer {
             self.flags.size.0,
             self.variant.qos()
         )
+    }
+
+    fn companions(&self) -> &'static [Companion] {
+        &[Companion::UsesTopics]
     }
 
     fn attempt<'a>(&'a self, stage: &'a Stage, log: AttemptLog<'a>) -> LocalBoxFuture<'a, Attempt> {

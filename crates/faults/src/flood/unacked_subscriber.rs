@@ -18,6 +18,7 @@ use ungraceful_mqtt::{Property, ProtocolVersion, QoS};
 use ungraceful_record::attempt::{Attempt, Case};
 use ungraceful_record::check::Check;
 use ungraceful_record::fact::{FactOf, Measure};
+use ungraceful_rig::attempts::companion::Companion;
 use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
 use ungraceful_wire::clock::now;
 
@@ -243,6 +244,10 @@ impl Fault for UnackedSubscriber {
             self.flags.messages.0,
             self.variant.qos()
         )
+    }
+
+    fn companions(&self) -> &'static [Companion] {
+        &[Companion::UsesTopics]
     }
 
     fn attempt<'a>(&'a self, stage: &'a Stage, log: AttemptLog<'a>) -> LocalBoxFuture<'a, Attempt> {

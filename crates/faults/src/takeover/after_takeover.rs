@@ -14,6 +14,7 @@ use ungraceful_record::fact::{FactOf, Measure};
 use ungraceful_record::run::{CaseRecord, WillRecord};
 use ungraceful_record::scale::{micros, time};
 use ungraceful_rig::attempts::client::Client;
+use ungraceful_rig::attempts::companion::Companion;
 use ungraceful_rig::attempts::fault::{AttemptLog, Stage};
 use ungraceful_rig::bystanders::witness::{WitnessWatch, Witnessed};
 use ungraceful_wire::clock::now;
@@ -97,7 +98,7 @@ impl Newcomer<'_> {
         version: ProtocolVersion,
         until: Instant,
     ) {
-        let publisher = Publisher { stage, version, client_id: format!("{}p", log.client_id()) };
+        let publisher = Publisher { stage, version, client_id: log.companion(Companion::UsesTopics) };
         let qos = QoS::AtLeastOnce.min(stage.maximum_qos);
         let mut came = Vec::new();
         self.peer.pinging = Pinging::every(PING_EVERY);

@@ -15,6 +15,7 @@ use ungraceful_record::fact::Measure;
 use ungraceful_record::run::CaseRecord;
 use ungraceful_record::scale::{micros, time};
 use ungraceful_rig::attempts::client::Client;
+use ungraceful_rig::attempts::companion::Companion;
 use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
 use ungraceful_rig::attempts::observe::{Observed, observe};
 use ungraceful_rig::bystanders::witness::WitnessWatch;
@@ -150,6 +151,10 @@ impl Fault for DeadPeer {
         }
     }
 
+    fn companions(&self) -> &'static [Companion] {
+        &[Companion::UsesTopics]
+    }
+
     fn attempt<'a>(&'a self, stage: &'a Stage, log: AttemptLog<'a>) -> LocalBoxFuture<'a, Attempt> {
         attempted(stage, log, self.versions.new, async |log| self.carry_out(stage, log).await)
     }
@@ -224,7 +229,7 @@ impl DeadPeer {
         peer.subscribe(&topic, QoS::AtMostOnce, within).await?;
         if self.state == PeerState::ZeroWindow {
             // A broker may hold back the publisher for as long as the subscriber does not read.
-            let filled = timeout(stage.reaction_timeout * 2, self.fill(stage, log, client_id, &topic)).await;
+            let filled = timeout(stage.reaction_timeout * 2, self.fill(stage, log, &topic)).await;
             filled.map_err(|_late| NOT_ACCEPTED.to_owned())??;
         }
         let keep_alive = accepted.server_keep_alive.unwrap_or(self.flags.keepalive.time());
@@ -232,14 +237,8 @@ impl DeadPeer {
     }
 
     /// Publishes more to the older client than the buffers between it and the broker hold.
-    async fn fill(
-        &self,
-        stage: &Stage,
-        log: &mut AttemptLog<'_>,
-        client_id: &str,
-        topic: &str,
-    ) -> Result<(), String> {
-        let publisher_id = format!("{client_id}p");
+    async fn fill(&self, stage: &Stage, log: &mut AttemptLog<'_>, topic: &str) -> Result<(), String> {
+        let publisher_id = log.companion(Companion::UsesTopics);
         let connect = Client::honest_connect(&publisher_id, &stage.credentials);
         let (mut publisher, _) = Peer::connect(stage, self.versions.old, &connect).await?;
         let message = vec![0; MESSAGE_BYTES];

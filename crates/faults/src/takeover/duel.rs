@@ -18,6 +18,7 @@ use ungraceful_record::reaction::{Outcome, Reaction, ReactionKind};
 use ungraceful_record::scale::{micros, span};
 use ungraceful_rig::attempts::backoff::Backoff;
 use ungraceful_rig::attempts::client::Client;
+use ungraceful_rig::attempts::companion::Companion;
 use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
 use ungraceful_wire::clock::now;
 
@@ -162,6 +163,7 @@ pub struct Duel {
 struct Shared<'a> {
     stage: &'a Stage,
     client_id: &'a str,
+    publisher_id: String,
     topic: String,
     until: Instant,
     seen: RefCell<Seen>,
@@ -217,6 +219,10 @@ impl Fault for Duel {
         )
     }
 
+    fn companions(&self) -> &'static [Companion] {
+        &[Companion::UsesTopics]
+    }
+
     fn attempt<'a>(&'a self, stage: &'a Stage, log: AttemptLog<'a>) -> LocalBoxFuture<'a, Attempt> {
         attempted(stage, log, self.version, async |log| self.carry_out(stage, log).await)
     }
@@ -234,6 +240,7 @@ impl Duel {
         let shared = Shared {
             stage,
             client_id: &client_id,
+            publisher_id: log.companion(Companion::UsesTopics),
             topic: format!("{}/takeover/{}", stage.topic_root, log.name()),
             until: began + *self.flags.lasting,
             seen: RefCell::default(),
@@ -362,8 +369,7 @@ impl Duel {
         while !shared.seen.borrow().is_subscribed && now() < shared.until {
             sleep(LOOK_EVERY).await;
         }
-        let client_id = format!("{}p", shared.client_id);
-        let connect = Client::honest_connect(&client_id, &shared.stage.credentials);
+        let connect = Client::honest_connect(&shared.publisher_id, &shared.stage.credentials);
         let (mut publisher, accepted) = Peer::connect(shared.stage, self.version, &connect)
             .await
             .map_err(|error| format!("publisher: {error}"))?;

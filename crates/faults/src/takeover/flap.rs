@@ -15,6 +15,7 @@ use ungraceful_record::fact::{FactOf, Measure, YesNo};
 use ungraceful_record::reaction::Outcome;
 use ungraceful_record::scale::{micros, span};
 use ungraceful_rig::attempts::client::Client;
+use ungraceful_rig::attempts::companion::Companion;
 use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
 use ungraceful_wire::clock::now;
 
@@ -137,6 +138,10 @@ impl Fault for Flap {
         )
     }
 
+    fn companions(&self) -> &'static [Companion] {
+        &[Companion::OnlyConnects]
+    }
+
     fn attempt<'a>(&'a self, stage: &'a Stage, log: AttemptLog<'a>) -> LocalBoxFuture<'a, Attempt> {
         attempted(stage, log, self.version, async |log| self.carry_out(stage, log).await)
     }
@@ -152,8 +157,8 @@ impl Flap {
             let why = connections.first_refusal.map_or_else(|| "no connection".to_owned(), |(_, how)| how);
             return Err(format!("never accepted: {why}").into());
         }
-        let others =
-            stage.unless_stopped(honest_connack_time(stage, self.version, &format!("{client_id}o"))).await;
+        let other_id = log.companion(Companion::OnlyConnects);
+        let others = stage.unless_stopped(honest_connack_time(stage, self.version, &other_id)).await;
         let others = others.ok_or(Unfinished::Stopped)?.is_ok();
         // The client itself ends each connection, so the outcome is about reconnecting. When the other client is not
         // served, the broker may be down.

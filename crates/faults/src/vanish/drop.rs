@@ -18,6 +18,7 @@ use ungraceful_record::fact::{FactOf, Measure};
 use ungraceful_record::offers::Offers;
 use ungraceful_record::scale::micros;
 use ungraceful_rig::attempts::client::Accepted;
+use ungraceful_rig::attempts::companion::Companion;
 use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
 use ungraceful_rig::bystanders::witness::WitnessWatch;
 use ungraceful_wire::Transport;
@@ -150,6 +151,14 @@ impl Fault for DropConnection {
         self.variant.unsupported_reason(transport)
     }
 
+    fn companions(&self) -> &'static [Companion] {
+        match self.variant.keeps_session() && self.flags.messages.0 > 0 {
+            // Publishes while the client is away.
+            true => &[Companion::UsesTopics],
+            false => &[],
+        }
+    }
+
     fn attempt<'a>(&'a self, stage: &'a Stage, log: AttemptLog<'a>) -> LocalBoxFuture<'a, Attempt> {
         attempted(stage, log, self.version, async |log| self.carry_out(stage, log).await)
     }
@@ -264,7 +273,7 @@ impl DropConnection {
         let publish_at = back_at.checked_sub(PUBLISH_BEFORE).unwrap_or(back_at);
         sleep_until(TokioInstant::from_std(publish_at)).await;
         if self.variant.keeps_session() {
-            absence.publish(stage, self, log.client_id()).await?;
+            absence.publish(stage, self, log).await?;
         }
         sleep_until(TokioInstant::from_std(back_at)).await;
         let mut returned = self.return_to_session(stage, log, &mut absence).await;

@@ -17,6 +17,7 @@ use ungraceful_record::fact::{FactOf, Measure};
 use ungraceful_record::reaction::Outcome;
 use ungraceful_record::scale::{micros, span};
 use ungraceful_rig::attempts::client::{Client, NotConnected, encode_connect};
+use ungraceful_rig::attempts::companion::Companion;
 use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
 use ungraceful_rig::attempts::observe::{Observed, Watch, observe_silently};
 use ungraceful_wire::PACKET_BYTES_MAX;
@@ -158,6 +159,10 @@ impl Fault for Knock {
         }
     }
 
+    fn companions(&self) -> &'static [Companion] {
+        &[Companion::OnlyConnects]
+    }
+
     fn attempt<'a>(&'a self, stage: &'a Stage, log: AttemptLog<'a>) -> LocalBoxFuture<'a, Attempt> {
         attempted(stage, log, self.version, async |log| self.carry_out(stage, log).await)
     }
@@ -211,7 +216,7 @@ impl Knock {
     /// Connects a well-behaved client and disconnects it.
     async fn honest_client(&self, stage: &Stage, log: &mut AttemptLog<'_>) {
         log.measure(HELD_OPEN, stage.connections.now());
-        let honest_id = format!("{}o", log.client_id());
+        let honest_id = log.companion(Companion::OnlyConnects);
         match honest_connack_time(stage, self.version, &honest_id).await {
             Ok(took) => {
                 log.measure(HONEST_CONNACK, micros(took));

@@ -16,6 +16,7 @@ use ungraceful_record::offers::Offers;
 use ungraceful_record::reaction::Outcome;
 use ungraceful_record::scale::micros;
 use ungraceful_rig::attempts::client::Accepted;
+use ungraceful_rig::attempts::companion::Companion;
 use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
 use ungraceful_rig::bystanders::witness::WitnessWatch;
 use ungraceful_wire::Transport;
@@ -209,6 +210,14 @@ impl Fault for WillStorm {
         format!("CONNECT with {will}; RST{back}")
     }
 
+    fn companions(&self) -> &'static [Companion] {
+        match self.variant {
+            Variant::Plain => &[],
+            // A new subscriber, which receives the retained message.
+            Variant::Retained | Variant::Back | Variant::BackWillDelay => &[Companion::UsesTopics],
+        }
+    }
+
     fn attempt<'a>(&'a self, stage: &'a Stage, log: AttemptLog<'a>) -> LocalBoxFuture<'a, Attempt> {
         attempted(stage, log, self.version, async |log| self.carry_out(stage, log).await)
     }
@@ -363,7 +372,7 @@ impl WillStorm {
 
     /// The message that a new subscriber receives.
     async fn retained(&self, stage: &Stage, log: &AttemptLog<'_>, topic: &str) -> Retained {
-        let reader_id = format!("{}l", log.client_id());
+        let reader_id = log.companion(Companion::UsesTopics);
         let connect = session_connect(stage, self.version, &reader_id, true, &[]);
         let Ok((mut reader, _)) = Peer::connect(stage, self.version, &connect).await else {
             return Retained::Unknown;

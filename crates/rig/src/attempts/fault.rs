@@ -19,6 +19,7 @@ use ungraceful_record::scale::micros;
 use ungraceful_wire::{ConnectOptions, Endpoint, Established, Hop, OpenError, Transport};
 
 use crate::attempts::client::Client;
+use crate::attempts::companion::Companion;
 use crate::attempts::connections::OpenConnections;
 use crate::broker::clients::{Clients, Identity};
 use crate::broker::nodes::{Node, Nodes};
@@ -53,6 +54,12 @@ pub trait Fault: fmt::Debug + Send + Sync {
     /// when it is carried out. The record and the report name what was skipped.
     fn unsupported_reason(&self, _offers: Offers, _transport: &Transport) -> Option<String> {
         None
+    }
+
+    /// The second clients that its attempts may connect, so that the broker's access rules are tried for them before the run.
+    /// [`AttemptLog::companion`] names only these.
+    fn companions(&self) -> &'static [Companion] {
+        &[]
     }
 
     /// Whether all its attempts start before the baseline and then wait for their due time ([`AttemptLog::turn`]):
@@ -349,6 +356,7 @@ pub struct AttemptLog<'a> {
     made_as: Option<Box<(Identity, String)>>,
     client: Option<OwnedSemaphorePermit>,
     turn: Option<Turn>,
+    companions: &'static [Companion],
 }
 
 impl<'a> AttemptLog<'a> {
@@ -363,7 +371,13 @@ impl<'a> AttemptLog<'a> {
         clock: &'a RunClock,
     ) -> Self {
         let attempt = Attempt::begun(number, case, client_id, phase, due_us, clock.now_us());
-        Self { attempt: Box::new(attempt), clock, made_as: None, client: None, turn: None }
+        Self { attempt: Box::new(attempt), clock, made_as: None, client: None, turn: None, companions: &[] }
+    }
+
+    /// May have these second clients, as its fault [declares](Fault::companions).
+    #[must_use]
+    pub fn beside(self, companions: &'static [Companion]) -> Self {
+        Self { companions, ..self }
     }
 
     /// Is made as this client.
@@ -421,6 +435,20 @@ impl<'a> AttemptLog<'a> {
     #[must_use]
     pub fn client_id(&self) -> &str {
         &self.attempt.client_id
+    }
+
+    /// The ClientID of a second client.
+    ///
+    /// # Panics
+    /// When the fault does not [declare](Fault::companions) it: nobody tried whether the broker's access rules admit it.
+    #[must_use]
+    pub fn companion(&self, companion: Companion) -> String {
+        assert!(
+            self.companions.contains(&companion),
+            "{} does not declare that its attempts have a second client that {companion:?}",
+            self.attempt.case
+        );
+        companion.client_id(self.client_id())
     }
 
     /// Number of the attempt in the plan.
@@ -516,6 +544,7 @@ pub(crate) mod tests {
     use ungraceful_wire::clock::now;
 
     use super::{AttemptLog, Stage, Turn};
+    use crate::attempts::companion::Companion;
     use crate::attempts::connections::OpenConnections;
     use crate::broker::clients::Clients;
     use crate::broker::nodes::Nodes;
@@ -643,6 +672,20 @@ pub(crate) mod tests {
     fn log(clock: &RunClock) -> AttemptLog<'_> {
         let case = Case { fault: "f".into(), variant: "v".into(), version: "5.0".into() };
         AttemptLog::begin(7, case, "ug7".into(), Phase::Fault, 55, clock)
+    }
+
+    #[test]
+    fn a_second_client_has_the_client_id_with_a_letter() {
+        let clock = RunClock::start();
+        let log = log(&clock).beside(&[Companion::UsesTopics]);
+        assert_eq!(log.companion(Companion::UsesTopics), "ug7p");
+    }
+
+    #[test]
+    #[should_panic(expected = "f v MQTT 5.0 does not declare that its attempts have a second client that OnlyConnects")]
+    fn a_second_client_that_is_not_declared_is_noticed() {
+        let clock = RunClock::start();
+        let _client_id = log(&clock).beside(&[Companion::UsesTopics]).companion(Companion::OnlyConnects);
     }
 
     #[tokio::test(start_paused = true)]

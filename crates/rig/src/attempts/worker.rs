@@ -268,6 +268,7 @@ impl Worker {
         let name = job.stage.clients.attempt_name(index);
         self.meter.count(Phase::Fault, |counters| counters.attempts_started += 1);
         let log = AttemptLog::begin(index, fault.case(), name.clone(), Phase::Fault, due_us, clock);
+        let log = log.beside(fault.companions());
         let log = match turn {
             Some(turn) => log.occupying(permit).waiting_for(turn),
             None => log.occupying(permit),

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use ungraceful_flags::Mistake;
 use ungraceful_wire::{ConnectOptions, Tls, Transport};
 
+use crate::attempts::companion::Companion;
 use crate::broker::clients_file::{ClientsFile, wrong_root};
 use crate::broker::target::Credentials;
 use crate::measure::clock::RunClock;
@@ -214,10 +215,10 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Its companion: the same with a letter behind the ClientID.
+    /// The second client beside it.
     #[must_use]
-    pub fn beside(self, letter: char) -> Self {
-        Self { client_id: format!("{}{letter}", self.client_id), ..self }
+    pub fn beside(self, companion: Companion) -> Self {
+        Self { client_id: companion.client_id(&self.client_id), ..self }
     }
 
     /// How it connects, where the run's clients connect by `options`.

@@ -15,7 +15,7 @@ use crate::broker::nodes::{Node, Nodes};
 use crate::broker::owned::{MosquittoSetup, OwnedBroker};
 use crate::broker::preflight::{Unfit, try_version};
 use crate::broker::process::process_name;
-use crate::broker::rights::Probe;
+use crate::broker::rights::{Companions, Probe};
 use crate::broker::target::{BrokerChoice, Target, TargetSettings};
 use crate::bystanders::pulse::Pulse;
 use crate::error::RunError;
@@ -103,8 +103,8 @@ impl Broker {
         common: &Common,
         options: &ConnectOptions,
         of_run: &str,
-        connections: u64,
-        counts: (u64, u64),
+        (connections, counts): (u64, (u64, u64)),
+        companions: &Companions,
     ) -> Result<(), RunError> {
         // Unique to this run: another one may be using the same broker.
         let client_id_prefix =
@@ -114,6 +114,7 @@ impl Broker {
             options,
             clients: &trying_clients(common, client_id_prefix, of_run.to_owned(), counts),
             maximum_qos: self.offers().maximum_qos,
+            companions,
         };
         let mut limits = Vec::new();
         for version in &self.spoken {

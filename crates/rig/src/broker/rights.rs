@@ -3,7 +3,7 @@
 //! cure: later it would look like lost messages and broken rules. Only a QoS that is not served does not: the run
 //! keeps to the others.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,11 +15,13 @@ use ungraceful_mqtt::{
 };
 use ungraceful_record::reaction::{connack_code_text, hex};
 use ungraceful_record::run::QosLimitRecord;
-use ungraceful_record::scale::{counted, span};
+use ungraceful_record::scale::{counted, listed, span};
 use ungraceful_wire::clock::now;
 use ungraceful_wire::{Arrival, ConnectOptions, Endpoint, ReceivedPacket};
 
 use crate::attempts::client::Client;
+use crate::attempts::companion::Companion;
+use crate::attempts::fault::Fault;
 use crate::broker::clients::{Clients, Identity, filter_of_all};
 use crate::error::RunError;
 
@@ -46,6 +48,20 @@ pub(crate) fn each_tried_within(clients: u64) -> Duration {
     Duration::from_secs(20) + EACH.saturating_mul(u32::try_from(clients).unwrap_or(u32::MAX))
 }
 
+/// The second clients that attempts of these faults have, each with the faults that have it.
+pub(crate) type Companions = BTreeMap<Companion, BTreeSet<String>>;
+
+/// The second clients of these faults.
+pub(crate) fn companions(faults: &[&Arc<dyn Fault>]) -> Companions {
+    let mut companions = Companions::new();
+    for fault in faults {
+        for companion in fault.companions() {
+            companions.entry(*companion).or_default().insert(fault.case().fault);
+        }
+    }
+    companions
+}
+
 /// What is tried, and as which user.
 pub(crate) struct Probe<'a> {
     pub(crate) endpoint: Endpoint,
@@ -54,6 +70,8 @@ pub(crate) struct Probe<'a> {
     pub(crate) clients: &'a Clients,
     /// The Maximum QoS of the CONNACK.
     pub(crate) maximum_qos: QoS,
+    /// The second clients of attempts.
+    pub(crate) companions: &'a Companions,
 }
 
 /// Why a QoS is not served.
@@ -204,8 +222,8 @@ impl Probe<'_> {
         )))
     }
 
-    /// Tries the rights of each of the first `count` clients that vary: on their topics, with the ClientID of a companion too, and that
-    /// the witness receives their Wills. What an access rule explains must not be laid on the broker.
+    /// Tries the rights of each of the first `count` clients that vary: on their topics, with the ClientIDs of second clients where
+    /// attempts have some, and that the witness receives their Wills. What an access rule explains must not be laid on the broker.
     pub(crate) async fn serves_each(
         &self,
         version: ProtocolVersion,
@@ -249,14 +267,17 @@ impl Probe<'_> {
                 connected.push((who, client));
             }
             if let Some((topic, who)) = watcher.not_heard(wills).await.pop_first() {
-                let witness = user(&witness);
-                return Err(self.lacks(
-                    &who,
-                    &format!(
-                        "its message to {topic:?} does not reach the witness for Wills ({witness}) within {}",
-                        span(SERVED_WITHIN)
-                    ),
-                ));
+                let what = format!(
+                    "its message to {topic:?} does not reach the witness for Wills ({}) within {}",
+                    user(&witness),
+                    span(SERVED_WITHIN)
+                );
+                let error = self.lacks(&who, &what);
+                let of_it = connected.iter_mut().find(|(of, _)| Arc::ptr_eq(of, &who));
+                let Some((_, client)) = of_it else { return Err(error) };
+                // Sees the end of the connection, if it came before the message was read.
+                let _answered = client.is_answered().await;
+                return Err(self.or_used_elsewhere(error, &who, client));
             }
         }
         watcher.client.leave().await;
@@ -310,33 +331,70 @@ impl Probe<'_> {
         ))
     }
 
-    /// Tries the topics of one client, and of its companion.
+    /// Tries the topics of one client, and the second clients beside it.
     async fn serves_numbered(&self, version: ProtocolVersion, number: usize) -> Result<Tried, RunError> {
         let who = self.clients.numbered(number);
-        let qos = QoS::AtLeastOnce.min(self.maximum_qos);
         // Others may have the same root, and are tried at the same time.
         let (will, other) = (
             format!("{}/will/{LEVEL}{number}", who.topic_root),
             format!("{}/{LEVEL}{number}", who.topic_root),
         );
         let mut client = self.connect(version, &who).await?;
-        let beside = self.clients.numbered(number).beside('p');
-        let mut companion = self.connect(version, &beside).await?;
-        for (client, who) in [(&mut client, &who), (&mut companion, &beside)] {
-            let served = match self.subscribe(client, who, &other).await {
-                Ok(_) => {
-                    client.exchange(&other, qos).await.map_err(|why| self.lacks(who, &why.in_words(&other)))
-                }
-                Err(error) => Err(error),
-            };
-            served.map_err(|error| match client.has_ended && self.clients.settings().names_devices() {
-                true => RunError::Environment(format!("{error}; or {}", used_elsewhere(who))),
-                false => error,
+        self.serves_on(&mut client, &who, &other).await?;
+        for (companion, faults) in self.companions {
+            let beside = self.clients.numbered(number).beside(*companion);
+            self.serves_companion(version, *companion, &beside, &other).await.map_err(|error| {
+                let faults: Vec<String> = faults.iter().cloned().collect();
+                error.in_words(|text| {
+                    format!(
+                        "{text}. {:?} is the ClientID of a second client, which attempts of {} have beside {:?}: where rights depend on the \
+                         ClientID (%c), give it the rights of {:?} too, or leave out what has such a client",
+                        beside.client_id,
+                        listed(&faults),
+                        who.client_id,
+                        who.client_id
+                    )
+                })
             })?;
         }
         let _refused_or_unheard = client.publish(&will, QoS::AtMostOnce).await;
-        companion.client.leave().await;
         Ok(Tried { will, who: Arc::new(who), client })
+    }
+
+    /// Tries a second client: that it connects, and may use the topic if it uses topics.
+    async fn serves_companion(
+        &self,
+        version: ProtocolVersion,
+        companion: Companion,
+        who: &Identity,
+        topic: &str,
+    ) -> Result<(), RunError> {
+        // It has no Will in an attempt either.
+        let mut client = self.connect_with(version, who, None).await?;
+        let served = match companion {
+            Companion::UsesTopics => self.serves_on(&mut client, who, topic).await,
+            Companion::OnlyConnects => Ok(()),
+        };
+        client.client.leave().await;
+        served
+    }
+
+    /// Tries whether a client receives on a topic what it publishes there.
+    async fn serves_on(&self, client: &mut Exchanger, who: &Identity, topic: &str) -> Result<(), RunError> {
+        let qos = QoS::AtLeastOnce.min(self.maximum_qos);
+        let served = match self.subscribe(client, who, topic).await {
+            Ok(_) => client.exchange(topic, qos).await.map_err(|why| self.lacks(who, &why.in_words(topic))),
+            Err(error) => Err(error),
+        };
+        served.map_err(|error| self.or_used_elsewhere(error, who, client))
+    }
+
+    /// The error names the other explanation where the broker ended the connection of a client that a device may be.
+    fn or_used_elsewhere(&self, error: RunError, who: &Identity, client: &Exchanger) -> RunError {
+        match client.has_ended && self.clients.settings().names_devices() {
+            true => error.in_words(|text| format!("{text}; or {}", used_elsewhere(who))),
+            false => error,
+        }
     }
 
     /// Tries whether so many clients are admitted at the same time, 64 at most.
@@ -413,6 +471,19 @@ impl Probe<'_> {
 
     /// A client with a Will on the run's Will topics.
     async fn connect(&self, version: ProtocolVersion, who: &Identity) -> Result<Exchanger, RunError> {
+        let [_, topic, _] = self.topics(who);
+        let qos = QoS::AtLeastOnce.min(self.maximum_qos);
+        let properties = Properties::NONE;
+        let will = Will { topic: &topic, payload: LEVEL.as_bytes(), qos, retain: false, properties };
+        self.connect_with(version, who, Some(will)).await
+    }
+
+    async fn connect_with(
+        &self,
+        version: ProtocolVersion,
+        who: &Identity,
+        will: Option<Will<'_>>,
+    ) -> Result<Exchanger, RunError> {
         let at = self.endpoint.address;
         let went_down = |why: String| {
             RunError::Unreachable(format!("{at} accepted MQTT {version} a moment ago, and now {why}"))
@@ -420,20 +491,18 @@ impl Probe<'_> {
         let options = who.options(self.options);
         let opened = self.endpoint.open(&options).await.map_err(|error| went_down(error.to_string()))?;
         let mut client = Client::new(opened.connection, version);
-        let [_, topic, _] = self.topics(who);
-        let qos = QoS::AtLeastOnce.min(self.maximum_qos);
-        let properties = Properties::NONE;
-        let will = Will { topic: &topic, payload: LEVEL.as_bytes(), qos, retain: false, properties };
-        let connect =
-            Connect { will: Some(will), ..Client::honest_connect(&who.client_id, &who.credentials) };
+        let connect = Connect { will, ..Client::honest_connect(&who.client_id, &who.credentials) };
         match client.connect(&connect, self.options.connect_timeout).await {
             Ok(_) => Ok(Exchanger::new(client)),
             Err(crate::attempts::client::NotConnected::Refused { version, code }) => {
                 let code = connack_code_text(version, code);
-                if self.clients.vary() {
-                    return Err(refused(who, &code));
+                match will.filter(|_| !self.clients.vary()) {
+                    Some(Will { topic, .. }) => {
+                        let what = format!("a CONNECT with a Will on {topic:?} is refused with {code}");
+                        Err(self.lacks(who, &what))
+                    }
+                    None => Err(refused(who, &code)),
                 }
-                Err(self.lacks(who, &format!("a CONNECT with a Will on {topic:?} is refused with {code}")))
             }
             Err(why) => Err(went_down(why.to_string())),
         }

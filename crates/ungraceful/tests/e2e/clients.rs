@@ -382,6 +382,48 @@ fn connect(client_id: &str, user_name: &str) -> Vec<u8> {
     packet
 }
 
+/// A Mosquitto whose rules name clients by ClientID: each may use the topics below its own. All may use the bystanders' topics and read
+/// Wills, and what `more` says.
+fn with_rules_by_client_id(more: &str) -> (RealBroker, TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let (acl, added) = (folder.path().join("acl"), folder.path().join("added"));
+    let rules = format!("topic readwrite by/#\ntopic read dev/+/+/will/#\n{more}pattern readwrite dev/%c/#\n");
+    fs::write(&acl, rules).unwrap();
+    fs::write(&added, format!("acl_file {}\n", acl.display())).unwrap();
+    let broker = RealBroker::start_with("mosquitto", &["--add", added.to_str().unwrap()])
+        .expect("run scripts/install-mosquitto first");
+    (broker, folder)
+}
+
+#[test]
+fn rules_by_client_id_include_a_second_client_only_where_a_fault_has_one() {
+    let run = |broker: &RealBroker, tool: &str, mode: &str, flags: &str| {
+        let below = "--topic-root dev/%c --bystander-topic by/%i --attempts 2 --count 2 -V 5";
+        call_at(broker.address, tool, mode, &format!("{below} {flags}"))
+    };
+    let serves = |call: &Call| {
+        call.assert_violates_nothing();
+        let record = call.record();
+        assert_eq!(record.attempts.finished, 2, "{call}");
+        assert!(every(&record.cases, |case| case.troubles.is_empty()), "{call}");
+    };
+    let (broker, _folder) = with_rules_by_client_id("");
+    serves(&run(&broker, "ungraceful-double-connect", "", "--variant identical"));
+    // Its second client only connects.
+    serves(&run(&broker, "ungraceful-vanish", "knock", "--variant closes"));
+    // Without messages for the time of its absence, nobody publishes them.
+    serves(&run(&broker, "ungraceful-vanish", "drop", "--variant fin --messages 0"));
+    let refused = run(&broker, "ungraceful-vanish", "drop", "--variant fin").expect_exit(4);
+    refused.assert_reports(&[
+        "n0p\" is the ClientID of a second client, which attempts of drop have",
+        "cannot use the topics of this run",
+        "(%c), give it the rights of",
+    ]);
+    assert!(!refused.folder.exists(), "{refused}");
+    let (broker, _folder) = with_rules_by_client_id("topic readwrite dev/#\n");
+    serves(&run(&broker, "ungraceful-vanish", "drop", "--variant fin"));
+}
+
 #[test]
 fn bystanders_without_a_common_topic_are_named_before_the_run() {
     let fleet = Fleet::start();

@@ -5,6 +5,7 @@ use std::time::Duration;
 use ungraceful_mqtt::{Property, QoS};
 use ungraceful_record::scale::micros;
 use ungraceful_rig::attempts::client::Accepted;
+use ungraceful_rig::attempts::companion::Companion;
 use ungraceful_rig::attempts::fault::{AttemptLog, Stage};
 use ungraceful_wire::clock::now;
 
@@ -27,13 +28,13 @@ impl Absence {
         &mut self,
         stage: &Stage,
         fault: &DropConnection,
-        client_id: &str,
+        log: &AttemptLog<'_>,
     ) -> Result<(), String> {
         let levels = self.levels();
         if fault.flags.messages.0 == 0 || levels.is_empty() {
             return Ok(());
         }
-        let publisher_id = format!("{client_id}p");
+        let publisher_id = log.companion(Companion::UsesTopics);
         let connect = session_connect(stage, fault.version, &publisher_id, true, &[]);
         let connected = Peer::connect(stage, fault.version, &connect).await;
         self.publisher = Some(connected.map_err(|error| format!("publisher: {error}"))?.0);

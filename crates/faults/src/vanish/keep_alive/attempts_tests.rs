@@ -46,7 +46,8 @@ fn assert_no_evidence(attempt: &Attempt, outcome: Outcome) {
 async fn a_broker_that_goes_down_has_cut_no_client() {
     for fault in each_fault() {
         let Scene { broker, stage } = Scene::mortal(Script::default());
-        let log = AttemptLog::begin(0, fault.case(), "ug000000".into(), Phase::Fault, 0, &stage.clock);
+        let log = AttemptLog::begin(0, fault.case(), "ug000000".into(), Phase::Fault, 0, &stage.clock)
+            .beside(fault.companions());
         let (attempt, ()) = tokio::join!(fault.attempt(&stage, log), async {
             sleep(A_WHILE).await;
             drop(broker);

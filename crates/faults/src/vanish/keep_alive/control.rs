@@ -11,6 +11,7 @@ use ungraceful_record::fact::{FactOf, Measure};
 use ungraceful_record::run::CaseRecord;
 use ungraceful_record::scale::{micros, time};
 use ungraceful_rig::attempts::client::Client;
+use ungraceful_rig::attempts::companion::Companion;
 use ungraceful_rig::attempts::fault::{AttemptLog, Stage};
 use ungraceful_rig::attempts::observe::{Watch, observe_silently};
 
@@ -68,7 +69,7 @@ pub(super) async fn compare(
     version: ProtocolVersion,
     cut: CutClient,
 ) {
-    let client_id = format!("{}k", log.client_id());
+    let client_id = log.companion(Companion::OnlyConnects);
     let Some(word) = stage.unless_stopped(try_control(stage, &client_id, version, cut)).await else { return };
     log.fact(CONTROL, word);
     if word == Control::FixedTime {

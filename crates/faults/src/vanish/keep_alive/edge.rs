@@ -15,6 +15,7 @@ use ungraceful_record::fact::{FactOf, Measure};
 use ungraceful_record::reaction::{Outcome, Reaction, ReactionKind};
 use ungraceful_record::scale::{micros, span};
 use ungraceful_rig::attempts::client::Client;
+use ungraceful_rig::attempts::companion::Companion;
 use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
 use ungraceful_rig::measure::clock::RunClock;
 use ungraceful_wire::EndKind;
@@ -186,6 +187,11 @@ impl Fault for Edge {
             span(every),
             span(self.lasting)
         )
+    }
+
+    fn companions(&self) -> &'static [Companion] {
+        // The control client of one that was cut.
+        &[Companion::OnlyConnects]
     }
 
     fn attempt<'a>(&'a self, stage: &'a Stage, log: AttemptLog<'a>) -> LocalBoxFuture<'a, Attempt> {

@@ -16,6 +16,7 @@ use ungraceful_record::fact::{FactOf, Measure};
 use ungraceful_record::reaction::Outcome;
 use ungraceful_record::scale::micros;
 use ungraceful_rig::attempts::client::Client;
+use ungraceful_rig::attempts::companion::Companion;
 use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
 use ungraceful_rig::attempts::observe::{Watch, observe_in_silence};
 use ungraceful_rig::bystanders::witness::WitnessWatch;
@@ -219,6 +220,14 @@ impl Fault for FallSilent {
         format!("{}; Keep Alive {} s", self.cause.describe(), self.keep_alive_s)
     }
 
+    fn companions(&self) -> &'static [Companion] {
+        match self.cause {
+            // The control client of one that was cut.
+            Cause::Idle | Cause::HalfOpen => &[Companion::OnlyConnects],
+            Cause::Downlink => &[Companion::OnlyConnects, Companion::UsesTopics],
+        }
+    }
+
     fn attempt<'a>(&'a self, stage: &'a Stage, log: AttemptLog<'a>) -> LocalBoxFuture<'a, Attempt> {
         attempted(stage, log, self.version, async |log| self.carry_out(stage, log).await)
     }
@@ -356,7 +365,7 @@ impl FallSilent {
         first: &Connect<'_>,
     ) -> Result<Silenced, String> {
         // First, so that the client does not wait once it is connected.
-        let publisher_id = format!("{}p", first.client_id);
+        let publisher_id = log.companion(Companion::UsesTopics);
         let connect_publisher = Client::honest_connect(&publisher_id, &stage.credentials);
         let publisher = Peer::connect(stage, self.version, &connect_publisher).await;
         let (publisher, _) = publisher.map_err(|error| format!("the publisher: {error}"))?;

@@ -13,6 +13,7 @@ use ungraceful_wire::{ConnectOptions, Stamps, Transport};
 use crate::attempts::fault::Fault;
 use crate::broker::clients::Clients;
 use crate::broker::found::Broker;
+use crate::broker::rights::companions;
 use crate::error::RunError;
 use crate::measure::clock::RunClock;
 use crate::run::settings::{Common, Experiment};
@@ -41,7 +42,10 @@ impl Found {
         let of_run = of_run(common, clock);
         let mut faults = work.attempts().map_or_else(Vec::new, |attempts| (attempts.faults)(&broker.spoken));
         let connections = counts.1 + experiment.connections_at_once(faults.len());
-        broker.probe(common, &options, &of_run, connections, counts).await?;
+        let carried_out =
+            |fault: &&Arc<dyn Fault>| fault.unsupported_reason(broker.offers(), &options.transport).is_none();
+        let companions = companions(&faults.iter().filter(carried_out).collect::<Vec<_>>());
+        broker.probe(common, &options, &of_run, (connections, counts), &companions).await?;
         if let Some(limit) = &broker.record.qos_limit {
             observer.note(&limit.in_words());
         }
