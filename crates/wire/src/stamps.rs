@@ -16,7 +16,7 @@ use crate::clock;
 use crate::kernel_stamps::{self, Read};
 use crate::received::EndKind;
 use crate::stream::Stream;
-use crate::tap::{Addresses, CONNECT, DISCONNECT, Tap};
+use crate::tap::{Addresses, CONNECT, DISCONNECT, Tap, Taps};
 
 /// How far a stamp may lie outside of what is possible: two clocks are read one after the other.
 const SLACK: Duration = Duration::from_micros(20);
@@ -36,13 +36,14 @@ pub enum StampedBy {
 /// An instant, and whose clock it comes from.
 pub(crate) type Stamped = (Instant, StampedBy);
 
-/// Has the kernel stamp connections to one broker, and counts the stamps. Clones share it.
+/// Has the kernel stamp connections to a broker, and counts the stamps. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Stamps(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    tap: Option<Tap>,
+    /// Absent without the right to packet sockets.
+    taps: Option<Taps>,
     /// While open, the kernel stamps arrivals; absent where it does not.
     _stamping: Option<UdpSocket>,
     by_kernel: AtomicU64,
@@ -69,13 +70,13 @@ pub struct StampCounts {
 }
 
 impl Stamps {
-    /// For connections to `broker`. `sight` is empty, and takes µs ([`StampCounts::sight`]).
+    /// For connections to `brokers`: the nodes of one. `sight` is empty, and takes µs ([`StampCounts::sight`]).
     ///
     /// Stamping FIN and RST requires the right to open packet sockets (CAP_NET_RAW). Blocks for some milliseconds,
     /// until the kernel stamps arrivals.
     #[must_use]
-    pub fn toward(broker: SocketAddr, sight: Histogram<u64>) -> Self {
-        Self::with(Tap::open(broker).ok(), sight)
+    pub fn toward(brokers: &[SocketAddr], sight: Histogram<u64>) -> Self {
+        Self::with(Taps::open(brokers).ok(), sight)
     }
 
     /// As [`Stamps::toward`] without that right: the program stamps FIN and RST.
@@ -84,9 +85,9 @@ impl Stamps {
         Self::with(None, sight)
     }
 
-    fn with(tap: Option<Tap>, sight: Histogram<u64>) -> Self {
+    fn with(taps: Option<Taps>, sight: Histogram<u64>) -> Self {
         Self(Arc::new(Shared {
-            tap,
+            taps,
             _stamping: have_arrivals_stamped().ok(),
             by_kernel: AtomicU64::new(0),
             by_program: AtomicU64::new(0),
@@ -99,7 +100,7 @@ impl Stamps {
     /// Whether FIN and RST are stamped by the kernel.
     #[must_use]
     pub fn sees_ends(&self) -> bool {
-        self.0.tap.is_some()
+        self.0.taps.is_some()
     }
 
     /// What was counted so far.
@@ -118,7 +119,7 @@ impl Stamps {
 #[derive(Debug)]
 pub(crate) struct Stamping {
     stamps: Stamps,
-    /// The tap's key of the connection; absent without a tap.
+    /// The tap's key of the connection; absent where no tap sees it.
     addresses: Option<Addresses>,
     /// Bytes handed to the kernel, wrapped as the kernel wraps its count.
     sent: u32,
@@ -133,9 +134,9 @@ impl Stamping {
     pub(crate) fn begin(stamps: &Stamps, stream: &Stream) -> Option<Box<Self>> {
         let not_before = clock::now();
         stream.stamp().ok()?;
-        let addresses = stamps.0.tap.as_ref().and_then(|tap| {
+        let addresses = stamps.0.taps.as_ref().and_then(|taps| {
             let addresses = stream.addresses().ok()?;
-            tap.watch(addresses);
+            taps.of(addresses)?.watch(addresses);
             Some(addresses)
         });
         Some(Box::new(Self {
@@ -222,7 +223,8 @@ impl Stamping {
     }
 
     fn tap(&self) -> Option<(&Tap, Addresses)> {
-        Some((self.stamps.0.tap.as_ref()?, self.addresses?))
+        let addresses = self.addresses?;
+        Some((self.stamps.0.taps.as_ref()?.of(addresses)?, addresses))
     }
 }
 

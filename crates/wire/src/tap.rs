@@ -1,13 +1,13 @@
 //! When FIN and RST arrived, seen on a packet socket: the kernel stamps both, but reports the stamps not to the
 //! socket that they end. Requires CAP_NET_RAW; without it there is no tap, and this program stamps ends.
 //!
-//! The filter passes what ends a connection to one broker, and the DISCONNECT that often goes just before: once FIN
+//! There is a socket for each port and family of the brokers. Its filter passes what ends a connection to that port, and the DISCONNECT that often goes just before: once FIN
 //! has arrived too, the kernel may have joined both and given the DISCONNECT the stamp of the FIN. For a broker on
 //! this machine it also passes each CONNECT that arrives there, as a packet capture does: a few µs after its stamp of
 //! departure, more when the machine is interrupted in between. There is no further thread: a connection that sees an
 //! end empties the socket.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Mutex, PoisonError};
@@ -53,20 +53,49 @@ struct Seen {
     reset: Option<Instant>,
 }
 
+/// Packet sockets for the connections to several brokers.
+#[derive(Debug)]
+pub(crate) struct Taps(Vec<Tap>);
+
+impl Taps {
+    /// Sees what comes from each of `brokers`. The error is the kernel's, in most cases a missing CAP_NET_RAW.
+    pub(crate) fn open(brokers: &[SocketAddr]) -> io::Result<Self> {
+        let ports: BTreeSet<Port> = brokers.iter().copied().map(Port::of).collect();
+        ports.into_iter().map(Tap::open).collect::<io::Result<_>>().map(Self)
+    }
+
+    /// The tap that sees connections with these addresses.
+    pub(crate) fn of(&self, (_, broker): Addresses) -> Option<&Tap> {
+        let port = Port::of(broker);
+        self.0.iter().find(|tap| tap.port == port)
+    }
+}
+
+/// What a filter can tell of brokers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Port {
+    is_ipv6: bool,
+    number: u16,
+}
+
+impl Port {
+    fn of(broker: SocketAddr) -> Self {
+        Self { is_ipv6: broker.is_ipv6(), number: broker.port() }
+    }
+}
+
 /// A packet socket, and what it saw of the connections that are watched.
 #[derive(Debug)]
 pub(crate) struct Tap {
+    port: Port,
     socket: Socket,
     seen: Mutex<HashMap<Addresses, Seen>>,
 }
 
 impl Tap {
-    /// Sees what comes from `broker`. The error is the kernel's, in most cases a missing CAP_NET_RAW.
-    pub(crate) fn open(broker: SocketAddr) -> io::Result<Self> {
-        let filter = match broker {
-            SocketAddr::V4(_) => filter(&in_ipv4(), broker.port()),
-            SocketAddr::V6(_) => filter(&in_ipv6(), broker.port()),
-        };
+    fn open(port: Port) -> io::Result<Self> {
+        let ip = if port.is_ipv6 { in_ipv6() } else { in_ipv4() };
+        let filter = filter(&ip, port.number);
         // The headers of the link are left out: bytes begin with those of IP.
         let kind = Type::DGRAM.nonblocking().cloexec();
         let protocol = Protocol::from(i32::from(ALL.to_be()));
@@ -75,7 +104,7 @@ impl Tap {
         kernel_stamps::stamp_arrivals(&socket)?;
         // Requires another right; with less room, fewer ends wait.
         let _best_effort = setsockopt(&socket, RcvBufForce, &BUFFER_BYTES);
-        Ok(Self { socket, seen: Mutex::default() })
+        Ok(Self { port, socket, seen: Mutex::default() })
     }
 
     /// Keeps arrivals on a connection from now on, until it is forgotten.

@@ -112,7 +112,13 @@ impl Nodes {
         &self.all
     }
 
-    /// The first: the one that is tried for rights, limits and its log.
+    /// Where they listen, in the same order.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.all.iter().map(|node| node.endpoint.address).collect()
+    }
+
+    /// The first: the one whose log is followed.
     #[must_use]
     pub fn first(&self) -> &Node {
         &self.all[0]

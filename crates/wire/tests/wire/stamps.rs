@@ -2,14 +2,14 @@
 
 use std::future::{Future as _, poll_fn};
 use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 use ungraceful_wire::clock::now;
 use ungraceful_wire::{
-    Arrival, ConnectOptions, Connection, EndKind, StampedBy, Stamps, departed, forget_departures,
+    Arrival, ConnectOptions, Connection, EndKind, Endpoint, StampedBy, Stamps, departed, forget_departures,
     read_arrived, stamp_arrivals, watch_departures,
 };
 
@@ -35,7 +35,7 @@ fn options(stamps: &Stamps) -> ConnectOptions {
 /// A connection to a peer whose FIN and RST are stamped where this process has the right; the stamps know whether.
 async fn stamped() -> (Stamps, Connection, TcpStream) {
     let (listener, endpoint) = listen();
-    let stamps = Stamps::toward(endpoint.address, sight());
+    let stamps = Stamps::toward(&[endpoint.address], sight());
     let opened = endpoint.open(&options(&stamps)).await.expect("loopback accepts");
     let (peer, _address) = listener.accept().expect("the handshake is complete");
     peer.set_nodelay(true).expect("a TCP socket");
@@ -122,7 +122,7 @@ async fn a_send_has_the_stamp_of_its_own_last_byte() {
 
 #[test]
 fn only_a_watched_write_has_a_stamp_of_departure() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut socket = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let (mut peer, _address) = listener.accept().unwrap();
     socket.set_nodelay(true).unwrap();
@@ -231,7 +231,7 @@ async fn a_disconnect_behind_another_packet_has_its_own_instant() {
 async fn ends_seen_together_have_their_own_instants() {
     const CONNECTIONS: usize = 50;
     let (listener, endpoint) = listen();
-    let stamps = Stamps::toward(endpoint.address, sight());
+    let stamps = Stamps::toward(&[endpoint.address], sight());
     let mut open = Vec::new();
     for _ in 0..CONNECTIONS {
         let connection = endpoint.open(&options(&stamps)).await.unwrap().connection;
@@ -250,6 +250,47 @@ async fn ends_seen_together_have_their_own_instants() {
         assert!(before <= end.at);
         assert_eq!(end.at <= after, stamps.sees_ends());
     }
+}
+
+#[tokio::test]
+async fn ends_at_each_of_several_brokers_have_their_own_instants() {
+    // Two on IPv4, and one on IPv6 with the port of the first.
+    let [(first, first_at), (second, second_at)] = [listen(), listen()];
+    let v6 = TcpListener::bind((Ipv6Addr::LOCALHOST, first_at.address.port())).ok();
+    let mut brokers = vec![(first, first_at), (second, second_at)];
+    if let Some(v6) = v6 {
+        let address = v6.local_addr().unwrap();
+        brokers.push((v6, Endpoint { address }));
+    }
+    let addresses: Vec<SocketAddr> = brokers.iter().map(|(_, endpoint)| endpoint.address).collect();
+    let stamps = Stamps::toward(&addresses, sight());
+    let mut ended = Vec::new();
+    for (listener, endpoint) in &brokers {
+        let connection = endpoint.open(&options(&stamps)).await.unwrap().connection;
+        let (peer, _address) = listener.accept().unwrap();
+        let before = now();
+        drop(peer);
+        ended.push((connection, before, now()));
+    }
+    be_late();
+    let count = ended.len() as u64;
+    for (mut connection, before, after) in ended {
+        let end = end(&mut connection).await;
+        assert!(before <= end.at);
+        assert_eq!(end.at <= after, stamps.sees_ends(), "{:?}", end.by);
+    }
+    let counts = stamps.counts();
+    let by_kernel = if stamps.sees_ends() { count } else { 0 };
+    assert_eq!((counts.ends_by_kernel, counts.ends_by_program), (by_kernel, count - by_kernel));
+}
+
+#[tokio::test]
+async fn an_end_at_another_broker_is_stamped_by_the_program() {
+    let [(listener, endpoint), (_other, other)] = [listen(), listen()];
+    let stamps = Stamps::toward(&[other.address], sight());
+    let mut connection = endpoint.open(&options(&stamps)).await.unwrap().connection;
+    drop(listener.accept().unwrap());
+    assert_eq!(end(&mut connection).await.by, StampedBy::Program);
 }
 
 #[tokio::test]

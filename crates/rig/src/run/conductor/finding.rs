@@ -53,7 +53,7 @@ impl Found {
         // each of its packets something.
         let stamps = match faults.is_empty() {
             true => Stamps::of_bytes_alone(histogram()),
-            false => Stamps::toward(broker.nodes.first().endpoint.address, histogram()),
+            false => Stamps::toward(&broker.nodes.addresses(), histogram()),
         };
         let options = ConnectOptions { stamps: Some(stamps), ..options };
         let left_out = leave_out_unsupported(&mut faults, broker.offers(), &options.transport, observer)?;
