@@ -34,10 +34,11 @@ impl Default for Offers {
 }
 
 impl Offers {
-    /// The limits of this broker, including the QoS that it was seen to serve.
+    /// The limits of this broker, including the QoS that it was seen to serve: what all of its hosts offer.
     #[must_use]
     pub fn known(broker: &BrokerRecord) -> Self {
-        let said = Self::of(&broker.versions);
+        let said = broker.further_nodes.iter().map(|node| Self::of(&node.versions));
+        let said = said.fold(Self::of(&broker.versions), Self::shared);
         let seen = broker.qos_limit.as_ref().and_then(|limit| QoS::try_from(limit.maximum_qos).ok());
         Self { maximum_qos: seen.map_or(said.maximum_qos, |seen| seen.min(said.maximum_qos)), ..said }
     }
@@ -60,6 +61,63 @@ impl Offers {
         }
     }
 
+    /// What both offer.
+    fn shared(self, other: Self) -> Self {
+        Self {
+            maximum_qos: self.maximum_qos.min(other.maximum_qos),
+            maximum_packet_size: self.maximum_packet_size.into_iter().chain(other.maximum_packet_size).min(),
+            retain_available: self.retain_available && other.retain_available,
+            shared_subscription_available: self.shared_subscription_available
+                && other.shared_subscription_available,
+        }
+    }
+
+    /// Which hosts offer less than others by their CONNACKs, as text; absent when all offer the same.
+    #[must_use]
+    pub fn differences(broker: &BrokerRecord) -> Option<String> {
+        let first = broker.target.split(", ").next().unwrap_or_default();
+        let further =
+            broker.further_nodes.iter().map(|node| (node.target.as_str(), Self::of(&node.versions)));
+        let hosts: Vec<(&str, Self)> =
+            [(first, Self::of(&broker.versions))].into_iter().chain(further).collect();
+        let less: Vec<String> = hosts
+            .iter()
+            .filter_map(|(host, offers)| {
+                let missing = offers.less_than(&hosts);
+                (!missing.is_empty()).then(|| format!("{host} offers {}", missing.join(" and ")))
+            })
+            .collect();
+        (!less.is_empty()).then(|| {
+            let less = less.join("; ");
+            format!(
+                "the hosts differ: {less}; bystanders, Wills and faults stay within what all of them offer"
+            )
+        })
+    }
+
+    /// What one of the hosts offers more of, in words.
+    fn less_than(self, hosts: &[(&str, Self)]) -> Vec<String> {
+        let exceeds = |more: &dyn Fn(&Self) -> bool| hosts.iter().any(|(_, other)| more(other));
+        let mut less = Vec::new();
+        if exceeds(&|other| other.maximum_qos > self.maximum_qos) {
+            less.push(format!("{} at most", self.maximum_qos));
+        }
+        let bytes = self.maximum_packet_size;
+        let is_larger = |other: Option<u32>, bytes: u32| other.is_none_or(|other| other > bytes);
+        if let Some(bytes) =
+            bytes.filter(|bytes| exceeds(&|other| is_larger(other.maximum_packet_size, *bytes)))
+        {
+            less.push(format!("packets of {bytes} bytes at most"));
+        }
+        if exceeds(&|other| other.retain_available && !self.retain_available) {
+            less.push("no retained messages".to_owned());
+        }
+        if exceeds(&|other| other.shared_subscription_available && !self.shared_subscription_available) {
+            less.push("no Shared Subscriptions".to_owned());
+        }
+        less
+    }
+
     /// The QoS of a Will and of its subscriber: 1, or the maximum of the broker.
     #[must_use]
     pub fn will_qos(self) -> QoS {
@@ -74,7 +132,7 @@ mod tests {
     use ungraceful_mqtt::QoS;
 
     use super::Offers;
-    use crate::run::VersionRecord;
+    use crate::run::{BrokerRecord, NodeRecord, VersionRecord};
 
     fn version(properties: &[(&str, &str)]) -> VersionRecord {
         let properties = properties.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
@@ -92,6 +150,39 @@ mod tests {
         let offers = Offers::of(&[version(&[])]);
         assert_eq!((offers, Offers::of(&[])), (Offers::default(), Offers::default()));
         assert_eq!((offers.maximum_qos, offers.will_qos()), (QoS::ExactlyOnce, QoS::AtLeastOnce));
+    }
+
+    #[test]
+    fn of_several_hosts_the_limits_of_all_hold_and_those_with_less_are_named() {
+        let broker = |hosts: &[&[(&str, &str)]]| {
+            let node = |properties: &&[(&str, &str)]| NodeRecord {
+                target: "b:1".into(),
+                versions: vec![version(properties)],
+                ..NodeRecord::default()
+            };
+            BrokerRecord {
+                target: "a:1, b:1".into(),
+                versions: vec![version(hosts[0])],
+                further_nodes: hosts[1..].iter().map(node).collect(),
+                ..BrokerRecord::default()
+            }
+        };
+        let same = broker(&[&[("Maximum QoS", "1")], &[("Maximum QoS", "1")]]);
+        assert_eq!((Offers::known(&same).maximum_qos, Offers::differences(&same)), (QoS::AtLeastOnce, None));
+        assert_eq!(Offers::differences(&broker(&[&[("Maximum QoS", "1")]])), None, "one host");
+        let differ = broker(&[
+            &[("Maximum Packet Size", "2000")],
+            &[("Maximum QoS", "1"), ("Maximum Packet Size", "1000"), ("Retain Available", "0")],
+        ]);
+        let offers = Offers::known(&differ);
+        assert_eq!((offers.maximum_qos, offers.maximum_packet_size), (QoS::AtLeastOnce, Some(1_000)));
+        assert!(!offers.retain_available && offers.shared_subscription_available);
+        let said = Offers::differences(&differ).unwrap();
+        let less = "b:1 offers QoS 1 at most and packets of 1000 bytes at most and no retained messages;";
+        assert!(said.contains(less) && !said.contains("a:1 offers"), "{said}");
+        let each = broker(&[&[("Shared Subscription Available", "0")], &[("Maximum Packet Size", "9")]]);
+        let said = Offers::differences(&each).unwrap();
+        assert!(said.contains("a:1 offers no Shared Subscriptions; b:1 offers packets of 9 bytes"), "{said}");
     }
 
     #[test]

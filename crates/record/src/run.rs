@@ -182,8 +182,12 @@ pub struct BrokerRecord {
     pub process_name: Option<String>,
     /// The supported and unsupported versions.
     pub versions: Vec<VersionRecord>,
-    /// The QoS that it served before the run, where it is lower than its CONNACK says; absent otherwise. Honest clients, Wills
-    /// and faults stay within it.
+    /// Its further nodes or listeners, where the user named several hosts; empty otherwise, and in records of earlier versions. A
+    /// version that one of them does not support is unsupported in `versions`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub further_nodes: Vec<NodeRecord>,
+    /// The QoS that it served before the run, where it is lower than its CONNACK says, the lowest of several hosts; absent otherwise.
+    /// Honest clients, Wills and faults stay within it.
     #[serde(default)]
     pub qos_limit: Option<QosLimitRecord>,
     /// The value of `$SYS/broker/version`; absent when not published.
@@ -201,6 +205,17 @@ pub struct BrokerRecord {
     pub honest_connections_lost: u64,
     /// How its process ended during the run; absent when it did not, or for an external broker.
     pub exit: Option<String>,
+}
+
+/// A node or listener of the broker, after the first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct NodeRecord {
+    /// `host:port` as given by the user.
+    pub target: String,
+    /// The address of the connections.
+    pub address: String,
+    /// Its supported and unsupported versions, and what its CONNACKs said.
+    pub versions: Vec<VersionRecord>,
 }
 
 /// TLS to a broker.

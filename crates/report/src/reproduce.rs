@@ -75,6 +75,8 @@ fn target_words(record: &Record) -> Vec<String> {
         BrokerOrigin::External => {
             let target = &record.broker.target;
             let mut words = match target.rsplit_once(':') {
+                // Several hosts, each with its port.
+                _ if target.contains(", ") => vec!["--host".to_owned(), target.replace(", ", ",")],
                 Some((host, port)) if port.parse::<u16>().is_ok() => {
                     let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
                     ["--host", host, "-p", port].map(str::to_owned).to_vec()

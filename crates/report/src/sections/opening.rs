@@ -2,6 +2,7 @@
 
 use ungraceful_record::ledger::IrregularityKind;
 use ungraceful_record::load::LoadRecord;
+use ungraceful_record::offers::Offers;
 use ungraceful_record::phase::Phase;
 use ungraceful_record::run::{BrokerOrigin, BrokerRecord, Completeness, PhaseRecord, Record, transport};
 
@@ -18,6 +19,9 @@ pub(super) fn section(record: &Record, document: &mut Document) {
     for version in record.broker.versions.iter().filter(|version| !version.spoken) {
         let why = version.why_not.as_deref().unwrap_or("the broker gave no reason");
         document.line(format!("This broker does not support MQTT {}: {why}", version.version));
+    }
+    if let Some(differences) = Offers::differences(&record.broker) {
+        document.labelled("Hosts", differences);
     }
     if let Some(limit) = &record.broker.qos_limit {
         document.labelled("QoS", limit.in_words());

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use ungraceful_mqtt::ProtocolVersion;
 use ungraceful_record::live::Observer;
 use ungraceful_record::offers::Offers;
-use ungraceful_record::run::{BrokerOrigin, BrokerRecord, VersionRecord, transport};
+use ungraceful_record::run::{BrokerOrigin, BrokerRecord, NodeRecord, VersionRecord, transport};
 use ungraceful_record::scale::{listed, span};
 use ungraceful_wire::{ConnectOptions, Endpoint};
 
@@ -69,11 +69,16 @@ impl Broker {
         let own_log = || LogFollower::at_end(owned.as_ref()?.log()?).ok();
         let log = log.or_else(own_log);
         let clients = trying_clients(common, preflight_client_id_prefix(common), String::new(), counts);
-        let (mut spoken, versions) =
+        let (mut spoken, mut versions) =
             try_versions(common, target.endpoint(), &nodes.first().options(options), &clients).await?;
+        let mut further_nodes = Vec::new();
         for node in &nodes.all()[1..] {
-            let (too, _) = try_versions(common, node.endpoint, &node.options(options), &clients).await?;
+            let (too, of_node) =
+                try_versions(common, node.endpoint, &node.options(options), &clients).await?;
             spoken.retain(|version| too.contains(version));
+            keep_to(&mut versions, &of_node);
+            let (target, address) = (node.name.clone(), node.endpoint.address.to_string());
+            further_nodes.push(NodeRecord { target, address, versions: of_node });
         }
         if spoken.is_empty() {
             let what = "the hosts of --host have no version of MQTT in common; leave some of them out";
@@ -90,12 +95,14 @@ impl Broker {
             pid,
             process_name: pid.and_then(process_name),
             versions,
+            further_nodes,
             ..BrokerRecord::default()
         };
         Ok(Self { owned, nodes, spoken, record, log })
     }
 
-    /// Tries the user's rights on the run's topics, each QoS, and whether so many `connections` are admitted at the same time; where
+    /// Tries at each node the user's rights on the run's topics and each QoS, and whether so many `connections` are admitted at the same
+    /// time, over all nodes; where
     /// clients vary, the rights of each client that misbehaves or loads; `counts` are theirs and the honest ones'.
     /// Records the QoS limit.
     pub(crate) async fn probe(
@@ -109,26 +116,30 @@ impl Broker {
         // Unique to this run: another one may be using the same broker.
         let client_id_prefix =
             format!("{}{:05x}", preflight_client_id_prefix(common), common.seed.0 & 0xF_FFFF);
-        let probe = Probe {
-            endpoint: self.nodes.first().endpoint,
+        let clients = trying_clients(common, client_id_prefix, of_run.to_owned(), counts);
+        let probe = |node| Probe {
+            node,
+            nodes: &self.nodes,
             options,
-            clients: &trying_clients(common, client_id_prefix, of_run.to_owned(), counts),
+            clients: &clients,
             maximum_qos: self.offers().maximum_qos,
             companions,
         };
         let mut limits = Vec::new();
-        for version in &self.spoken {
-            limits.extend(probe.serves(*version).await?);
-        }
-        if let Some(version) = self.spoken.iter().max() {
-            if probe.clients.vary() {
-                probe.serves_each(*version, counts.0, common.bystanders.pairs).await?;
-                // Others have no row or number of their own.
-                probe.admits(*version, connections.min(counts.0 + counts.1)).await?;
-            } else {
-                probe.admits(*version, connections).await?;
+        for node in self.nodes.all() {
+            let probe = probe(node);
+            for version in &self.spoken {
+                limits.extend(probe.serves(*version).await.map_err(|error| probe.at_its_node(error))?);
+            }
+            if clients.vary() {
+                let served =
+                    probe.serves_each(self.newest_version(), counts.0, common.bystanders.pairs).await;
+                served.map_err(|error| probe.at_its_node(error))?;
             }
         }
+        // Others have no row or number of their own.
+        let connections = if clients.vary() { connections.min(counts.0 + counts.1) } else { connections };
+        probe(self.nodes.first()).admits(self.newest_version(), connections).await?;
         self.record.qos_limit = limits.into_iter().min_by_key(|limit| limit.maximum_qos);
         Ok(())
     }
@@ -189,6 +200,16 @@ fn listed_nodes(nodes: &Nodes, part: impl Fn(&Node) -> String) -> String {
 fn started(owned: OwnedBroker, origin: BrokerOrigin) -> (Option<OwnedBroker>, Target, BrokerOrigin) {
     let target = Target { name: owned.address.to_string(), addresses: vec![owned.address] };
     (Some(owned), target, origin)
+}
+
+/// Leaves of the versions those that a further node supports too.
+fn keep_to(versions: &mut [VersionRecord], of_node: &[VersionRecord]) {
+    for version in versions.iter_mut().filter(|version| version.spoken) {
+        let lacks = |other: &&VersionRecord| other.version == version.version && !other.spoken;
+        if let Some(other) = of_node.iter().find(lacks) {
+            (version.spoken, version.why_not) = (false, other.why_not.clone());
+        }
+    }
 }
 
 /// The clients that try the broker before the run.

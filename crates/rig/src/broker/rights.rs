@@ -17,12 +17,13 @@ use ungraceful_record::reaction::{connack_code_text, hex};
 use ungraceful_record::run::QosLimitRecord;
 use ungraceful_record::scale::{counted, listed, span};
 use ungraceful_wire::clock::now;
-use ungraceful_wire::{Arrival, ConnectOptions, Endpoint, ReceivedPacket};
+use ungraceful_wire::{Arrival, ConnectOptions, ReceivedPacket};
 
 use crate::attempts::client::Client;
 use crate::attempts::companion::Companion;
 use crate::attempts::fault::Fault;
 use crate::broker::clients::{Clients, Identity, filter_of_all};
+use crate::broker::nodes::{Node, Nodes};
 use crate::error::RunError;
 
 /// How long the broker has to acknowledge, and to deliver, the messages of one QoS.
@@ -64,7 +65,11 @@ pub(crate) fn companions(faults: &[&Arc<dyn Fault>]) -> Companions {
 
 /// What is tried, and as which user.
 pub(crate) struct Probe<'a> {
-    pub(crate) endpoint: Endpoint,
+    /// Where it is tried.
+    pub(crate) node: &'a Node,
+    /// All nodes.
+    pub(crate) nodes: &'a Nodes,
+    /// How the run connects.
     pub(crate) options: &'a ConnectOptions,
     /// Who tries it.
     pub(crate) clients: &'a Clients,
@@ -189,7 +194,12 @@ impl Probe<'_> {
         };
         // Messages lost after they were accepted are for the run to judge; late ones may have met a stall.
         let why = tried.err().filter(|why| !why.is_silence())?;
-        Some(QosLimitRecord { maximum_qos: qos.level() - 1, because: why.in_words(topic) })
+        let why = why.in_words(topic);
+        let because = match self.nodes.are_several() {
+            true => format!("{}: {why}", self.node.name),
+            false => why,
+        };
+        Some(QosLimitRecord { maximum_qos: qos.level() - 1, because })
     }
 
     async fn subscribe(&self, client: &mut Exchanger, who: &Identity, filter: &str) -> Result<QoS, RunError> {
@@ -215,7 +225,7 @@ impl Probe<'_> {
         if client.is_answered().await {
             return Ok(());
         }
-        let (at, within) = (self.endpoint.address, span(SERVED_WITHIN));
+        let (at, within) = (self.node.endpoint.address, span(SERVED_WITHIN));
         Err(RunError::Unreachable(format!(
             "the broker does not answer: {at} accepted a client a moment ago, and now leaves even PINGREQ unanswered for {within}; \
              it is stalled or overloaded, so try again once it answers"
@@ -397,7 +407,15 @@ impl Probe<'_> {
         }
     }
 
-    /// Tries whether so many clients are admitted at the same time, 64 at most.
+    /// The error names the node where there are several.
+    pub(crate) fn at_its_node(&self, error: RunError) -> RunError {
+        match self.nodes.are_several() {
+            true => error.in_words(|text| format!("at {}: {text}", self.node.name)),
+            false => error,
+        }
+    }
+
+    /// Tries whether so many clients are admitted at the same time, 64 at most, spread over all nodes.
     pub(crate) async fn admits(&self, version: ProtocolVersion, clients: u64) -> Result<(), RunError> {
         let tried = clients.min(CLIENTS_MAX);
         let mut let_in = Vec::new();
@@ -450,12 +468,17 @@ impl Probe<'_> {
 
     async fn admitted(&self, version: ProtocolVersion, number: u64) -> Result<Client, String> {
         let who = self.who_connects(number);
-        let options = who.options(self.options);
-        let opened = self.endpoint.open(&options).await.map_err(|error| error.to_string())?;
+        let node = self.nodes.at(usize::try_from(number).unwrap_or(usize::MAX));
+        let at_node = |why: String| match self.nodes.are_several() {
+            true => format!("{}: {why}", node.name),
+            false => why,
+        };
+        let options = node.options(&who.options(self.options));
+        let opened = node.endpoint.open(&options).await.map_err(|error| at_node(error.to_string()))?;
         let mut client = Client::new(opened.connection, version);
         let connect = Client::honest_connect(&who.client_id, &who.credentials);
         let accepted = client.connect(&connect, self.options.connect_timeout).await;
-        accepted.map(|_| client).map_err(|error| error.to_string())
+        accepted.map(|_| client).map_err(|error| at_node(error.to_string()))
     }
 
     fn who_connects(&self, number: u64) -> Identity {
@@ -484,12 +507,12 @@ impl Probe<'_> {
         who: &Identity,
         will: Option<Will<'_>>,
     ) -> Result<Exchanger, RunError> {
-        let at = self.endpoint.address;
+        let at = self.node.endpoint.address;
         let went_down = |why: String| {
             RunError::Unreachable(format!("{at} accepted MQTT {version} a moment ago, and now {why}"))
         };
-        let options = who.options(self.options);
-        let opened = self.endpoint.open(&options).await.map_err(|error| went_down(error.to_string()))?;
+        let options = self.node.options(&who.options(self.options));
+        let opened = self.node.endpoint.open(&options).await.map_err(|error| went_down(error.to_string()))?;
         let mut client = Client::new(opened.connection, version);
         let connect = Connect { will, ..Client::honest_connect(&who.client_id, &who.credentials) };
         match client.connect(&connect, self.options.connect_timeout).await {

@@ -189,7 +189,14 @@ impl Waits<'_> {
             true => each_tried_within(self.clients),
             false => Duration::ZERO,
         };
-        found + versions * tried + each_tried + let_in + OWN_SHARE_WITHIN + READY_WITHIN + PROOF_WITHIN
+        // Each host is found and tried, one after the other.
+        let further = self.target.nodes.as_ref().map_or(0, |nodes| nodes.further.len());
+        let hosts = u32::try_from(1 + further).unwrap_or(u32::MAX);
+        hosts * (found + versions * tried + each_tried)
+            + let_in
+            + OWN_SHARE_WITHIN
+            + READY_WITHIN
+            + PROOF_WITHIN
     }
 
     /// Whether the broker is alive: by its honest clients, or by two visits.

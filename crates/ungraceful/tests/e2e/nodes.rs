@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::SocketAddr;
 
+use ungraceful_mqtt::QoS;
+use ungraceful_record::offers::Offers;
 use ungraceful_record::testing::every;
 
 use crate::real_brokers::RealBroker;
@@ -17,10 +19,15 @@ struct TwoListeners {
 
 impl TwoListeners {
     fn start() -> Self {
+        Self::with("")
+    }
+
+    /// With more lines for the second listener.
+    fn with(lines: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let added = folder.path().join("added");
         let second = SocketAddr::from(([127, 0, 0, 1], free_port()));
-        fs::write(&added, format!("listener {} 127.0.0.1\n", second.port())).unwrap();
+        fs::write(&added, format!("listener {} 127.0.0.1\n{lines}", second.port())).unwrap();
         let broker = RealBroker::start_with("mosquitto", &["--add", added.to_str().unwrap()])
             .expect("run scripts/install-mosquitto first");
         Self { broker, second, _folder: folder }
@@ -97,6 +104,61 @@ fn a_host_that_is_not_there_is_named() {
     let unused = SocketAddr::from(([127, 0, 0, 1], free_port()));
     let call = double_connect(&format!("--host {},{unused}", broker.broker.address)).expect_exit(4);
     call.assert_reports(&[&unused.to_string(), "cannot connect"]);
+}
+
+#[test]
+fn a_run_keeps_to_what_all_hosts_offer_and_names_those_with_less() {
+    let broker = TwoListeners::with("max_qos 1\n");
+    let call = double_connect(&format!("{} --variant identical --attempts 4 -V 5", broker.flags()));
+    call.assert_violates_nothing();
+    let said = format!("{} offers QoS 1 at most", broker.second);
+    call.assert_reports(&["the hosts differ", &said]);
+    call.assert_prints(&["Hosts", &said]);
+    let hosts = format!(
+        "reproduce: ungraceful-double-connect --host {},{} --variant",
+        broker.broker.address, broker.second
+    );
+    call.assert_prints(&[&hosts]);
+    let broker = call.record().broker;
+    assert_eq!(broker.further_nodes[0].versions[0].connack_properties["Maximum QoS"], "1", "{call}");
+    assert!(!broker.versions[0].connack_properties.contains_key("Maximum QoS"), "{call}");
+    assert_eq!(Offers::known(&broker).maximum_qos, QoS::AtLeastOnce);
+}
+
+/// A Mosquitto with more lines in its configuration.
+fn mosquitto_with(lines: &str) -> (RealBroker, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    fs::write(at("acl"), "topic read elsewhere/#\n").unwrap();
+    fs::write(at("added"), lines.replace("FOLDER", folder.path().to_str().unwrap())).unwrap();
+    let broker = RealBroker::start_with("mosquitto", &["--add", at("added").to_str().unwrap()])
+        .expect("run scripts/install-mosquitto first");
+    (broker, folder)
+}
+
+#[test]
+fn rights_are_tried_at_every_host() {
+    let (open, _) = mosquitto_with("");
+    let (closed, _folder) = mosquitto_with("acl_file FOLDER/acl\n");
+    for (first, second) in [(&open, &closed), (&closed, &open)] {
+        let hosts = format!("--host {},{}", first.address, second.address);
+        let call = double_connect(&format!("{hosts} --variant identical --attempts 2")).expect_exit(4);
+        call.assert_reports(&[&format!("at {}: ", closed.address), "cannot use the topics of this run"]);
+        assert!(!call.folder.exists(), "{call}");
+    }
+}
+
+#[test]
+fn the_smallest_maximum_packet_size_of_all_hosts_holds() {
+    let brokers = [mosquitto_with("max_packet_size 3000\n"), mosquitto_with("max_packet_size 2000\n")];
+    let [first, second] = brokers.each_ref().map(|(broker, _)| broker.address);
+    // Two brokers pass no messages to each other.
+    let flags = "--bystanders 0 --variant identical --attempts 2 -V 5";
+    let call = double_connect(&format!("--host {first},{second} {flags}"));
+    call.assert_violates_nothing();
+    call.assert_reports(&[&format!("{second} offers packets of 2000 bytes at most")]);
+    assert!(!call.stderr().contains(&format!("{first} offers")), "{call}");
+    assert_eq!(Offers::known(&call.record().broker).maximum_packet_size, Some(2_000));
 }
 
 #[test]

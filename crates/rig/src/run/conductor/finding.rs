@@ -46,6 +46,9 @@ impl Found {
             |fault: &&Arc<dyn Fault>| fault.unsupported_reason(broker.offers(), &options.transport).is_none();
         let companions = companions(&faults.iter().filter(carried_out).collect::<Vec<_>>());
         broker.probe(common, &options, &of_run, (connections, counts), &companions).await?;
+        if let Some(differences) = Offers::differences(&broker.record) {
+            observer.note(&differences);
+        }
         if let Some(limit) = &broker.record.qos_limit {
             observer.note(&limit.in_words());
         }
