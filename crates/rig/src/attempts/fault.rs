@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::{LocalBoxFuture, select_all};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
-use ungraceful_mqtt::{Properties, ProtocolVersion, QoS, Will};
+use ungraceful_mqtt::{Properties, ProtocolVersion, QoS, ReasonCode, Will};
 use ungraceful_record::attempt::{Attempt, Case, Fact, WillSeen};
 use ungraceful_record::fact::{FactOf, Measure};
 use ungraceful_record::ledger::LedgerCounts;
 use ungraceful_record::offers::Offers;
 use ungraceful_record::phase::Phase;
-use ungraceful_record::reaction::Outcome;
+use ungraceful_record::reaction::{Outcome, Reaction, ReactionKind};
 use ungraceful_record::scale::micros;
 use ungraceful_wire::{ConnectOptions, Endpoint, Established, Hop, OpenError, Transport};
 
@@ -36,6 +36,10 @@ const WILL_SETTLE: Duration = Duration::from_millis(250);
 /// Why an attempt proves nothing when honest clients heard nothing from the broker during it.
 const ALL_SILENT: &str =
     "honest clients heard nothing for more than a second meanwhile: the broker stalled, or this process did";
+
+/// Why an attempt proves nothing whose client the broker disconnected for another one.
+const TAKEN_OVER: &str = "DISCONNECT 0x8E (Session taken over) while the attempt had a single connection: another client uses this \
+                          ClientID, such as the device itself; stop it, or give this run ClientIDs of its own";
 
 /// One fault in one variant, with one protocol version.
 ///
@@ -326,6 +330,36 @@ impl Stage {
         self.silence(now_us.saturating_sub(micros(self.reaction_timeout)), now_us)
     }
 
+    /// Excludes an attempt from whose client another one, such as the device itself, took the ClientID: the broker says so, and the attempt
+    /// had only this connection. ClientIDs that we made up belong to nobody else.
+    pub(crate) fn exclude_if_taken_over(&self, attempt: &mut Attempt) {
+        let is_taken_over = |reaction: &Reaction| {
+            reaction.kind == ReactionKind::Disconnect
+                && reaction.code == Some(ReasonCode::SESSION_TAKEN_OVER.0)
+        };
+        let is_other = self.clients.settings().names_devices() && self.nodes.connections() == 1;
+        if !(is_other && attempt.reactions.iter().any(is_taken_over)) {
+            return;
+        }
+        let begun = Attempt::begun(
+            attempt.attempt,
+            attempt.case.clone(),
+            attempt.client_id.clone(),
+            attempt.phase,
+            attempt.due_us,
+            attempt.started_us,
+        );
+        let excluded = Attempt {
+            established_us: attempt.established_us,
+            handshaken_us: attempt.handshaken_us,
+            connack_us: attempt.connack_us,
+            trouble: Some(TAKEN_OVER.to_owned()),
+            ..begun
+        };
+        let reactions = std::mem::replace(attempt, excluded).reactions;
+        attempt.reactions = reactions;
+    }
+
     /// Notes why an attempt during which honest clients heard nothing proves nothing.
     pub(crate) fn explain(&self, attempt: &mut Attempt) {
         let Some(provoked_us) = attempt.provoked_us.filter(|_| attempt.outcome == Outcome::NoReaction) else {
@@ -474,7 +508,7 @@ impl<'a> AttemptLog<'a> {
     }
 
     /// The broker's reactions and the outcome.
-    pub fn reacted(&mut self, reactions: Vec<ungraceful_record::reaction::Reaction>, outcome: Outcome) {
+    pub fn reacted(&mut self, reactions: Vec<Reaction>, outcome: Outcome) {
         self.attempt.reactions = reactions;
         self.attempt.outcome = outcome;
     }
@@ -536,17 +570,18 @@ pub(crate) mod tests {
 
     use tokio::sync::{Semaphore, oneshot};
     use tokio::time::{sleep, timeout};
-    use ungraceful_mqtt::{ProtocolVersion, QoS};
+    use ungraceful_mqtt::{ProtocolVersion, QoS, ReasonCode};
     use ungraceful_record::attempt::Case;
+    use ungraceful_record::fact::Measure;
     use ungraceful_record::phase::Phase;
-    use ungraceful_record::reaction::Outcome;
+    use ungraceful_record::reaction::{Outcome, Reaction, ReactionKind};
     use ungraceful_wire::ConnectOptions;
     use ungraceful_wire::clock::now;
 
     use super::{AttemptLog, Stage, Turn};
     use crate::attempts::companion::Companion;
     use crate::attempts::connections::OpenConnections;
-    use crate::broker::clients::Clients;
+    use crate::broker::clients::{Clients, ClientsSettings};
     use crate::broker::nodes::Nodes;
     use crate::broker::target::{Credentials, SourceAddresses};
     use crate::bystanders::witness::{Witness, Witnessed};
@@ -675,6 +710,45 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn an_attempt_whose_client_id_another_client_took_is_excluded() {
+        let (clock, taken_over) = (RunClock::start(), ReasonCode::SESSION_TAKEN_OVER.0);
+        // With a ClientID of the user's or our own, after so many connections, disconnected with this code.
+        let outcome = |client_id: Option<&str>, connections: usize, code: u8| {
+            let settings = ClientsSettings {
+                client_id: client_id.map(ToOwned::to_owned),
+                topic_root: "t".to_owned(),
+                ..ClientsSettings::default()
+            };
+            let clients = Clients::new(settings, "ug".to_owned(), "1".to_owned(), (1, 1), clock);
+            let stage = Stage { clients, ..stage() };
+            for _ in 0..connections {
+                let _chosen = stage.nodes.next();
+            }
+            let disconnect = Reaction {
+                kind: ReactionKind::Disconnect,
+                code: Some(code),
+                at_us: 70,
+                detail: None,
+                connection: None,
+            };
+            let mut log = log(&clock);
+            log.provoked(now());
+            log.measure(Measure::new("waited_us"), 1);
+            log.reacted(vec![disconnect], Outcome::Closed);
+            let mut attempt = log.end();
+            stage.exclude_if_taken_over(&mut attempt);
+            assert_eq!(attempt.outcome == Outcome::NotActed, attempt.trouble.is_some());
+            assert_eq!(attempt.measures.is_empty(), attempt.provoked_us.is_none());
+            assert_eq!((attempt.attempt, attempt.due_us, attempt.reactions.len()), (7, 55, 1));
+            attempt.outcome
+        };
+        assert_eq!(outcome(Some("dev%i"), 1, taken_over), Outcome::NotActed);
+        assert_eq!(outcome(Some("dev%i"), 1, 0x8D), Outcome::Closed, "for another reason");
+        assert_eq!(outcome(Some("dev%i"), 2, taken_over), Outcome::Closed, "by its own second connection");
+        assert_eq!(outcome(None, 1, taken_over), Outcome::Closed, "nobody else has such a ClientID");
+    }
+
+    #[test]
     fn a_second_client_has_the_client_id_with_a_letter() {
         let clock = RunClock::start();
         let log = log(&clock).beside(&[Companion::UsesTopics]);
@@ -682,7 +756,9 @@ pub(crate) mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "f v MQTT 5.0 does not declare that its attempts have a second client that OnlyConnects")]
+    #[should_panic(
+        expected = "f v MQTT 5.0 does not declare that its attempts have a second client that OnlyConnects"
+    )]
     fn a_second_client_that_is_not_declared_is_noticed() {
         let clock = RunClock::start();
         let _client_id = log(&clock).beside(&[Companion::UsesTopics]).companion(Companion::OnlyConnects);

@@ -276,7 +276,9 @@ impl Worker {
         let mut attempt = if job.stage.clients.vary() || job.stage.nodes.are_several() {
             let client = job.stage.clients.of_attempt(&name, index);
             let stage = Box::new(job.stage.of_client(&client));
-            fault.attempt(&stage, log.made_as(client)).await
+            let mut attempt = fault.attempt(&stage, log.made_as(client)).await;
+            stage.exclude_if_taken_over(&mut attempt);
+            attempt
         } else {
             fault.attempt(&job.stage, log).await
         };

@@ -145,11 +145,18 @@ impl Nodes {
     /// The node for the next connection of this client.
     #[must_use]
     pub fn next(&self) -> &Node {
-        let connections = match self.order {
-            NodeOrder::Connection => self.connections.fetch_add(1, Ordering::Relaxed),
+        let earlier = self.connections.fetch_add(1, Ordering::Relaxed);
+        let further = match self.order {
+            NodeOrder::Connection => earlier,
             NodeOrder::Client => 0,
         };
-        self.at(self.first + connections)
+        self.at(self.first.wrapping_add(further))
+    }
+
+    /// For how many connections of this client a node was chosen.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
     }
 }
 
@@ -194,5 +201,8 @@ mod tests {
         let nodes = nodes(&["a", "b"], NodeOrder::Client);
         let went: String = (0..6).map(|number| nodes.of_client(number / 2).next().name.clone()).collect();
         assert_eq!(went, "aabbaa");
+        let of_client = nodes.of_client(1);
+        let _chosen = [of_client.next(), of_client.next()];
+        assert_eq!((of_client.connections(), nodes.of_client(1).connections()), (2, 0));
     }
 }

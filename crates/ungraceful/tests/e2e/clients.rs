@@ -12,11 +12,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::Value;
 use tempfile::TempDir;
+use ungraceful_record::reaction::Outcome;
 use ungraceful_record::testing::{FactsByText, every};
-use ungraceful_scripted_broker::Script;
+use ungraceful_scripted_broker::{Script, ScriptedBroker};
 
 use crate::real_brokers::RealBroker;
-use crate::support::{Call, bench_at, binary, call, call_at, double_connect_at, free_port, record_in};
+use crate::support::{
+    Call, QUICK, Running, at, bench_at, binary, call, call_at, double_connect_at, free_port, record_in,
+};
 
 /// Devices in the file, before the clients for bystanders, witness and `$SYS`.
 const DEVICES: usize = 6;
@@ -355,7 +358,7 @@ fn a_device_that_uses_a_client_id_of_the_run_is_named() {
         move || {
             while !stop.load(Ordering::Relaxed) {
                 let Ok(mut stream) = TcpStream::connect(address) else { return };
-                let connected = stream.write_all(&connect("dev1", "dev1"));
+                let connected = stream.write_all(&connect(4, "dev1", "dev1"));
                 let _until_it_ends = connected.and_then(|()| stream.read_to_end(&mut Vec::new()));
             }
         }
@@ -370,9 +373,40 @@ fn a_device_that_uses_a_client_id_of_the_run_is_named() {
     call.assert_reports(&["another client uses this ClientID, \"dev1\""]);
 }
 
-/// A CONNECT of MQTT 3.1.1 with Clean Session.
-fn connect(client_id: &str, user_name: &str) -> Vec<u8> {
-    let mut rest = b"\x00\x04MQTT\x04\xC2\x00\x3C".to_vec();
+#[test]
+fn a_device_that_comes_during_the_run_excludes_the_attempts_that_it_takes_over() {
+    // Mosquitto 2.0.11 closes the older connection without a reason.
+    let broker = ScriptedBroker::start(Script::default());
+    let flags = "--client-id dev%i --count 1 --attempts 1 --keepalive 10s --variant 0.90 --for 20s -V 5";
+    let line = format!("ungraceful-vanish edge {} {} {flags}", QUICK, at(broker.address()));
+    let running = Running::of(binary(&line), "fault");
+    let stop = Arc::new(AtomicBool::new(false));
+    let device = std::thread::spawn({
+        let (address, stop) = (broker.address(), Arc::clone(&stop));
+        move || {
+            while !stop.load(Ordering::Relaxed) {
+                let Ok(mut stream) = TcpStream::connect(address) else { return };
+                let connected = stream.write_all(&connect(5, "dev0", "dev0"));
+                let _until_it_ends = connected.and_then(|()| stream.read_to_end(&mut Vec::new()));
+            }
+        }
+    });
+    let call = running.end();
+    stop.store(true, Ordering::Relaxed);
+    drop(broker);
+    device.join().unwrap();
+    let case = call.only_case();
+    assert_eq!((case.outcome(Outcome::NotActed), call.exit()), (1, 3), "{call}");
+    assert!(every(case.troubles.keys(), |why| why.contains("another client uses this ClientID")), "{call}");
+}
+
+/// A CONNECT with Clean Start, on MQTT 3.1.1 (level 4) or 5.0 (level 5).
+fn connect(level: u8, client_id: &str, user_name: &str) -> Vec<u8> {
+    let mut rest = [b"\x00\x04MQTT", &[level][..], b"\xC2\x00\x3C"].concat();
+    if level == 5 {
+        // No properties.
+        rest.push(0);
+    }
     for text in [client_id, user_name, &format!("{SECRET}-{user_name}")] {
         rest.extend(u16::try_from(text.len()).unwrap().to_be_bytes());
         rest.extend(text.as_bytes());
@@ -387,7 +421,8 @@ fn connect(client_id: &str, user_name: &str) -> Vec<u8> {
 fn with_rules_by_client_id(more: &str) -> (RealBroker, TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let (acl, added) = (folder.path().join("acl"), folder.path().join("added"));
-    let rules = format!("topic readwrite by/#\ntopic read dev/+/+/will/#\n{more}pattern readwrite dev/%c/#\n");
+    let rules =
+        format!("topic readwrite by/#\ntopic read dev/+/+/will/#\n{more}pattern readwrite dev/%c/#\n");
     fs::write(&acl, rules).unwrap();
     fs::write(&added, format!("acl_file {}\n", acl.display())).unwrap();
     let broker = RealBroker::start_with("mosquitto", &["--add", added.to_str().unwrap()])
@@ -442,7 +477,7 @@ fn publishers_of_a_file_remove_what_they_had_retained() {
     assert_eq!((removed.topics, removed.left_because), (3, None), "{call}");
     // A new subscriber is sent what is still retained, before the answer to its PINGREQ.
     let mut stream = TcpStream::connect(fleet.broker.address).unwrap();
-    stream.write_all(&connect("raw", "watcher")).unwrap();
+    stream.write_all(&connect(4, "raw", "watcher")).unwrap();
     stream.write_all(b"\x82\x0E\x00\x01\x00\x09devices/#\x00\xC0\x00").unwrap();
     let mut answers = [0; 4 + 5 + 2];
     stream.read_exact(&mut answers).unwrap();
