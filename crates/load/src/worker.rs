@@ -41,6 +41,9 @@ const READS_IN_A_ROW: u32 = 4;
 const EVENTS: usize = 256;
 /// How late a thread runs this is its loop lag. It also sees orders then, at the latest.
 const TICK_US: u64 = 10_000;
+/// Publishers of which less than half is acknowledged go on when nothing came for so long, or after so many µs at the latest.
+const SHORT_QUIET: Duration = Duration::from_micros(100);
+const SHORT_MAX_US: u64 = 1_000;
 /// Marks a thread's bell among the places of its clients.
 const BELL: u64 = u64::MAX;
 /// One part in so many of a thread's time, at the most, goes into its progress: it grows with the number of clients.
@@ -127,6 +130,9 @@ struct Worker {
     is_over: bool,
     /// Publishers that can go on at once: of a closed loop, their socket having taken a whole chunk.
     hot: VecDeque<usize>,
+    /// Publishers of a closed loop that may send, but less than half of what may be unacknowledged, and since when there are any.
+    short: Vec<usize>,
+    short_since_us: u64,
     /// Publishers for which something fell due.
     touched: Vec<usize>,
     next_tick_us: u64,
@@ -223,6 +229,8 @@ impl Worker {
             is_closed: matches!(job.settings.pace, Pace::Closed(_)),
             is_over: false,
             hot: VecDeque::new(),
+            short: Vec::new(),
+            short_since_us: 0,
             touched: Vec::new(),
             next_tick_us: now_us + TICK_US,
             next_progress_us: now_us,
@@ -247,6 +255,13 @@ impl Worker {
             match epoll::wait(&self.thread_state.epoll, spare_capacity(&mut events), Some(&timeout)) {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(error) => return Err(format!("epoll: {error}")),
+            }
+            if !self.short.is_empty() {
+                let now_us = self.thread_state.clock.now_us();
+                let is_quiet = events.is_empty();
+                if is_quiet || now_us >= self.short_since_us + SHORT_MAX_US {
+                    self.pump_short(now_us)?;
+                }
             }
             // Another thread may have begun before this one saw the order: what it sent counts here too.
             if self.begin_us == NOT_YET && !events.is_empty() {
@@ -273,6 +288,9 @@ impl Worker {
         }
         let now = ungraceful_wire::clock::now();
         let mut until = self.thread_state.clock.at(self.next_tick_us);
+        if !self.short.is_empty() {
+            until = until.min(now + SHORT_QUIET);
+        }
         if let Some(due) = self.next_due {
             until = until.min(self.thread_state.clock.at(self.begin_us + due.after_us));
         }

@@ -132,8 +132,37 @@ impl Worker {
         Ok(())
     }
 
-    /// Has a publisher send what it may.
+    /// Has a publisher send what it may, once half of what may be unacknowledged is acknowledged.
     pub(super) fn pump(&mut self, place: usize, now_us: u64) -> Result<(), String> {
+        if let (true, Role::Publisher(publisher)) = (self.is_closed, &mut self.clients[place].role)
+            && !publisher.has_half_of_its_window()
+        {
+            if self.short.is_empty() {
+                self.short_since_us = now_us;
+            }
+            if !std::mem::replace(&mut publisher.is_short, true) {
+                self.short.push(place);
+            }
+            return Ok(());
+        }
+        self.pump_at_once(place, now_us)
+    }
+
+    /// Publishers go on of which less than half is acknowledged, and nothing more came for a while. A broker may have more
+    /// acknowledgements and send them only once those before them are acknowledged by TCP (Nagle's algorithm), which the next message
+    /// does at once, and the kernel alone after 40 ms.
+    pub(super) fn pump_short(&mut self, now_us: u64) -> Result<(), String> {
+        for place in std::mem::take(&mut self.short) {
+            if let Role::Publisher(publisher) = &mut self.clients[place].role {
+                publisher.is_short = false;
+            }
+            self.pump_at_once(place, now_us)?;
+        }
+        Ok(())
+    }
+
+    /// Has a publisher send what it may.
+    fn pump_at_once(&mut self, place: usize, now_us: u64) -> Result<(), String> {
         let is_closed = self.is_closed;
         if is_closed && (now_us >= self.until_us || self.begin_us == NOT_YET) {
             return Ok(());
@@ -147,9 +176,6 @@ impl Worker {
             return Ok(());
         }
         let Role::Publisher(publisher) = &mut client.role else { return Ok(()) };
-        if is_closed && !publisher.has_half_of_its_window() {
-            return Ok(());
-        }
         let heard = thread_state.reading.heard.clone();
         if heard.as_ref().is_some_and(|heard| !publisher.may_go_on(heard)) {
             return Ok(());
