@@ -154,6 +154,10 @@ impl Fault for DoubleConnect {
         steps.to_owned()
     }
 
+    fn repeats_connect(&self) -> bool {
+        true
+    }
+
     fn companions(&self) -> &'static [Companion] {
         match self.variant {
             Variant::OtherClientId => &[Companion::OnlyConnects],

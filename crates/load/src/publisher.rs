@@ -110,8 +110,8 @@ pub(crate) struct Publisher {
     written_off: WrittenOff,
     /// In the same: how far its subscribers were, and what it had sent, at the last check whether they move.
     looked_at: (u64, u64),
-    /// Whether its thread has it among those of which less than half is acknowledged.
-    pub(crate) is_short: bool,
+    /// Since when its thread has it among those of which less than half is acknowledged; absent when it has not.
+    pub(crate) short_since_us: Option<u64>,
     /// The first message that counts; absent until one falls due.
     first_counted: Option<u64>,
     /// Messages below this had to wait.
@@ -170,7 +170,7 @@ impl Publisher {
             until: u64::MAX,
             written_off: WrittenOff::default(),
             looked_at: (0, 0),
-            is_short: false,
+            short_since_us: None,
             first_counted: None,
             blocked_below: 0,
             refused: RangeInclusiveSet::new(),

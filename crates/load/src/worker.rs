@@ -41,13 +41,15 @@ const READS_IN_A_ROW: u32 = 4;
 const EVENTS: usize = 256;
 /// How late a thread runs this is its loop lag. It also sees orders then, at the latest.
 const TICK_US: u64 = 10_000;
-/// Publishers of which less than half is acknowledged go on when nothing came for so long, or after so many µs at the latest.
-const SHORT_QUIET: Duration = Duration::from_micros(100);
-const SHORT_MAX_US: u64 = 1_000;
+/// Publishers of which less than half is acknowledged go on when nothing came for so many µs, or after so many at the latest.
+const SHORT_QUIET_US: u64 = 100;
+const SHORT_MAX_US: u64 = 10_000;
 /// Marks a thread's bell among the places of its clients.
 const BELL: u64 = u64::MAX;
 /// One part in so many of a thread's time, at the most, goes into its progress: it grows with the number of clients.
 const PROGRESS_SHARE: u64 = 100;
+/// Progress is no older than that, whatever it costs: a run waits for messages as long as they come.
+const PROGRESS_MAX_US: u64 = 250_000;
 const SECOND_US: u64 = 1_000_000;
 const DISCONNECT: [u8; 2] = [0xE0, 0];
 /// How long a broker may take for what publishers of retained messages had sent.
@@ -130,9 +132,11 @@ struct Worker {
     is_over: bool,
     /// Publishers that can go on at once: of a closed loop, their socket having taken a whole chunk.
     hot: VecDeque<usize>,
-    /// Publishers of a closed loop that may send, but less than half of what may be unacknowledged, and since when there are any.
-    short: Vec<usize>,
-    short_since_us: u64,
+    /// Publishers of a closed loop that may send, but less than half of what may be unacknowledged, and since when, the longest first. An
+    /// entry is stale when its publisher has gone on since.
+    short: VecDeque<(usize, u64)>,
+    /// When the last events came.
+    last_events_us: u64,
     /// Publishers for which something fell due.
     touched: Vec<usize>,
     next_tick_us: u64,
@@ -229,8 +233,8 @@ impl Worker {
             is_closed: matches!(job.settings.pace, Pace::Closed(_)),
             is_over: false,
             hot: VecDeque::new(),
-            short: Vec::new(),
-            short_since_us: 0,
+            short: VecDeque::new(),
+            last_events_us: now_us,
             touched: Vec::new(),
             next_tick_us: now_us + TICK_US,
             next_progress_us: now_us,
@@ -258,10 +262,10 @@ impl Worker {
             }
             if !self.short.is_empty() {
                 let now_us = self.thread_state.clock.now_us();
-                let is_quiet = events.is_empty();
-                if is_quiet || now_us >= self.short_since_us + SHORT_MAX_US {
-                    self.pump_short(now_us)?;
+                if !events.is_empty() {
+                    self.last_events_us = now_us;
                 }
+                self.pump_short(now_us)?;
             }
             // Another thread may have begun before this one saw the order: what it sent counts here too.
             if self.begin_us == NOT_YET && !events.is_empty() {
@@ -289,7 +293,7 @@ impl Worker {
         let now = ungraceful_wire::clock::now();
         let mut until = self.thread_state.clock.at(self.next_tick_us);
         if !self.short.is_empty() {
-            until = until.min(now + SHORT_QUIET);
+            until = until.min(self.thread_state.clock.at(self.last_events_us + SHORT_QUIET_US));
         }
         if let Some(due) = self.next_due {
             until = until.min(self.thread_state.clock.at(self.begin_us + due.after_us));
@@ -313,6 +317,7 @@ impl Worker {
         if self.thread_state.under_way > 0 {
             self.give_up_silent(now_us);
         }
+        self.waits_to_connect = false;
         if now_us >= self.next_second_us {
             self.next_second_us = now_us + SECOND_US;
             if now_us >= self.thread_state.next_keep_alive_us {
@@ -327,7 +332,7 @@ impl Worker {
         if now_us >= self.next_progress_us {
             self.store_progress();
             let took_us = self.thread_state.clock.now_us() - now_us;
-            self.next_progress_us = now_us + took_us * PROGRESS_SHARE;
+            self.next_progress_us = now_us + (took_us * PROGRESS_SHARE).min(PROGRESS_MAX_US);
         }
     }
 
@@ -417,8 +422,10 @@ impl Worker {
         let mut leaving = Vec::new();
         for client in &mut self.clients {
             if client.stage == Stage::Ready {
-                // What it receives no longer counts.
-                let _left = client.write(&DISCONNECT, now_us);
+                // What it receives no longer counts. Behind a part of a packet, it would be taken for the rest.
+                if client.is_drained() {
+                    let _left = client.write(&DISCONNECT, now_us);
+                }
                 if let Some(socket) = &mut client.socket {
                     socket.close_layers();
                 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Release};
 
-use super::{Worker, thread_cpu_us};
+use super::{SHORT_MAX_US, SHORT_QUIET_US, Worker, thread_cpu_us};
 use crate::client::{Role, Stage};
 use crate::figures::Timed;
 use crate::pace::{Due, Pace, Schedule};
@@ -134,29 +134,35 @@ impl Worker {
 
     /// Has a publisher send what it may, once half of what may be unacknowledged is acknowledged.
     pub(super) fn pump(&mut self, place: usize, now_us: u64) -> Result<(), String> {
-        if let (true, Role::Publisher(publisher)) = (self.is_closed, &mut self.clients[place].role)
-            && !publisher.has_half_of_its_window()
-        {
-            if self.short.is_empty() {
-                self.short_since_us = now_us;
+        if let (true, Role::Publisher(publisher)) = (self.is_closed, &mut self.clients[place].role) {
+            if !publisher.has_half_of_its_window() {
+                if publisher.short_since_us.is_none() {
+                    publisher.short_since_us = Some(now_us);
+                    self.short.push_back((place, now_us));
+                }
+                return Ok(());
             }
-            if !std::mem::replace(&mut publisher.is_short, true) {
-                self.short.push(place);
-            }
-            return Ok(());
+            publisher.short_since_us = None;
         }
         self.pump_at_once(place, now_us)
     }
 
-    /// Publishers go on of which less than half is acknowledged, and nothing more came for a while. A broker may have more
+    /// Publishers go on of which less than half is acknowledged, when nothing more came for a while. A broker may have more
     /// acknowledgements and send them only once those before them are acknowledged by TCP (Nagle's algorithm), which the next message
     /// does at once, and the kernel alone after 40 ms.
     pub(super) fn pump_short(&mut self, now_us: u64) -> Result<(), String> {
-        for place in std::mem::take(&mut self.short) {
-            if let Role::Publisher(publisher) = &mut self.clients[place].role {
-                publisher.is_short = false;
+        let is_quiet = now_us >= self.last_events_us + SHORT_QUIET_US;
+        while let Some((place, since_us)) = self.short.front().copied() {
+            if !is_quiet && now_us < since_us + SHORT_MAX_US {
+                break;
             }
-            self.pump_at_once(place, now_us)?;
+            self.short.pop_front();
+            if let Role::Publisher(publisher) = &mut self.clients[place].role
+                && publisher.short_since_us == Some(since_us)
+            {
+                publisher.short_since_us = None;
+                self.pump_at_once(place, now_us)?;
+            }
         }
         Ok(())
     }

@@ -66,6 +66,12 @@ pub trait Fault: fmt::Debug + Send + Sync {
         &[]
     }
 
+    /// Whether its attempts send CONNECT again on a connection that has a client, so that the broker may take over from the attempt's
+    /// client on behalf of that client itself.
+    fn repeats_connect(&self) -> bool {
+        false
+    }
+
     /// Whether all its attempts start before the baseline and then wait for their due time ([`AttemptLog::turn`]):
     /// for faults whose clients must have been connected and working for a while.
     fn gathers(&self) -> bool {
@@ -338,7 +344,8 @@ impl Stage {
                 && reaction.code == Some(ReasonCode::SESSION_TAKEN_OVER.0)
         };
         let is_other = self.clients.settings().names_devices() && self.nodes.connections() == 1;
-        if !(is_other && attempt.reactions.iter().any(is_taken_over)) {
+        let is_down = attempt.outcome == Outcome::BrokerDown;
+        if is_down || !is_other || !attempt.reactions.iter().any(is_taken_over) {
             return;
         }
         let begun = Attempt::begun(

@@ -277,7 +277,9 @@ impl Worker {
             let client = job.stage.clients.of_attempt(&name, index);
             let stage = Box::new(job.stage.of_client(&client));
             let mut attempt = fault.attempt(&stage, log.made_as(client)).await;
-            stage.exclude_if_taken_over(&mut attempt);
+            if !fault.repeats_connect() {
+                stage.exclude_if_taken_over(&mut attempt);
+            }
             attempt
         } else {
             fault.attempt(&job.stage, log).await

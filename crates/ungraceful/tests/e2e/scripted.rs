@@ -148,6 +148,18 @@ fn another_reason_code_than_0x82_differs() {
 }
 
 #[test]
+fn a_take_over_by_the_clients_own_second_connect_is_judged_whoever_named_the_client() {
+    for flags in ["", "--client-id device-%i"] {
+        let script = Script { second_connect: "disconnect-0x8E".parse().unwrap(), ..Script::default() };
+        let call =
+            double_connect_at(script, &format!("--variant identical --attempts 3 {flags}")).expect_exit(0);
+        assert_eq!(call.case("identical", "5.0").outcome(Outcome::Closed), 3, "{call}");
+        assert_eq!(call.verdicts(CLOSES).len(), 2, "{call}");
+        assert!(every(call.verdicts(CLOSES), |verdict| verdict.conclusion == Holds), "{call}");
+    }
+}
+
+#[test]
 fn a_disconnect_on_a_3_1_1_connection_is_shown_and_differs() {
     let call = against("disconnect-even-on-3.1.1", "identical").expect_exit(0);
     assert_all(&call, "3.1.1", Outcome::Closed, "DISCONNECT 0x82, FIN");
