@@ -260,7 +260,7 @@ impl Worker {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(error) => return Err(format!("epoll: {error}")),
             }
-            if !self.short.is_empty() {
+            if self.is_closed {
                 let now_us = self.thread_state.clock.now_us();
                 if !events.is_empty() {
                     self.last_events_us = now_us;
