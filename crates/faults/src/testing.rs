@@ -68,7 +68,7 @@ impl Scene {
         let log = AttemptLog::begin(0, case, CLIENT_ID.into(), Phase::Fault, 0, &self.stage.clock)
             .beside(fault.companions());
         let attempt = fault.attempt(&self.stage, log).await;
-        // A ClientID made up by the fault would be tried by nobody before a run.
+        // The trial before a run knows only the ClientIDs that a fault declares.
         for client_id in self.broker.log().client_ids() {
             let may_be = |companion: &Companion| companion.client_id(CLIENT_ID) == client_id;
             let is_undeclared = client_id.starts_with(CLIENT_ID)

@@ -109,7 +109,7 @@ pub struct Tls {
     makes_full_handshakes: bool,
     config: Arc<ClientConfig>,
     /// The verifier of the settings.
-    verifier: Arc<dyn ServerCertVerifier>,
+    verifier: Verifier,
     server_name: ServerName<'static>,
     /// The name in SNI, when it is not that of the server.
     sni: Option<ServerName<'static>>,
@@ -138,15 +138,15 @@ impl Tls {
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(versions)
             .expect("ring supports both versions");
-        let verifier: Arc<dyn ServerCertVerifier> = if settings.insecure {
-            Arc::new(AnyCertificate(provider))
+        let certificates_of_brokers = if settings.insecure {
+            None
         } else {
             let roots = Arc::new(roots(settings.authorities.as_ref())?);
-            WebPkiServerVerifier::builder_with_provider(roots, provider)
-                .build()
-                .map_err(|error| TlsMistake::CaFile(error.to_string()))?
+            let verifier = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider)).build();
+            Some(verifier.map_err(|error| TlsMistake::CaFile(error.to_string()))?)
         };
-        let builder = builder.dangerous().with_custom_certificate_verifier(Arc::clone(&verifier));
+        let verifier = Verifier { provider, certificates: certificates_of_brokers, name: None };
+        let builder = builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier.clone()));
         let mut config = match &settings.identity {
             None => builder.with_no_client_auth(),
             Some((certificate, key)) => {
@@ -201,7 +201,7 @@ impl Tls {
 
     fn asking_for(&self, sni: ServerName<'static>) -> Self {
         let mut config = ClientConfig::clone(&self.config);
-        let verifier = VerifiesFor { name: self.server_name.clone(), verifier: Arc::clone(&self.verifier) };
+        let verifier = Verifier { name: Some(self.server_name.clone()), ..self.verifier.clone() };
         config.dangerous().set_certificate_verifier(Arc::new(verifier));
         config.resumption = Resumption::disabled();
         Self { config: Arc::new(config), sni: Some(sni), ..self.clone() }
@@ -352,62 +352,28 @@ fn roots(authorities: Option<&Pem>) -> Result<RootCertStore, TlsMistake> {
     Ok(roots)
 }
 
-/// Accepts every certificate, but still wants the handshake signed with its key.
-#[derive(Debug)]
-struct AnyCertificate(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _certificate: &CertificateDer<'_>,
-        _chain: &[CertificateDer<'_>],
-        _name: &ServerName<'_>,
-        _ocsp: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
+/// Verifies what a broker shows: that its handshake is signed with the key of its certificate, and in most cases the certificate.
+#[derive(Clone, Debug)]
+struct Verifier {
+    provider: Arc<CryptoProvider>,
+    /// Verifies certificates; absent when any is accepted.
+    certificates: Option<Arc<WebPkiServerVerifier>>,
+    /// The name that a certificate must be for; that in SNI when absent.
+    name: Option<ServerName<'static>>,
 }
 
-/// Verifies that a certificate is for this name, whichever SNI has.
-#[derive(Debug)]
-struct VerifiesFor {
-    name: ServerName<'static>,
-    verifier: Arc<dyn ServerCertVerifier>,
-}
-
-impl ServerCertVerifier for VerifiesFor {
+impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
         certificate: &CertificateDer<'_>,
         chain: &[CertificateDer<'_>],
-        _in_sni: &ServerName<'_>,
+        in_sni: &ServerName<'_>,
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        self.verifier.verify_server_cert(certificate, chain, &self.name, ocsp, now)
+        let Some(certificates) = &self.certificates else { return Ok(ServerCertVerified::assertion()) };
+        let name = self.name.as_ref().unwrap_or(in_sni);
+        certificates.verify_server_cert(certificate, chain, name, ocsp, now)
     }
 
     fn verify_tls12_signature(
@@ -416,7 +382,8 @@ impl ServerCertVerifier for VerifiesFor {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.verifier.verify_tls12_signature(message, certificate, signature)
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signature, algorithms)
     }
 
     fn verify_tls13_signature(
@@ -425,11 +392,12 @@ impl ServerCertVerifier for VerifiesFor {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.verifier.verify_tls13_signature(message, certificate, signature)
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signature, algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.verifier.supported_verify_schemes()
+        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }
 

@@ -336,8 +336,8 @@ impl Stage {
         self.silence(now_us.saturating_sub(micros(self.reaction_timeout)), now_us)
     }
 
-    /// Excludes an attempt from whose client another one, such as the device itself, took the ClientID: the broker says so, and the attempt
-    /// had only this connection. ClientIDs that we made up belong to nobody else.
+    /// Excludes an attempt during which another client, such as the device itself, connected with the same ClientID: the broker says so,
+    /// and the attempt had a single connection. Other clients do not have ClientIDs that this run generates.
     pub(crate) fn exclude_if_taken_over(&self, attempt: &mut Attempt) {
         let is_taken_over = |reaction: &Reaction| {
             reaction.kind == ReactionKind::Disconnect
@@ -481,7 +481,7 @@ impl<'a> AttemptLog<'a> {
     /// The ClientID of a second client.
     ///
     /// # Panics
-    /// When the fault does not [declare](Fault::companions) it: nobody tried whether the broker's access rules admit it.
+    /// When the fault does not [declare](Fault::companions) it: the trial before the run has not shown that the broker's access rules admit it.
     #[must_use]
     pub fn companion(&self, companion: Companion) -> String {
         assert!(
@@ -752,7 +752,7 @@ pub(crate) mod tests {
         assert_eq!(outcome(Some("dev%i"), 1, taken_over), Outcome::NotActed);
         assert_eq!(outcome(Some("dev%i"), 1, 0x8D), Outcome::Closed, "for another reason");
         assert_eq!(outcome(Some("dev%i"), 2, taken_over), Outcome::Closed, "by its own second connection");
-        assert_eq!(outcome(None, 1, taken_over), Outcome::Closed, "nobody else has such a ClientID");
+        assert_eq!(outcome(None, 1, taken_over), Outcome::Closed, "no other client has a generated ClientID");
     }
 
     #[test]

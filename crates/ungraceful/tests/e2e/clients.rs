@@ -444,7 +444,7 @@ fn rules_by_client_id_include_a_second_client_only_where_a_fault_has_one() {
     serves(&run(&broker, "ungraceful-double-connect", "", "--variant identical"));
     // Its second client only connects.
     serves(&run(&broker, "ungraceful-vanish", "knock", "--variant closes"));
-    // Without messages for the time of its absence, nobody publishes them.
+    // With no messages for the time of its absence, the fault has no second client to publish them.
     serves(&run(&broker, "ungraceful-vanish", "drop", "--variant fin --messages 0"));
     let refused = run(&broker, "ungraceful-vanish", "drop", "--variant fin").expect_exit(4);
     refused.assert_reports(&[
