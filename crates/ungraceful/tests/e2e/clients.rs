@@ -166,9 +166,11 @@ fn a_rate_search_has_the_clients_of_the_file_in_every_trial() {
     let search = fs::read_to_string(call.folder.join("search.json")).unwrap();
     let search: Value = serde_json::from_str(&search).unwrap();
     let trials = search["trials"].as_array().unwrap();
-    assert!(!trials.is_empty(), "{search}");
-    // No delivery is so fast; where the generator itself was late, nothing is said about the broker.
-    assert!([1, 3].contains(&call.exit()), "{call}");
+    // No delivery is so fast, so a rate that breaks the promise is tried again, unless the generator itself was late.
+    let was_late =
+        trials.iter().any(|trial| trial["why"].to_string().contains("the generator itself was late"));
+    let is_judged = call.exit() == 1 && trials.len() > 1;
+    assert!(is_judged || (call.exit() == 3 && was_late), "{call}\n{search}");
     let log = fs::read_to_string(&fleet.broker.log).unwrap();
     for number in 0..DEVICES {
         let connected = log.matches(&format!("as Gerät {number}: ä ")).count();
