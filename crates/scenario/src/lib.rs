@@ -1,0 +1,1 @@
+//! A fault as a page of data: the language of scenarios, without I/O.
