@@ -1,0 +1,169 @@
+//! Tries every case of a scenario that was read: whether its variables exist and its packets can be made, and whether its
+//! expectations make sense.
+
+use std::collections::BTreeSet;
+
+use ungraceful_mqtt::ProtocolVersion;
+
+use crate::encode::Context;
+use crate::fields::{Fields, Reader};
+use crate::model::{Action, Case, End, Expect, Expected, Field, Force, Scenario, Step};
+use crate::template::{Random, Value, Variables};
+
+/// Adds a mistake for everything that no run could carry out.
+pub(super) fn try_all(reader: &mut Reader, fields: &Fields<'_, '_>, scenario: &Scenario) {
+    let mut seen = BTreeSet::new();
+    for case in &scenario.cases {
+        for version in scenario.versions_of(case) {
+            let mut trial = Trial { version, variables: sample_variables(), clients: BTreeSet::new() };
+            if let Err(what) = trial.case(scenario, case) {
+                let place = format!("case {}, MQTT {version}: {what}", case.name);
+                if seen.insert(what) {
+                    fields.mistake(reader, place);
+                }
+            }
+        }
+        if scenario.versions_of(case).is_empty() {
+            fields.mistake(
+                reader,
+                format!("case {}: no version is left; it must be one of the scenario's", case.name),
+            );
+        }
+    }
+}
+
+struct Trial {
+    version: ProtocolVersion,
+    variables: Variables,
+    clients: BTreeSet<String>,
+}
+
+/// Values as a run gives them.
+fn sample_variables() -> Variables {
+    let text = |text: &str| Value::Bytes(text.as_bytes().to_vec());
+    Variables::from([
+        ("topic".to_owned(), text("ungraceful/1/c1")),
+        ("will".to_owned(), text("ungraceful/1/will/c1")),
+        ("client_id".to_owned(), text("c1")),
+        ("n".to_owned(), Value::Number(0)),
+        ("receive_maximum".to_owned(), Value::Number(20)),
+        ("maximum_packet_size".to_owned(), Value::Number(10_000)),
+        ("topic_alias_maximum".to_owned(), Value::Number(10)),
+    ])
+}
+
+impl Trial {
+    fn case(&mut self, scenario: &Scenario, case: &Case) -> Result<(), String> {
+        let mut random = Random::new(0);
+        let parameters = case.variables(&self.variables, &mut random).map_err(|why| why.to_string())?;
+        self.variables.extend(parameters);
+        let (steps, expects) = (scenario.steps_of(case), scenario.expects_of(case, self.version));
+        if let Some((step, _)) =
+            steps.iter().zip(1..).find(|(step, _)| step.coalesce && is_last(step, &steps))
+        {
+            return Err(format!("client {}: coalesce needs a later step that sends", step.client));
+        }
+        self.steps(&steps, "step")?;
+        if !steps.iter().any(|step| {
+            matches!(step.action, Action::Send(_) | Action::End(_) | Action::Open | Action::Repeat(..))
+        }) {
+            return Err("no step sends, opens or ends anything, so nothing provokes the broker".to_owned());
+        }
+        let provoking: Vec<&Step> = steps.iter().filter(|step| step.provokes).collect();
+        if provoking.len() > 1 {
+            return Err("several steps provoke: keep one".to_owned());
+        }
+        self.expects(&expects)
+    }
+
+    fn steps(&mut self, steps: &[Step], path: &str) -> Result<(), String> {
+        for (step, number) in steps.iter().zip(1..) {
+            self.clients.insert(step.client.clone());
+            let place = format!("{path} {number}");
+            self.step(step, &place)
+                .map_err(|what| if what.starts_with(path) { what } else { format!("{place}: {what}") })?;
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, step: &Step, place: &str) -> Result<(), String> {
+        let mut context = self.context();
+        let made = match &step.action {
+            Action::Connect(packet) => context.packet(packet).map(drop),
+            Action::Send(sending) => context.bytes(sending).map(drop),
+            Action::End(End::Disconnect(packet)) => context.packet(packet).map(drop),
+            Action::WaitFor(wait) => {
+                for (name, field) in &wait.capture {
+                    let value = match field {
+                        Field::PacketIdentifier | Field::ReasonCode => Value::Number(1),
+                        Field::Topic | Field::Payload => Value::Bytes(Vec::new()),
+                    };
+                    self.variables.insert(name.clone(), value);
+                }
+                Ok(())
+            }
+            Action::Repeat(times, steps) => {
+                times.value(&self.variables, 1_000_000).map_err(|why| why.to_string())?;
+                return self.steps(steps, place);
+            }
+            Action::Open | Action::Pause(_) | Action::End(_) => Ok(()),
+        };
+        made.map_err(|why| why.to_string())?;
+        match step.split.as_ref().map(|split| split.value(&self.variables, u16::MAX.into())) {
+            Some(Ok(0)) => Err("split = 0 sends nothing: write at least 1".to_owned()),
+            Some(Err(why)) => Err(why.to_string()),
+            Some(Ok(_)) | None => Ok(()),
+        }
+    }
+
+    fn context(&self) -> Context {
+        Context {
+            version: self.version,
+            variables: self.variables.clone(),
+            user_name: None,
+            password: None,
+            will_qos: 1,
+            random: Random::new(0),
+        }
+    }
+
+    fn expects(&self, expects: &[&Expect]) -> Result<(), String> {
+        let mut kinds = BTreeSet::new();
+        for expect in expects {
+            let kind = match &expect.what {
+                Expected::Closes => "closes".to_owned(),
+                Expected::Stays => "stays".to_owned(),
+                Expected::Disconnect(_) => "disconnect".to_owned(),
+                Expected::Connack(_) => "connack".to_owned(),
+                Expected::Answers(..) => "answers".to_owned(),
+                Expected::Will(_) => "will".to_owned(),
+                Expected::Delivers { client, .. } if !self.clients.contains(client) => {
+                    return Err(format!("no step has the client {client} of delivers"));
+                }
+                Expected::Delivers { .. } => "delivers".to_owned(),
+            };
+            if !kinds.insert(kind.clone()) {
+                return Err(format!(
+                    "{kind} is expected twice in one version: use versions to tell them apart"
+                ));
+            }
+            let may_be_violated = matches!(expect.force, Force::Must(_));
+            if may_be_violated && matches!(expect.what, Expected::Disconnect(_)) {
+                return Err("the Reason Code of a DISCONNECT is no MUST: use may or prose".to_owned());
+            }
+        }
+        if kinds.contains("closes") && kinds.contains("stays") {
+            return Err("closes and stays exclude each other".to_owned());
+        }
+        Ok(())
+    }
+}
+
+/// Whether no later step of the same client sends.
+fn is_last(step: &Step, steps: &[Step]) -> bool {
+    let at = steps.iter().position(|other| std::ptr::eq(other, step)).unwrap_or(usize::MAX);
+    !steps
+        .iter()
+        .skip(at + 1)
+        .any(|later| later.client == step.client && matches!(later.action, Action::Send(_)))
+}
