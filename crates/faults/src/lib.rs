@@ -7,6 +7,7 @@ pub mod double_connect;
 pub mod double_connect_checks;
 pub mod expire;
 pub mod flood;
+pub mod scenario;
 pub mod takeover;
 pub mod vanish;
 pub mod violate;

@@ -26,6 +26,8 @@ pub trait FaultMode: Args + Clone + fmt::Debug + Send + Sync + 'static {
     const LONG_ABOUT: &'static str;
     /// Its checks, besides those of every run: lists that are reported one after the other.
     const CHECKS: &'static [&'static [Check]];
+    /// Whether its cases belong to a fault of the mode's name. If not, each check selects its cases itself.
+    const NAMES_ITS_FAULT: bool = true;
     /// Its defaults for common flags, by long flag.
     const DEFAULTS: &'static [(&'static str, &'static str)] = &[];
     /// Flags that it requires on any broker, with example values; none for most.
@@ -40,6 +42,11 @@ pub trait FaultMode: Args + Clone + fmt::Debug + Send + Sync + 'static {
 
     /// Validates combinations of flags, and reads files that flags name. Adds mistakes to the list.
     fn check(&mut self, _call: &Call<'_>, _mistakes: &mut Vec<Mistake>) {}
+
+    /// What to print instead of making a run; absent for a run.
+    fn prints(&self) -> Option<String> {
+        None
+    }
 
     /// How many connections the clients of `--count` have at the same time.
     fn connections(&self) -> ConnectionsOf {
@@ -142,6 +149,8 @@ pub trait Mode: Sync {
     fn add_flags(&self, command: Command) -> Command;
     /// The requested versions.
     fn wanted(&self, matches: &ArgMatches) -> Wanted;
+    /// What to print instead of making a run; absent for a run. Mistakes are left to [`Mode::plan`].
+    fn prints(&self, matches: &ArgMatches) -> Option<String>;
     /// Its plan. Adds mistakes to the list.
     fn plan(&self, matches: &ArgMatches, call: &Call<'_>, mistakes: &mut Vec<Mistake>) -> FaultPlan;
 }
@@ -174,7 +183,8 @@ impl<M: FaultMode> Mode for Registered<M> {
     }
 
     fn checks(&self) -> Vec<Check> {
-        M::CHECKS.concat().into_iter().map(|check| check.of_fault(M::NAME)).collect()
+        let of_mode = |check: Check| if M::NAMES_ITS_FAULT { check.of_fault(M::NAME) } else { check };
+        M::CHECKS.concat().into_iter().map(of_mode).collect()
     }
 
     fn defaults(&self) -> &'static [(&'static str, &'static str)] {
@@ -199,6 +209,10 @@ impl<M: FaultMode> Mode for Registered<M> {
 
     fn wanted(&self, matches: &ArgMatches) -> Wanted {
         Self::flags(matches).wanted()
+    }
+
+    fn prints(&self, matches: &ArgMatches) -> Option<String> {
+        Self::flags(matches).prints()
     }
 
     fn plan(&self, matches: &ArgMatches, call: &Call<'_>, mistakes: &mut Vec<Mistake>) -> FaultPlan {

@@ -2,6 +2,7 @@
 
 pub mod certificate;
 pub mod first_bytes;
+pub mod scenario;
 pub mod topic_filter;
 pub mod websocket;
 pub mod websocket_checks;
@@ -10,6 +11,7 @@ use crate::mode::{Mode, mode};
 
 /// The modes of `ungraceful-violate`, the default one first.
 pub const MODES: &[&dyn Mode] = &[
+    mode::<scenario::Flags>(),
     mode::<topic_filter::Flags>(),
     mode::<first_bytes::Flags>(),
     mode::<websocket::Flags>(),

@@ -9,6 +9,7 @@ pub mod checks;
 pub mod counts;
 pub mod discarded;
 pub mod exit;
+pub mod expectation;
 pub mod fact;
 pub mod ledger;
 pub mod live;

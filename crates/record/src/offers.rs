@@ -20,6 +20,12 @@ pub struct Offers {
     /// Shared Subscription Available: whether the broker supports Shared Subscriptions (MQTT 5.0 section 3.2.2.3.13), which
     /// MQTT 3.1.1 does not have.
     pub shared_subscription_available: bool,
+    /// Wildcard Subscription Available: whether the broker supports wildcards in Topic Filters (MQTT 5.0 section 3.2.2.3.11).
+    pub wildcard_subscription_available: bool,
+    /// Subscription Identifier Available: whether the broker supports Subscription Identifiers (MQTT 5.0 section 3.2.2.3.12).
+    pub subscription_identifiers_available: bool,
+    /// Topic Alias Maximum: the highest Topic Alias that the broker accepts; 0 without this property (MQTT 5.0 section 3.2.2.3.8).
+    pub topic_alias_maximum: u16,
 }
 
 impl Default for Offers {
@@ -29,6 +35,9 @@ impl Default for Offers {
             maximum_packet_size: None,
             retain_available: true,
             shared_subscription_available: true,
+            wildcard_subscription_available: true,
+            subscription_identifiers_available: true,
+            topic_alias_maximum: 0,
         }
     }
 }
@@ -58,6 +67,11 @@ impl Offers {
             maximum_packet_size: said("Maximum Packet Size"),
             retain_available: said("Retain Available") != Some(0),
             shared_subscription_available: said("Shared Subscription Available") != Some(0),
+            wildcard_subscription_available: said("Wildcard Subscription Available") != Some(0),
+            subscription_identifiers_available: said("Subscription Identifier Available") != Some(0),
+            topic_alias_maximum: said("Topic Alias Maximum")
+                .and_then(|number| u16::try_from(number).ok())
+                .unwrap_or(0),
         }
     }
 
@@ -69,6 +83,11 @@ impl Offers {
             retain_available: self.retain_available && other.retain_available,
             shared_subscription_available: self.shared_subscription_available
                 && other.shared_subscription_available,
+            wildcard_subscription_available: self.wildcard_subscription_available
+                && other.wildcard_subscription_available,
+            subscription_identifiers_available: self.subscription_identifiers_available
+                && other.subscription_identifiers_available,
+            topic_alias_maximum: self.topic_alias_maximum.min(other.topic_alias_maximum),
         }
     }
 

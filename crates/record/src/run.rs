@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::attempt::Case;
 use crate::discarded::Discarded;
+use crate::expectation::Expectation;
 use crate::ledger::{Irregularity, IrregularityKind, LedgerCounts};
 use crate::load::LoadRecord;
 use crate::metric::{Distribution, Metric, Percentiles};
@@ -389,6 +390,9 @@ pub struct CaseRecord {
     pub connack_time: Percentiles,
     /// The Wills; absent when the case sets none.
     pub will: Option<WillRecord>,
+    /// What a scenario expects of the broker; empty for other faults.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub expects: Vec<Expectation>,
 }
 
 impl CaseRecord {

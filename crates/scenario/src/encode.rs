@@ -287,7 +287,11 @@ impl Context {
         matches!(self.version, ProtocolVersion::V5)
     }
 
-    fn make(&mut self, bytes: &Bytes) -> Made<Vec<u8>> {
+    /// Bytes as they are given.
+    ///
+    /// # Errors
+    /// [`Unresolved`].
+    pub fn make(&mut self, bytes: &Bytes) -> Made<Vec<u8>> {
         bytes.make(&self.variables, &mut self.random)
     }
 

@@ -480,8 +480,9 @@ fn unknown_key(name: &str, keys: &Table) -> String {
     }
 }
 
-/// The name that was probably meant.
-pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+/// The name that was probably meant; absent when none is near.
+#[must_use]
+pub fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     const NEAR_ENOUGH: f64 = 0.75;
     let by_nearness = |a: &(f64, &str), b: &(f64, &str)| a.0.total_cmp(&b.0);
     let nearness = known.map(|known| (strsim::jaro_winkler(name, known), known));

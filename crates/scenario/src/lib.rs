@@ -13,7 +13,7 @@ mod print;
 pub mod properties;
 pub mod template;
 
-pub use fields::Mistake;
+pub use fields::{Mistake, nearest};
 pub use model::Scenario;
 pub use parse::parse;
 pub use print::print;

@@ -4,11 +4,14 @@ use std::time::Duration;
 
 use ungraceful_mqtt::statement::Statement;
 use ungraceful_mqtt::{PacketType, ProtocolVersion};
+use ungraceful_record::expectation::Expected;
 
 use crate::template::{Bytes, Number, Random, Text, Unresolved, Value, Variables};
 
 /// The client of a step that names none.
 pub const FIRST_CLIENT: &str = "c";
+/// The most clients of a scenario.
+pub const CLIENTS_MAX: usize = 3;
 /// The case of a scenario without cases.
 pub const ONLY_CASE: &str = "plain";
 
@@ -152,7 +155,7 @@ pub enum Sending {
     /// These bytes.
     Bytes(Bytes),
     /// A packet.
-    Packet(Packet),
+    Packet(Box<Packet>),
 }
 
 /// How a client ends its connection.
@@ -252,7 +255,7 @@ pub enum RemainingLength {
 #[derive(Clone, Debug, PartialEq)]
 #[expect(missing_docs, reason = "each variant is the packet of its name")]
 pub enum Body {
-    Connect(Connect),
+    Connect(Box<Connect>),
     Publish(Publish),
     Subscribe(Subscribe),
     /// PUBACK, PUBREC, PUBREL, PUBCOMP.
@@ -444,39 +447,6 @@ pub struct Expect {
     pub versions: Vec<ProtocolVersion>,
 }
 
-/// What a broker is expected to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Expected {
-    /// It ends the connection.
-    Closes,
-    /// It goes on serving the client.
-    Stays,
-    /// If it sends DISCONNECT, then with one of these Reason Codes.
-    Disconnect(Vec<u8>),
-    /// If it sends a CONNACK, then with one of these codes.
-    Connack(Vec<u8>),
-    /// It sends this packet, with one of these codes if there are any, or ends the connection.
-    Answers(PacketType, Vec<u8>),
-    /// It publishes the Will, or withholds it.
-    Will(Publication),
-    /// This client receives so many messages.
-    Delivers {
-        /// The client.
-        client: String,
-        /// How many.
-        count: u64,
-    },
-}
-
-/// Whether a Will is published.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Publication {
-    /// It is.
-    Published,
-    /// It is not.
-    Withheld,
-}
-
 /// How strongly the standard demands something.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Force {
@@ -497,6 +467,24 @@ impl Scenario {
         let is_of_case =
             |version: &ProtocolVersion| case.versions.is_empty() || case.versions.contains(version);
         self.versions.iter().copied().filter(is_of_case).collect()
+    }
+
+    /// The clients of a case: [`FIRST_CLIENT`], then the others in the order of their first step.
+    #[must_use]
+    pub fn clients_of(&self, case: &Case) -> Vec<String> {
+        fn add(steps: &[Step], clients: &mut Vec<String>) {
+            for step in steps {
+                if !clients.contains(&step.client) {
+                    clients.push(step.client.clone());
+                }
+                if let Action::Repeat(_, steps) = &step.action {
+                    add(steps, clients);
+                }
+            }
+        }
+        let mut clients = vec![FIRST_CLIENT.to_owned()];
+        add(&self.steps_of(case), &mut clients);
+        clients
     }
 
     /// The steps of a case, in order.

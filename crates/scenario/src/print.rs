@@ -4,12 +4,13 @@ use std::fmt::Write;
 
 use ungraceful_mqtt::ProtocolVersion;
 use ungraceful_mqtt::statement::Statement;
+use ungraceful_record::expectation::{Expected, Publication};
 
 use crate::fields::write_time;
 use crate::model::{
-    Action, Body, Case, Codes, Connect, End, Expect, Expected, FIRST_CLIENT, Filter, Force, ONLY_CASE,
-    Packet, Parameter, Properties, Property, Publication, Publish, Reason, RemainingLength, Requires,
-    Scenario, Sending, Step, Subscribe, Switch, WaitFor, Will,
+    Action, Body, Case, Codes, Connect, End, Expect, FIRST_CLIENT, Filter, Force, ONLY_CASE, Packet,
+    Parameter, Properties, Property, Publish, Reason, RemainingLength, Requires, Scenario, Sending, Step,
+    Subscribe, Switch, WaitFor, Will,
 };
 use crate::properties::KINDS;
 use crate::template::{Bytes, Number, Value};
@@ -321,9 +322,9 @@ fn expect_keys(expect: &Expect) -> Keys {
         Expected::Stays => ("stays", "true".to_owned()),
         Expected::Disconnect(list) => ("disconnect", codes(list)),
         Expected::Connack(list) => ("connack", codes(list)),
-        Expected::Answers(packet, list) if list.is_empty() => ("answers", quoted(packet.name())),
-        Expected::Answers(packet, list) => {
-            ("answers", format!("{{ packet = {}, codes = {} }}", quoted(packet.name()), codes(list)))
+        Expected::Answers { packet, codes } if codes.is_empty() => ("answers", quoted(packet)),
+        Expected::Answers { packet, codes: list } => {
+            ("answers", format!("{{ packet = {}, codes = {} }}", quoted(packet), codes(list)))
         }
         Expected::Will(Publication::Published) => ("will", quoted("published")),
         Expected::Will(Publication::Withheld) => ("will", quoted("withheld")),

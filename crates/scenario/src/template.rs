@@ -11,6 +11,7 @@ pub const BUILT_IN: &[(&str, &str)] = &[
     ("topic", "a Topic Name that no other attempt uses"),
     ("will", "the topic at which the witness waits for the Will of the attempt"),
     ("client_id", "the ClientID of the step's client"),
+    ("first_client_id", "the ClientID of the client `c`"),
     ("n", "in `repeat`: how many times the steps were carried out before, from 0"),
     ("receive_maximum", "from the CONNACK of the step's client: 65535 if it has none"),
     ("maximum_packet_size", "from the CONNACK of the step's client: 268435460 if it has none"),

@@ -1,4 +1,5 @@
 //! The scenarios of the catalogue: each is read, named by its file, and printed and read again.
+#![cfg(test)]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -26,7 +27,7 @@ fn every_scenario_is_read_and_printed_back() {
         let source = fs::read_to_string(&file).unwrap();
         match parse(&source) {
             Err(found) => {
-                mistakes.extend(found.iter().map(|mistake| format!("{}: {mistake}", file.display())))
+                mistakes.extend(found.iter().map(|mistake| format!("{}: {mistake}", file.display())));
             }
             Ok(scenario) => {
                 assert_eq!(file.file_stem().unwrap().to_str(), Some(&*scenario.id), "{}", file.display());

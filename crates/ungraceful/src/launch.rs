@@ -53,6 +53,9 @@ pub fn main(tool: &Tool, arguments: impl IntoIterator<Item = OsString>) -> ExitC
         }
         Err(NotParsed::Config(mistakes)) => return fail(&call, &RunError::Usage(mistakes)),
     };
+    if let Some(text) = mode.fault().and_then(|fault| fault.prints(&parsed.matches)) {
+        return print(&text).into();
+    }
     match launch(&call, &parsed) {
         Ok(exit) => exit.into(),
         Err(error) => fail(&call, &error),

@@ -5,6 +5,8 @@
 pub enum Companion {
     /// Publishes or subscribes to the topics of the attempt's client, and so needs the same rights on them.
     UsesTopics,
+    /// The same, a third client.
+    AlsoUsesTopics,
     /// Connects, and uses no topic: needs no right but to connect.
     OnlyConnects,
 }
@@ -16,6 +18,7 @@ impl Companion {
     pub const fn letter(self) -> char {
         match self {
             Self::UsesTopics => 'p',
+            Self::AlsoUsesTopics => 'q',
             Self::OnlyConnects => 'o',
         }
     }

@@ -10,6 +10,7 @@ use futures_util::future::{LocalBoxFuture, select_all};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use ungraceful_mqtt::{Properties, ProtocolVersion, QoS, ReasonCode, Will};
 use ungraceful_record::attempt::{Attempt, Case, Fact, WillSeen};
+use ungraceful_record::expectation::Expectation;
 use ungraceful_record::fact::{FactOf, Measure};
 use ungraceful_record::ledger::LedgerCounts;
 use ungraceful_record::offers::Offers;
@@ -58,6 +59,11 @@ pub trait Fault: fmt::Debug + Send + Sync {
     /// when it is carried out. The record and the report name what was skipped.
     fn unsupported_reason(&self, _offers: Offers, _transport: &Transport) -> Option<String> {
         None
+    }
+
+    /// What it expects of the broker, for checks that read it from the record; none for most, whose checks know it.
+    fn expects(&self) -> Vec<Expectation> {
+        Vec::new()
     }
 
     /// The second clients that its attempts may connect, so that the broker's access rules are tried for them before the run.

@@ -86,6 +86,11 @@ pub trait Occupation {
     /// Appends what it sends at [`Self::next_at`].
     fn send(&mut self, _bytes: &mut Vec<u8>) {}
 
+    /// Whether what was awaited has come, for [`observe_until`].
+    fn is_satisfied(&self) -> bool {
+        false
+    }
+
     /// When watching ends, if only known meanwhile; absent for the time of [`Watch::within`].
     fn until(&self) -> Option<Instant> {
         None
@@ -127,6 +132,23 @@ pub async fn observe_silently(client: &mut Client, clock: &RunClock, stop: &Stop
     let mut nothing = Expecting(&mut expects_nothing);
     let mut watching = Watching::begin(&mut nothing, clock, client.version, watch);
     if !watching.take_until(client, watch.provoked_at + watch.within, stop, false).await {
+        watching.seen.outcome = Some(Outcome::NoReaction);
+    }
+    watching.seen
+}
+
+/// As [`observe_silently`], until the occupation [is satisfied](Occupation::is_satisfied): the outcome is absent then, and when the run
+/// stops.
+pub async fn observe_until(
+    client: &mut Client,
+    clock: &RunClock,
+    stop: &Stop,
+    watch: Watch,
+    occupation: &mut dyn Occupation,
+) -> Observed {
+    let mut watching = Watching::begin(occupation, clock, client.version, watch);
+    let ended = watching.take_until(client, watch.provoked_at + watch.within, stop, false).await;
+    if !ended && !watching.occupation.is_satisfied() {
         watching.seen.outcome = Some(Outcome::NoReaction);
     }
     watching.seen
@@ -257,7 +279,7 @@ impl<'a> Watching<'a> {
     ) -> bool {
         let mut overdue = 0;
         loop {
-            if answer_suffices && self.pings_open == 0 {
+            if answer_suffices && self.pings_open == 0 || self.occupation.is_satisfied() {
                 return false;
             }
             overdue += u32::from(now() >= until);

@@ -382,7 +382,9 @@ impl Probe<'_> {
         // It has no Will in an attempt either.
         let mut client = self.connect_with(version, who, None).await?;
         let served = match companion {
-            Companion::UsesTopics => self.serves_on(&mut client, who, topic).await,
+            Companion::UsesTopics | Companion::AlsoUsesTopics => {
+                self.serves_on(&mut client, who, topic).await
+            }
             Companion::OnlyConnects => Ok(()),
         };
         client.client.leave().await;

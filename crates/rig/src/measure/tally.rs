@@ -234,6 +234,7 @@ impl Tally {
             time_to_close: Percentiles::of(&self.time_to_close.0),
             connack_time: Percentiles::of(&self.connack_time.0),
             will,
+            expects: Vec::new(),
         }
     }
 }

@@ -1,12 +1,13 @@
 //! Expectations.
 
 use toml::de::DeValue;
+use ungraceful_mqtt::ProtocolVersion;
 use ungraceful_mqtt::statement::{self, Statement};
-use ungraceful_mqtt::{PacketType, ProtocolVersion};
+use ungraceful_record::expectation::{Expected, Publication};
 
 use crate::fields::{Fields, Found, Reader};
-use crate::model::{Expect, Expected, Force, Publication};
-use crate::parse::{packet, step, versions};
+use crate::model::{Expect, Force};
+use crate::parse::{step, versions};
 use crate::template::Number;
 
 const EXPECTED: &[&str] = &["closes", "stays", "disconnect", "connack", "answers", "will", "delivers"];
@@ -75,21 +76,21 @@ fn codes(reader: &mut Reader, found: &Found<'_, '_>) -> Option<Vec<u8>> {
 
 fn answers(reader: &mut Reader, found: &Found<'_, '_>) -> Option<Expected> {
     if found.is_string() {
-        return Some(Expected::Answers(packet::type_named(found.word(reader)?)?, Vec::new()));
+        return Some(Expected::Answers { packet: found.word(reader)?.to_owned(), codes: Vec::new() });
     }
     let table = found.table(reader)?;
-    let packet = table.find("packet").and_then(|found| found.word(reader)).and_then(packet::type_named);
+    let packet = table.find("packet").and_then(|found| found.word(reader));
     if packet.is_none() && !table.has("packet") {
         table.mistake(reader, "packet is missing: the answer, such as \"SUBACK\"");
     }
-    let list = match table.find("codes") {
+    let codes = match table.find("codes") {
         Some(found) => codes(reader, &found)?,
         None => Vec::new(),
     };
-    if packet == Some(PacketType::PingResp) && !list.is_empty() {
+    if packet == Some("PINGRESP") && !codes.is_empty() {
         table.mistake(reader, "PINGRESP has no codes: leave them out");
     }
-    Some(Expected::Answers(packet?, list))
+    Some(Expected::Answers { packet: packet?.to_owned(), codes })
 }
 
 fn force(reader: &mut Reader, fields: &Fields<'_, '_>) -> Option<Force> {

@@ -66,7 +66,7 @@ fn remaining_length(reader: &mut Reader, fields: &Fields<'_, '_>) -> Option<Rema
 
 fn body(reader: &mut Reader, fields: &Fields<'_, '_>, packet_type: PacketType) -> Option<Body> {
     Some(match packet_type {
-        PacketType::Connect => Body::Connect(connect(reader, fields)),
+        PacketType::Connect => Body::Connect(Box::new(connect(reader, fields))),
         PacketType::Publish => Body::Publish(Publish {
             topic: fields.bytes(reader, "topic").unwrap_or_default(),
             qos: fields.number(reader, "qos"),

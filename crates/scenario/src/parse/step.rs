@@ -82,7 +82,7 @@ fn sending(reader: &mut Reader, fields: &Fields<'_, '_>) -> Option<Sending> {
         name => {
             let packet_type = packet::type_named(name)?;
             let table = fields.find(name)?.table(reader)?;
-            packet::packet(reader, &table, packet_type).map(Sending::Packet)
+            packet::packet(reader, &table, packet_type).map(|packet| Sending::Packet(Box::new(packet)))
         }
     }
 }
@@ -115,7 +115,7 @@ fn capture(reader: &mut Reader, found: &Found<'_, '_>) -> Vec<(String, Field)> {
             node.get_ref().as_str().and_then(|name| Field::ALL.iter().find(|(field, _)| *field == name));
         match field {
             Some((_, field)) if !name.is_empty() && name.chars().all(is_of_name) => {
-                all.push((name.to_string(), *field))
+                all.push((name.to_string(), *field));
             }
             _ => {
                 let fields: Vec<&str> = Field::ALL.iter().map(|(name, _)| *name).collect();

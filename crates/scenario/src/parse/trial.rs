@@ -4,10 +4,11 @@
 use std::collections::BTreeSet;
 
 use ungraceful_mqtt::ProtocolVersion;
+use ungraceful_record::expectation::Expected;
 
 use crate::encode::Context;
 use crate::fields::{Fields, Reader};
-use crate::model::{Action, Case, End, Expect, Expected, Field, Force, Scenario, Step};
+use crate::model::{Action, CLIENTS_MAX, Case, End, Expect, Field, Force, Scenario, Step};
 use crate::template::{Random, Value, Variables};
 
 /// Adds a mistake for everything that no run could carry out.
@@ -45,6 +46,7 @@ fn sample_variables() -> Variables {
         ("topic".to_owned(), text("ungraceful/1/c1")),
         ("will".to_owned(), text("ungraceful/1/will/c1")),
         ("client_id".to_owned(), text("c1")),
+        ("first_client_id".to_owned(), text("c1")),
         ("n".to_owned(), Value::Number(0)),
         ("receive_maximum".to_owned(), Value::Number(20)),
         ("maximum_packet_size".to_owned(), Value::Number(10_000)),
@@ -64,6 +66,9 @@ impl Trial {
             return Err(format!("client {}: coalesce needs a later step that sends", step.client));
         }
         self.steps(&steps, "step")?;
+        if self.clients.len() > CLIENTS_MAX {
+            return Err(format!("{} clients: a scenario has at most {CLIENTS_MAX}", self.clients.len()));
+        }
         if !steps.iter().any(|step| {
             matches!(step.action, Action::Send(_) | Action::End(_) | Action::Open | Action::Repeat(..))
         }) {
@@ -135,7 +140,7 @@ impl Trial {
                 Expected::Stays => "stays".to_owned(),
                 Expected::Disconnect(_) => "disconnect".to_owned(),
                 Expected::Connack(_) => "connack".to_owned(),
-                Expected::Answers(..) => "answers".to_owned(),
+                Expected::Answers { .. } => "answers".to_owned(),
                 Expected::Will(_) => "will".to_owned(),
                 Expected::Delivers { client, .. } if !self.clients.contains(client) => {
                     return Err(format!("no step has the client {client} of delivers"));

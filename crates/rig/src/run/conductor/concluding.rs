@@ -22,6 +22,7 @@ impl Conductor<'_> {
         let honest = self.honest.drain()?;
         let clock = self.job.stage.options.stamps.as_ref().map(clock_record).unwrap_or_default();
         let cases: Vec<_> = self.job.faults.iter().map(|fault| fault.case()).collect();
+        let expects: Vec<_> = self.job.faults.iter().map(|fault| fault.expects()).collect();
         let schedule = self.job.schedule.clone();
         // The collector ends when no sender is left.
         drop(self.job);
@@ -37,6 +38,9 @@ impl Conductor<'_> {
         let ended = Ended { ended_us, results, broker_exit, clock };
         let phases = &self.progress.phases;
         let mut record = summarise(begun, common, phases, &schedule, &cases, &measured, &ended);
+        for (case, expects) in record.cases.iter_mut().zip(expects) {
+            case.expects = expects;
+        }
         record.broker_resources = self.broker.resources(&collected.resources, &record.phases);
         if work.attempts().is_some_and(Attempts::are_in_waves) {
             let (seen, of_bystanders) = (&ended.results.waves, &honest.waves);

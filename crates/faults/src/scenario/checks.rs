@@ -1,0 +1,333 @@
+//! The checks of scenarios: one for each kind of expectation. Each reads the expectation from the record of the case.
+
+use ungraceful_mqtt::statement::{self, Statement};
+use ungraceful_record::check::{Check, Finding, Judged};
+use ungraceful_record::expectation::{Expectation, Expected, Publication};
+use ungraceful_record::fact::FactOf;
+use ungraceful_record::reaction::Outcome;
+use ungraceful_record::run::{Completeness, Record};
+use ungraceful_record::scale::bytes;
+use ungraceful_record::verdict::Force;
+
+use super::performance::{ACCEPTED, ANSWERS, CONNACK, DELIVERED, NONE};
+use crate::judging::{
+    SENDS_NO_DISCONNECT_ON_3_1_1, breach, came_once, due_wills, evidence_count, examples, is_v3_1_1,
+    names_the_reason, no_sample, no_will, sent_code, served_on, withheld,
+};
+
+/// The checks, in the order in which they are reported.
+pub const CHECKS: &[Check] = &[
+    Check::must("closes_the_connection", statement::ALL, closes_the_connection)
+        .on(|case| !case.expects.is_empty()),
+    Check::must("keeps_serving", statement::ALL, keeps_serving).on(|case| !case.expects.is_empty()),
+    Check::must("refuses_the_connect", statement::ALL, refuses_the_connect)
+        .on(|case| !case.expects.is_empty()),
+    Check::must("answers_as_expected", statement::ALL, answers_as_expected)
+        .on(|case| !case.expects.is_empty()),
+    Check::must("delivers_as_expected", statement::ALL, delivers_as_expected)
+        .on(|case| !case.expects.is_empty()),
+    Check::must("publishes_the_will", statement::ALL, publishes_the_will).on(|case| !case.expects.is_empty()),
+    Check::must("withholds_the_will", statement::ALL, withholds_the_will).on(|case| !case.expects.is_empty()),
+    Check::new("reports_the_reason", Force::May, reports_the_reason).on(|case| !case.expects.is_empty()),
+    SENDS_NO_DISCONNECT_ON_3_1_1.on(|case| !case.expects.is_empty() && is_v3_1_1(case)),
+    Check::of_run("broker_stays_up", Force::Run, &[], broker_stays_up),
+    Check::of_run("broker_memory_stays_level", Force::Run, &[], broker_memory_stays_level),
+];
+
+/// The expectation of a case that `is_it` selects; absent without one.
+fn expected<'a, T>(
+    case: &'a Judged<'_>,
+    is_it: impl Fn(&'a Expected) -> Option<T>,
+) -> Option<(&'a Expectation, T)> {
+    case.of.expects.iter().find_map(|expectation| Some((expectation, is_it(&expectation.what)?)))
+}
+
+/// The statement of an expectation that is a MUST; absent for others.
+fn statement_of(case: &Judged<'_>, expectation: &Expectation) -> Option<Statement> {
+    if expectation.force != Force::Must {
+        return None;
+    }
+    statement::find(case.case.protocol_version()?, &expectation.by)
+}
+
+/// The finding with the force and the statement of its expectation.
+fn by(case: &Judged<'_>, expectation: &Expectation, finding: Finding) -> Finding {
+    match statement_of(case, expectation) {
+        Some(statement) => finding.by(statement),
+        // A record of a version with other statements: nothing is violated by what can't be cited.
+        None if expectation.force == Force::Must => finding.of(Force::Prose),
+        None => finding.of(expectation.force),
+    }
+}
+
+/// A deviation: a violation of a MUST, else a note.
+fn deviation(
+    case: &Judged<'_>,
+    expectation: &Expectation,
+    violated: impl FnOnce(String) -> Finding,
+    note: &str,
+    evidence: String,
+) -> Finding {
+    match statement_of(case, expectation) {
+        Some(_) => violated(evidence),
+        None => Finding::differs(evidence_count(case), note, evidence),
+    }
+}
+
+/// Violated only when the broker demonstrably kept serving the client; an open connection alone proves nothing.
+fn closes_the_connection(case: &Judged<'_>) -> Option<Finding> {
+    let (expectation, ()) = expected(case, |what| matches!(what, Expected::Closes).then_some(()))?;
+    let (served, silent) = (case.outcome(Outcome::Tolerated), case.outcome(Outcome::NoReaction));
+    let (ended, all) = (case.ended(), evidence_count(case));
+    let finding = if all == 0 {
+        Finding::inconclusive(no_sample(case))
+    } else if served > 0 {
+        let evidence = format!(
+            "the broker kept serving {served} of {all} clients: it answered every PINGREQ in time until the deadline"
+        );
+        let violated = |evidence| served_on(served, ended, evidence);
+        deviation(case, expectation, violated, "the broker kept serving the client", evidence)
+            .with_examples(examples(case, |sequence| sequence.ends_with("still served")))
+    } else if silent > 0 {
+        Finding::inconclusive(format!(
+            "{silent} of {all} connections were neither closed nor provably served by the deadline; try a longer \
+             --reaction-timeout"
+        ))
+        .with_examples(examples(case, |sequence| sequence.ends_with("until the deadline")))
+    } else if ended == 0 {
+        Finding::inconclusive("the clients themselves ended their connections")
+    } else {
+        Finding::holds(ended, format!("the broker closed {ended} of {all} connections"))
+    };
+    Some(by(case, expectation, finding))
+}
+
+/// The client did nothing wrong, or nothing for which the standard has the connection closed.
+fn keeps_serving(case: &Judged<'_>) -> Option<Finding> {
+    let (expectation, ()) = expected(case, |what| matches!(what, Expected::Stays).then_some(()))?;
+    let (served, ended, all) = (case.outcome(Outcome::Tolerated), case.ended(), evidence_count(case));
+    let finding = if all == 0 {
+        Finding::inconclusive(no_sample(case))
+    } else if ended > 0 {
+        let evidence = format!("the broker closed {ended} of {all} connections");
+        deviation(
+            case,
+            expectation,
+            |evidence| breach(case, evidence),
+            "the broker closed the connection",
+            evidence,
+        )
+        .with_examples(examples(case, |sequence| sequence.contains("FIN") || sequence.contains("RST")))
+    } else if served < all {
+        Finding::inconclusive(format!(
+            "only {served} of {all} clients were provably served until the deadline"
+        ))
+    } else {
+        Finding::holds(all, format!("the broker kept serving {served} of {all} clients"))
+    };
+    Some(by(case, expectation, finding))
+}
+
+/// What a broker answers to a CONNECT that it must not, or need not, accept.
+fn refuses_the_connect(case: &Judged<'_>) -> Option<Finding> {
+    let (expectation, codes) = expected(case, |what| match what {
+        Expected::Connack(codes) => Some(codes),
+        _ => None,
+    })?;
+    let fitting: Vec<String> = codes.iter().map(|code| format!("0x{code:02X}")).collect();
+    let all = case.total(CONNACK);
+    let accepted = case.count(CONNACK, ACCEPTED.to_owned());
+    let none = case.count(CONNACK, NONE.to_owned());
+    let evidence = format!("CONNACK after this CONNECT: {}", case.in_words(CONNACK));
+    let others = count_others(case, CONNACK, |value| {
+        value == NONE || value == ACCEPTED && codes.contains(&0) || fitting.iter().any(|code| code == value)
+    });
+    let finding = if all == 0 {
+        Finding::inconclusive(no_sample(case))
+    } else if others > 0 {
+        let note = if accepted > 0 { "the CONNECT is accepted" } else { "another code" };
+        deviation(case, expectation, |evidence| breach(case, evidence), note, evidence)
+    } else if none == all {
+        Finding::differs(all, "no CONNACK, which is allowed", evidence)
+    } else {
+        Finding::holds(all, evidence)
+    };
+    Some(by(case, expectation, finding))
+}
+
+/// How many attempts have another value of the fact than the fitting ones.
+fn count_others(case: &Judged<'_>, fact: FactOf<String>, is_fitting: impl Fn(&str) -> bool) -> u64 {
+    case.values(fact).filter(|(value, _)| !is_fitting(value)).map(|(_, count)| count).sum()
+}
+
+/// The broker answers, or closes the connection. Violated only when it demonstrably kept serving the client without the answer.
+fn answers_as_expected(case: &Judged<'_>) -> Option<Finding> {
+    let (expectation, (packet, codes)) = expected(case, |what| match what {
+        Expected::Answers { packet, codes } => Some((packet, codes)),
+        _ => None,
+    })?;
+    let is_answer = |answers: &str| {
+        answers.split(", ").any(|answer| match answer.split_once(" 0x") {
+            None => answer == packet,
+            Some((name, code)) => {
+                let code = u8::from_str_radix(code, 16).ok();
+                name == packet && (codes.is_empty() || code.is_some_and(|code| codes.contains(&code)))
+            }
+        })
+    };
+    let (all, ended) = (case.total(ANSWERS), case.ended());
+    let without = count_others(case, ANSWERS, is_answer);
+    let missing = without.saturating_sub(ended).min(case.outcome(Outcome::Tolerated));
+    let evidence = format!(
+        "of {all} clients, {} received {packet} as expected, {ended} were cut, {missing} did not receive it and were still \
+         served; answers: {}",
+        all - without,
+        case.in_words(ANSWERS)
+    );
+    let finding = if all == 0 {
+        Finding::inconclusive(no_sample(case))
+    } else if missing > 0 {
+        let violated = |evidence| served_on(missing, all - missing, evidence);
+        deviation(case, expectation, violated, &format!("no {packet} as expected"), evidence)
+            .with_examples(examples(case, |sequence| sequence.ends_with("still served")))
+    } else if case.outcome(Outcome::NoReaction) > 0 && without > 0 {
+        Finding::inconclusive(format!("{evidence}; try a longer --reaction-timeout"))
+    } else {
+        Finding::holds(all, evidence)
+    };
+    Some(by(case, expectation, finding))
+}
+
+/// Messages that came although they must not are a violation. Missing ones are a note: other checks judge losses.
+fn delivers_as_expected(case: &Judged<'_>) -> Option<Finding> {
+    let (expectation, (client, count)) = expected(case, |what| match what {
+        Expected::Delivers { client, count } => Some((client, *count)),
+        _ => None,
+    })?;
+    let all = case.total(DELIVERED);
+    let (mut more, mut fewer) = (0, 0);
+    for (came, attempts) in case.values(DELIVERED) {
+        match came.cmp(&count) {
+            std::cmp::Ordering::Greater => more += attempts,
+            std::cmp::Ordering::Less => fewer += attempts,
+            std::cmp::Ordering::Equal => {}
+        }
+    }
+    let evidence = format!(
+        "client {client} received this many messages instead of {count}: {}",
+        case.in_words(DELIVERED)
+    );
+    let finding = if all == 0 {
+        Finding::inconclusive(no_sample(case))
+    } else if more > 0 {
+        let note = format!("in {more} of {all} attempts, more messages than expected were delivered");
+        deviation(case, expectation, |evidence| breach(case, evidence), &note, evidence)
+    } else if fewer > 0 {
+        let note = format!("in {fewer} of {all} attempts, fewer messages than expected were delivered");
+        Finding::differs(all, note, evidence)
+    } else {
+        Finding::holds(all, format!("client {client} received {count} messages in all {all} attempts"))
+    };
+    Some(by(case, expectation, finding))
+}
+
+fn publishes_the_will(case: &Judged<'_>) -> Option<Finding> {
+    let (expectation, ()) =
+        expected(case, |what| (*what == Expected::Will(Publication::Published)).then_some(()))?;
+    let finding = match case.will.as_ref().filter(|will| will.due > 0) {
+        None => Finding::inconclusive(no_will(case, "no connection with a Will ended")),
+        Some(will) => {
+            let missing = |evidence| {
+                deviation(
+                    case,
+                    expectation,
+                    |evidence| breach(case, evidence),
+                    "no Will is published",
+                    evidence,
+                )
+            };
+            due_wills(case, will, missing, |evidence| came_once(will, evidence))
+        }
+    };
+    Some(by(case, expectation, finding))
+}
+
+fn withholds_the_will(case: &Judged<'_>) -> Option<Finding> {
+    let (expectation, ()) =
+        expected(case, |what| (*what == Expected::Will(Publication::Withheld)).then_some(()))?;
+    let finding = match &case.will {
+        None => Finding::inconclusive(no_will(case, "no connection with a Will ended")),
+        Some(will) => {
+            withheld(case, will, format!("{} of {} Wills were published", will.not_due_and_seen, will.set))
+        }
+    };
+    Some(by(case, expectation, finding))
+}
+
+/// A broker may send DISCONNECT with a Reason Code before it closes the connection, or none.
+fn reports_the_reason(case: &Judged<'_>) -> Option<Finding> {
+    let (expectation, codes) = expected(case, |what| match what {
+        Expected::Disconnect(codes) => Some(codes),
+        _ => None,
+    })?;
+    let all = evidence_count(case);
+    if all == 0 {
+        return Some(Finding::inconclusive(no_sample(case)).of(expectation.force));
+    }
+    let names: Vec<String> = codes.iter().map(|code| format!("0x{code:02X}")).collect();
+    let evidence = format!(
+        "{} of {all} clients received DISCONNECT with {}",
+        sent_code(case, codes),
+        names.join(" or ")
+    );
+    Some(names_the_reason(case, codes, all, evidence).of(expectation.force))
+}
+
+/// No statement says that a broker must not crash; that it did is the first thing to know.
+fn broker_stays_up(record: &Record) -> Option<Finding> {
+    let attempts: u64 = record.cases.iter().map(|case| case.finished).sum();
+    let down: Vec<String> = record
+        .cases
+        .iter()
+        .filter(|case| case.outcome(Outcome::BrokerDown) > 0)
+        .map(|case| case.case.to_string())
+        .collect();
+    if record.completeness != Completeness::BrokerDown && down.is_empty() {
+        return Some(Finding::holds(attempts, format!("the broker was alive after all {attempts} attempts")));
+    }
+    let under_way = match down.as_slice() {
+        [] => "no attempt was under way".to_owned(),
+        cases => format!("under way were {}; repeat each alone to find the cause", cases.join(", ")),
+    };
+    Some(Finding::differs(attempts.max(1), "the broker went down", under_way))
+}
+
+/// Below this growth for each attempt, in bytes, memory counts as level: allocators and logs grow by as much.
+const LEVEL_BYTES: f64 = 64.0;
+/// Fewer attempts than this have no slope that means anything.
+const ATTEMPTS_MIN: u64 = 1_000;
+
+/// Whether the broker's memory grows with the attempts.
+fn broker_memory_stays_level(record: &Record) -> Option<Finding> {
+    let resources = record.broker_resources.as_ref()?;
+    let attempts: u64 = record.cases.iter().map(|case| case.finished).sum();
+    if attempts < ATTEMPTS_MIN {
+        return None;
+    }
+    let slope = resources.rss_bytes.per_1000_attempts?;
+    let in_words = |value: f64| format!("{value:.0} bytes");
+    let (low, high) = (slope.low / 1_000.0, slope.high / 1_000.0);
+    let evidence = format!(
+        "resident memory grew by {} for each of {attempts} attempts (95 % interval: {} to {}), from {} to {}",
+        in_words(slope.estimate / 1_000.0),
+        in_words(low),
+        in_words(high),
+        resources.rss_bytes.before_fault.map_or_else(|| "unknown".to_owned(), bytes),
+        resources.rss_bytes.after_fault.map_or_else(|| "unknown".to_owned(), bytes),
+    );
+    Some(if low > LEVEL_BYTES {
+        Finding::differs(attempts, "the broker's memory grows with the attempts", evidence)
+    } else {
+        Finding::holds(attempts, evidence)
+    })
+}

@@ -1,0 +1,285 @@
+//! A client of a scenario: its connection, and what it has said so far.
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use ungraceful_mqtt::{Framed, Packet, PacketType, ProtocolVersion, frame};
+use ungraceful_rig::attempts::client::Client;
+use ungraceful_rig::attempts::observe::Occupation;
+use ungraceful_scenario::model::Field;
+use ungraceful_scenario::template::{Value, Variables};
+
+/// The Receive Maximum of a CONNACK without one (MQTT 5.0 section 3.2.2.3.3).
+const RECEIVE_MAXIMUM: u16 = u16::MAX;
+/// The largest packet that a CONNACK without a Maximum Packet Size accepts: a fixed header of five bytes and the largest
+/// Remaining Length.
+const MAXIMUM_PACKET_SIZE: u64 = 268_435_460;
+
+/// A client of a scenario.
+#[derive(Debug)]
+pub(super) struct Player {
+    /// Its name in the scenario.
+    pub(super) name: String,
+    /// Its ClientID.
+    pub(super) client_id: String,
+    /// Its connection; absent before the first step and after the client ended it.
+    pub(super) client: Option<Client>,
+    /// Whether a CONNACK accepted it.
+    pub(super) is_accepted: bool,
+    /// CONNECTs on this connection whose CONNACK has not come.
+    pub(super) connacks_due: u32,
+    /// Whether it has sent SUBSCRIBE, so that a PUBLISH is a delivery.
+    pub(super) subscribed: bool,
+    /// Whether it may not send PINGREQ any more: it has sent DISCONNECT or FIN, or stopped reading.
+    pub(super) is_silent: bool,
+    /// Whether it goes on reading.
+    pub(super) reads: bool,
+    /// Bytes that wait for the next step that sends.
+    pub(super) held: Vec<u8>,
+    /// The end of what it has sent that is no whole packet.
+    unframed: Vec<u8>,
+    /// What its CONNACK announced.
+    announced: Variables,
+    /// The messages that it has received.
+    pub(super) received: u64,
+}
+
+impl Player {
+    pub(super) fn new(name: &str, client_id: String) -> Self {
+        Self {
+            name: name.to_owned(),
+            client_id,
+            client: None,
+            is_accepted: false,
+            connacks_due: 0,
+            subscribed: false,
+            is_silent: false,
+            reads: true,
+            held: Vec::new(),
+            unframed: Vec::new(),
+            announced: Variables::new(),
+            received: 0,
+        }
+    }
+
+    /// Goes on with a new connection.
+    pub(super) fn opened(&mut self, client: Client) {
+        let fresh = Self::new(&self.name, std::mem::take(&mut self.client_id));
+        *self = Self {
+            client: Some(client),
+            held: std::mem::take(&mut self.held),
+            received: self.received,
+            ..fresh
+        };
+    }
+
+    /// The variables of its connection, besides those of the attempt.
+    pub(super) fn variables(&self) -> Variables {
+        let mut variables = Variables::from([
+            ("client_id".to_owned(), Value::Bytes(self.client_id.as_bytes().to_vec())),
+            ("receive_maximum".to_owned(), Value::Number(RECEIVE_MAXIMUM.into())),
+            ("maximum_packet_size".to_owned(), Value::Number(MAXIMUM_PACKET_SIZE)),
+            ("topic_alias_maximum".to_owned(), Value::Number(0)),
+        ]);
+        variables.extend(self.announced.clone());
+        variables
+    }
+
+    /// Takes note of what it has sent.
+    pub(super) fn has_sent(&mut self, bytes: &[u8]) {
+        self.unframed.extend_from_slice(bytes);
+        let mut taken = 0;
+        while let Framed::Complete(found) = frame(&self.unframed[taken..]) {
+            taken += found.len();
+            match found.packet_type() {
+                Some(PacketType::Connect) => self.connacks_due += 1,
+                Some(PacketType::Subscribe) => self.subscribed = true,
+                Some(PacketType::Disconnect) => self.is_silent = true,
+                _ => {}
+            }
+        }
+        self.unframed.drain(..taken);
+    }
+
+    /// Whether a PINGREQ would be read as a packet: the bytes sent so far end with a whole packet, and the broker has accepted the
+    /// client.
+    pub(super) fn can_ask(&self) -> bool {
+        // Bytes that can never be framed are complete: the broker can't wait for more of them.
+        let is_whole =
+            !matches!(frame(&self.unframed), Framed::Incomplete { .. }) || self.unframed.is_empty();
+        is_whole && self.is_accepted && !self.is_silent
+    }
+
+    /// Takes note of a CONNACK.
+    pub(super) fn take_connack(&mut self, code: u8, announced: Variables) {
+        self.connacks_due = self.connacks_due.saturating_sub(1);
+        if code == 0 {
+            self.is_accepted = true;
+            self.announced = announced;
+        }
+    }
+}
+
+/// What a client awaits, and what it takes as normal meanwhile.
+pub(super) struct Awaiting<'a> {
+    version: ProtocolVersion,
+    /// The awaited packet; absent to await none.
+    packet: Option<PacketType>,
+    /// The fields to keep of it.
+    capture: &'a [(String, Field)],
+    /// Their values.
+    pub(super) captured: Variables,
+    /// Whether it has come.
+    pub(super) has_come: bool,
+    /// CONNACKs that are due, and no reaction.
+    connacks_due: u32,
+    /// The CONNACKs that came, each with its code and what it announces.
+    pub(super) connacks: Vec<(u8, Variables)>,
+    /// The other packets that answer something, each as text; the first of each.
+    pub(super) answers: Vec<String>,
+    seen: HashSet<String>,
+    /// Messages that came.
+    pub(super) received: u64,
+    /// How many messages suffice; absent to await none.
+    pub(super) enough: Option<u64>,
+    subscribed: bool,
+}
+
+/// The most different answers that are kept of one client.
+const ANSWERS_MAX: usize = 32;
+
+impl<'a> Awaiting<'a> {
+    /// Awaits nothing.
+    pub(super) fn nothing(player: &Player, version: ProtocolVersion) -> Self {
+        Self {
+            version,
+            packet: None,
+            capture: &[],
+            captured: Variables::new(),
+            has_come: false,
+            connacks_due: player.connacks_due,
+            connacks: Vec::new(),
+            answers: Vec::new(),
+            seen: HashSet::new(),
+            received: 0,
+            enough: None,
+            subscribed: player.subscribed,
+        }
+    }
+
+    /// Awaits a packet, of which these fields are kept.
+    pub(super) fn packet(
+        player: &Player,
+        version: ProtocolVersion,
+        packet: PacketType,
+        capture: &'a [(String, Field)],
+    ) -> Self {
+        Self { packet: Some(packet), capture, ..Self::nothing(player, version) }
+    }
+
+    /// Awaits so many messages.
+    pub(super) fn messages(player: &Player, version: ProtocolVersion, enough: u64) -> Self {
+        Self { enough: Some(enough), ..Self::nothing(player, version) }
+    }
+
+    fn keep(&mut self, packet: &Packet<'_>) {
+        for (name, field) in self.capture {
+            if let Some(value) = value_of(packet, *field) {
+                self.captured.insert(name.clone(), value);
+            }
+        }
+    }
+}
+
+impl Occupation for Awaiting<'_> {
+    fn takes(&mut self, packet: &Packet<'_>, _at: Instant) -> bool {
+        if !self.has_come && packet.packet_type() == self.packet {
+            self.has_come = true;
+            self.keep(packet);
+        }
+        match packet {
+            Packet::ConnAck(connack) if self.connacks_due > 0 => {
+                self.connacks_due -= 1;
+                self.connacks.push((connack.code, announced(packet)));
+                true
+            }
+            Packet::Publish(_) => {
+                self.received += 1;
+                self.subscribed
+            }
+            _ => {
+                let Some(answer) = answer(packet, self.version) else { return false };
+                if self.answers.len() < ANSWERS_MAX && self.seen.insert(answer.clone()) {
+                    self.answers.push(answer);
+                }
+                true
+            }
+        }
+    }
+
+    fn is_satisfied(&self) -> bool {
+        self.has_come || self.enough.is_some_and(|enough| self.received >= enough)
+    }
+}
+
+/// The variables that a CONNACK sets.
+pub(super) fn announced(packet: &Packet<'_>) -> Variables {
+    let Packet::ConnAck(connack) = packet else { return Variables::new() };
+    let properties = connack.properties;
+    let numbers = [
+        ("receive_maximum", properties.receive_maximum().map(u64::from)),
+        ("maximum_packet_size", properties.maximum_packet_size().map(u64::from)),
+        ("topic_alias_maximum", properties.topic_alias_maximum().map(u64::from)),
+    ];
+    let numbers =
+        numbers.into_iter().filter_map(|(name, value)| Some((name.to_owned(), Value::Number(value?))));
+    numbers.collect()
+}
+
+/// A packet that answers something, as text, such as `SUBACK 0x8F`; absent for all others.
+fn answer(packet: &Packet<'_>, version: ProtocolVersion) -> Option<String> {
+    let name = packet.packet_type()?.name();
+    let code = match packet {
+        // MQTT 3.1.1 has no Reason Code there.
+        Packet::PubAck(_) | Packet::PubRec(_) | Packet::PubRel(_) | Packet::PubComp(_)
+            if version == ProtocolVersion::V3_1_1 =>
+        {
+            None
+        }
+        Packet::PubAck(ack) | Packet::PubRec(ack) | Packet::PubRel(ack) | Packet::PubComp(ack) => {
+            Some(ack.reason_code.0)
+        }
+        Packet::SubAck(suback) => suback.reason_codes.first().copied(),
+        Packet::UnsubAck(unsuback) => unsuback.reason_codes.first().copied(),
+        Packet::Auth(auth) => Some(auth.reason_code.0),
+        _ => return None,
+    };
+    Some(code.map_or_else(|| name.to_owned(), |code| format!("{name} 0x{code:02X}")))
+}
+
+fn value_of(packet: &Packet<'_>, field: Field) -> Option<Value> {
+    let number = |number: u64| Some(Value::Number(number));
+    match (field, packet) {
+        (Field::PacketIdentifier, Packet::Publish(publish)) => number(publish.packet_identifier?.into()),
+        (Field::PacketIdentifier, Packet::SubAck(suback)) => number(suback.packet_identifier.into()),
+        (Field::PacketIdentifier, Packet::UnsubAck(unsuback)) => number(unsuback.packet_identifier.into()),
+        (
+            Field::PacketIdentifier,
+            Packet::PubAck(ack) | Packet::PubRec(ack) | Packet::PubRel(ack) | Packet::PubComp(ack),
+        ) => number(ack.packet_identifier.into()),
+        (Field::ReasonCode, Packet::ConnAck(connack)) => number(connack.code.into()),
+        (Field::ReasonCode, Packet::SubAck(suback)) => number((*suback.reason_codes.first()?).into()),
+        (
+            Field::ReasonCode,
+            Packet::PubAck(ack) | Packet::PubRec(ack) | Packet::PubRel(ack) | Packet::PubComp(ack),
+        ) => number(ack.reason_code.0.into()),
+        (Field::ReasonCode, Packet::Disconnect(disconnect)) => number(disconnect.reason_code.0.into()),
+        (Field::ReasonCode, Packet::Auth(auth)) => number(auth.reason_code.0.into()),
+        (Field::Topic, Packet::Publish(publish)) => Some(Value::Bytes(publish.topic.as_bytes().to_vec())),
+        (Field::Payload, Packet::Publish(publish)) => Some(Value::Bytes(publish.payload.to_vec())),
+        _ => None,
+    }
+}
+
+/// How long messages are still waited for after enough have come, or where none is expected.
+pub(super) const SETTLE: Duration = Duration::from_millis(500);

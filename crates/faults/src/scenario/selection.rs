@@ -1,0 +1,106 @@
+//! The scenarios of a run, and of each the chosen cases.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ungraceful_flags::Mistake;
+use ungraceful_mqtt::ProtocolVersion;
+use ungraceful_rig::attempts::fault::Fault;
+use ungraceful_scenario::Scenario;
+
+use super::catalogue::Entry;
+use super::{ScenarioFault, connections, longest_pause};
+use crate::mode::ConnectionsOf;
+
+/// The scenarios of a run.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Selection {
+    scenarios: Vec<Arc<Scenario>>,
+    /// The longest time that an attempt takes by itself, besides the wait for a reaction.
+    pub(crate) longest_pause: Duration,
+}
+
+impl Selection {
+    /// These scenarios, each with the cases of these names; with all when there are none.
+    pub(crate) fn new(
+        scenarios: Vec<Arc<Scenario>>,
+        variants: &[String],
+        reaction_timeout: Duration,
+        mistakes: &mut Vec<Mistake>,
+    ) -> Self {
+        for variant in variants {
+            let is_one = |scenario: &Arc<Scenario>| scenario.cases.iter().any(|case| case.name == *variant);
+            if !scenarios.iter().any(is_one) {
+                let names: BTreeSet<&str> =
+                    scenarios.iter().flat_map(|scenario| &scenario.cases).map(|case| &*case.name).collect();
+                let names: Vec<&str> = names.into_iter().collect();
+                let what = format!(
+                    "no chosen scenario has the case {variant:?}; their cases are {}",
+                    names.join(", ")
+                );
+                mistakes.push(Mistake::new("--variant", what));
+            }
+        }
+        let chosen = scenarios.into_iter().filter_map(|scenario| {
+            if variants.is_empty() {
+                return Some(scenario);
+            }
+            let mut scenario = Scenario::clone(&scenario);
+            scenario.cases.retain(|case| variants.contains(&case.name));
+            (!scenario.cases.is_empty()).then(|| Arc::new(scenario))
+        });
+        let scenarios: Vec<Arc<Scenario>> = chosen.collect();
+        Self { longest_pause: longest_pause(&scenarios, reaction_timeout), scenarios }
+    }
+
+    pub(crate) fn connections(&self) -> ConnectionsOf {
+        ConnectionsOf::EachClient(connections(&self.scenarios))
+    }
+
+    pub(crate) fn faults(&self, spoken: &[ProtocolVersion]) -> Vec<Arc<dyn Fault>> {
+        ScenarioFault::of_all(&self.scenarios, spoken)
+    }
+}
+
+/// A list of scenarios for a terminal of 80 columns: family by family, a line or two each.
+pub(crate) fn listed(entries: &[&Entry]) -> String {
+    const INDENT: &str = "    ";
+    const WIDTH: usize = 80;
+    let mut out = String::new();
+    let mut family = "";
+    for entry in entries {
+        if entry.family != family {
+            family = entry.family;
+            let _infallible = writeln!(out, "{}{family}/", if out.is_empty() { "" } else { "\n" });
+        }
+        let scenario = &entry.scenario;
+        let _infallible = writeln!(out, "  {}", scenario.id);
+        for line in wrapped(&scenario.about, WIDTH - INDENT.len()) {
+            let _infallible = writeln!(out, "{INDENT}{line}");
+        }
+        let cases: Vec<&str> = scenario.cases.iter().map(|case| &*case.name).collect();
+        if cases.len() > 1 {
+            for line in wrapped(&format!("cases: {}", cases.join(", ")), WIDTH - INDENT.len()) {
+                let _infallible = writeln!(out, "{INDENT}{line}");
+            }
+        }
+    }
+    out
+}
+
+/// The lines of a text.
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
