@@ -7,6 +7,7 @@ pub mod double_connect;
 pub mod double_connect_checks;
 pub mod expire;
 pub mod flood;
+pub mod replay;
 pub mod scenario;
 pub mod takeover;
 pub mod vanish;
@@ -30,7 +31,14 @@ use mode::Mode;
 /// The fault with this name, which is that of its mode and of its cases in records; absent when there is none.
 #[must_use]
 pub fn find(name: &str) -> Option<&'static dyn Mode> {
-    let families =
-        [vanish::MODES, takeover::MODES, flood::MODES, double_connect::MODES, expire::MODES, violate::MODES];
+    let families = [
+        vanish::MODES,
+        takeover::MODES,
+        flood::MODES,
+        double_connect::MODES,
+        expire::MODES,
+        violate::MODES,
+        replay::MODES,
+    ];
     families.into_iter().flatten().copied().find(|mode| mode.name() == name)
 }

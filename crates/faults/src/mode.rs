@@ -28,6 +28,8 @@ pub trait FaultMode: Args + Clone + fmt::Debug + Send + Sync + 'static {
     const CHECKS: &'static [&'static [Check]];
     /// Whether its cases belong to a fault of the mode's name. If not, each check selects its cases itself.
     const NAMES_ITS_FAULT: bool = true;
+    /// Whether an argument without a flag names the fault of a case.
+    const CHOOSES_FAULTS: bool = false;
     /// Its defaults for common flags, by long flag.
     const DEFAULTS: &'static [(&'static str, &'static str)] = &[];
     /// Flags that it requires on any broker, with example values; none for most.
@@ -145,6 +147,8 @@ pub trait Mode: Sync {
     fn attempts(&self) -> AttemptsOf;
     /// [`FaultMode::ADMINISTERS`].
     fn administers(&self) -> bool;
+    /// [`FaultMode::CHOOSES_FAULTS`].
+    fn chooses_faults(&self) -> bool;
     /// Adds the mode's own flags.
     fn add_flags(&self, command: Command) -> Command;
     /// The requested versions.
@@ -201,6 +205,10 @@ impl<M: FaultMode> Mode for Registered<M> {
 
     fn administers(&self) -> bool {
         M::ADMINISTERS
+    }
+
+    fn chooses_faults(&self) -> bool {
+        M::CHOOSES_FAULTS
     }
 
     fn add_flags(&self, command: Command) -> Command {

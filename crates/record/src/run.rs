@@ -80,6 +80,12 @@ pub struct ToolRecord {
     /// Whether `--variant` chooses its cases; otherwise other flags set their number or times.
     #[serde(default)]
     pub chooses_variants: bool,
+    /// Its arguments that are no flags, such as scenarios or files; empty for most.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub arguments: Vec<String>,
+    /// Whether such an argument names a fault.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub chooses_faults: bool,
 }
 
 /// The generator's machine.

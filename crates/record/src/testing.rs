@@ -29,6 +29,8 @@ pub fn empty_record() -> Record {
             name: "ungraceful-test".into(),
             version: "0".into(),
             chooses_variants: true,
+            arguments: Vec::new(),
+            chooses_faults: false,
             ..ToolRecord::default()
         },
         seed: 1,

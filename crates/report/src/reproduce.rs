@@ -40,6 +40,10 @@ pub const NOT_RECORDED: &str = "<not recorded>";
 pub fn reproduce_command(record: &Record, verdict: &Verdict) -> String {
     let mut words = vec![record.tool.name.clone()];
     words.extend(record.tool.mode.clone());
+    match &verdict.case {
+        Some(case) if record.tool.chooses_faults => words.push(case.fault.clone()),
+        _ => words.extend(record.tool.arguments.clone()),
+    }
     words.extend(target_words(record));
     if let Some(case) = &verdict.case {
         if record.tool.chooses_variants {

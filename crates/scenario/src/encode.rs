@@ -201,7 +201,7 @@ impl Context {
     }
 
     fn publish(&mut self, publish: &Publish) -> Made<Forged> {
-        let qos = self.narrow_or(publish.qos.as_ref(), 0_u8)?;
+        let qos = publish.qos.as_ref().map_or(Ok(0), |qos| self.narrow(qos, 3))?;
         let identifier = match &publish.packet_identifier {
             Some(identifier) => Some(self.narrow(identifier, u16::MAX.into())?),
             None => (qos > 0).then_some(PACKET_IDENTIFIER),

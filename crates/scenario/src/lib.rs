@@ -11,6 +11,7 @@ pub mod model;
 mod parse;
 mod print;
 pub mod properties;
+pub mod reference;
 pub mod template;
 
 pub use fields::{Mistake, nearest};

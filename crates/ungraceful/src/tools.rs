@@ -2,7 +2,7 @@
 
 pub mod bench;
 
-use ungraceful_faults::{double_connect, expire, flood, takeover, vanish, violate};
+use ungraceful_faults::{double_connect, expire, flood, replay, takeover, vanish, violate};
 
 use crate::launch::{Modes, Tool};
 
@@ -41,6 +41,13 @@ pub const VIOLATE: Tool = Tool {
     modes: Modes::Faults(violate::MODES),
 };
 
+/// `ungraceful-replay`.
+pub const REPLAY: Tool = Tool {
+    name: "ungraceful-replay",
+    question: "What does this broker do with the packets in a file: a scenario, hexadecimal, or a capture?",
+    modes: Modes::Faults(replay::MODES),
+};
+
 /// `ungraceful-expire`.
 pub const EXPIRE: Tool = Tool {
     name: "ungraceful-expire",
@@ -56,4 +63,4 @@ pub const BENCH: Tool = Tool {
 };
 
 /// Every tool, in the order of the help text.
-pub const ALL: [&Tool; 7] = [&VANISH, &TAKEOVER, &FLOOD, &DOUBLE_CONNECT, &VIOLATE, &EXPIRE, &BENCH];
+pub const ALL: [&Tool; 8] = [&VANISH, &TAKEOVER, &FLOOD, &DOUBLE_CONNECT, &VIOLATE, &REPLAY, &EXPIRE, &BENCH];

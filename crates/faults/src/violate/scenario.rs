@@ -66,6 +66,7 @@ impl FaultMode for Flags {
          memory grows with the attempts (--attempts 10000), and what it costs the well-behaved clients.";
     const CHECKS: &'static [&'static [Check]] = &[crate::scenario::CHECKS];
     const NAMES_ITS_FAULT: bool = false;
+    const CHOOSES_FAULTS: bool = true;
     const DEFAULTS: &'static [(&'static str, &'static str)] =
         &[("attempts", "3"), ("connrate", "50"), ("count", "200"), ("reaction-timeout", "2s")];
 

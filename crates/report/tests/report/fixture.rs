@@ -253,6 +253,8 @@ pub(crate) fn all_holds() -> Record {
             version: "0.1.0".into(),
             commit: Some("abc1234".into()),
             chooses_variants: true,
+            arguments: Vec::new(),
+            chooses_faults: false,
         },
         command: vec!["ungraceful-double-connect".into()],
         settings: BTreeMap::from([

@@ -28,6 +28,8 @@ pub struct Parsed {
     pub mistakes: Vec<Mistake>,
     /// All settings by long flag; of secret ones only the source.
     pub settings: BTreeMap<String, Setting>,
+    /// The arguments that are no flags.
+    pub arguments: Vec<String>,
 }
 
 impl Parsed {
@@ -56,6 +58,7 @@ pub fn parse(command: &Command, arguments: &[OsString]) -> Result<Parsed, NotPar
     let Some(path) = first.get_one::<PathBuf>("config").cloned() else {
         return Ok(Parsed {
             settings: settings(command, &first, &BTreeSet::new()),
+            arguments: positionals(command, &first),
             matches: first,
             mistakes,
         });
@@ -73,7 +76,8 @@ pub fn parse(command: &Command, arguments: &[OsString]) -> Result<Parsed, NotPar
         (matches, _) = collecting(|| with_file.clone().try_get_matches_from(arguments));
     }
     let matches = matches.map_err(NotParsed::Clap)?;
-    Ok(Parsed { settings: settings(&with_file, &matches, &names), matches, mistakes })
+    let arguments = positionals(command, &matches);
+    Ok(Parsed { settings: settings(&with_file, &matches, &names), arguments, matches, mistakes })
 }
 
 /// The command with the values of the file as defaults, which all other sources override.
@@ -155,6 +159,13 @@ fn text(value: &toml::Value) -> Option<String> {
         toml::Value::Boolean(flag) => Some(flag.to_string()),
         toml::Value::Array(_) | toml::Value::Datetime(_) | toml::Value::Table(_) => None,
     }
+}
+
+/// The arguments that are no flags, in order.
+fn positionals(command: &Command, matches: &ArgMatches) -> Vec<String> {
+    let ids = command.get_positionals().map(|arg| arg.get_id().as_str());
+    let values = ids.filter_map(|id| matches.get_raw(id)).flatten();
+    values.map(|value| value.to_string_lossy().into_owned()).collect()
 }
 
 fn settings(

@@ -70,7 +70,7 @@ pub(crate) fn prepare(
         attempts_max: settings.attempts_max,
     };
     let common = Common {
-        tool: tool_record(call),
+        tool: tool_record(call, parsed),
         command: without_secrets(call.arguments),
         settings: recorded_settings(parsed, &target_settings.clients.credentials, mode.attempts()),
         target: target_settings,
@@ -111,13 +111,15 @@ fn connections(of: ConnectionsOf, settings: &RunSettings) -> u64 {
     }
 }
 
-fn tool_record(call: &Call<'_>) -> ToolRecord {
+fn tool_record(call: &Call<'_>, parsed: &Parsed) -> ToolRecord {
     ToolRecord {
         name: call.tool.name.to_owned(),
         mode: call.mode_name().map(ToOwned::to_owned),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         commit: option_env!("UNGRACEFUL_COMMIT").map(ToOwned::to_owned),
         chooses_variants: call.tool.chooses_variants(call.mode),
+        arguments: parsed.arguments.clone(),
+        chooses_faults: call.mode.fault().is_some_and(FaultMode::chooses_faults),
     }
 }
 
@@ -149,7 +151,7 @@ pub(crate) fn prepare_load(call: &Call<'_>, mode: &LoadMode, parsed: &Parsed) ->
     let waits = engine.settings().waits(threads.get());
     let bound = Bound::of_load(waits_of(&settings, &target_settings, clients), waits);
     let common = Common {
-        tool: tool_record(call),
+        tool: tool_record(call, parsed),
         command: without_secrets(call.arguments),
         settings: recorded_settings(parsed, &target_settings.clients.credentials, AttemptsOf::Flags),
         target: target_settings,

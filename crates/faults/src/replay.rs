@@ -1,0 +1,113 @@
+//! Scenarios, hexadecimal and captures of the user's own, carried out as those of the catalogue are.
+
+mod sources;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use ungraceful_flags::{Mistake, Versions, Wanted};
+use ungraceful_mqtt::ProtocolVersion;
+use ungraceful_record::check::Check;
+use ungraceful_rig::attempts::fault::Fault;
+
+use self::sources::Reading;
+use crate::mode::{Call, ConnectionsOf, FaultMode, Mode, mode};
+use crate::scenario::selection::Selection;
+
+/// The mode of `ungraceful-replay`.
+pub const MODES: &[&dyn Mode] = &[mode::<Flags>()];
+
+/// The mode's name.
+pub const ID: &str = "replay";
+
+/// The flags.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Fault")]
+pub struct Flags {
+    /// Scenarios (.toml), hexadecimal text, packet captures (pcap, pcapng), or folders of these
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+    /// Of a capture, the connections of this ClientID or client port [default: all that begin with CONNECT]
+    #[arg(long, value_name = "CLIENT")]
+    connection: Option<String>,
+    /// Speed of a capture or of pauses in hexadecimal text: 1 keeps its times, 2 halves them, 0 leaves them out
+    #[arg(long, value_name = "NUMBER", default_value = "1")]
+    speed: f64,
+    /// Print what would be carried out as scenarios, and exit
+    #[arg(long)]
+    as_scenario: bool,
+    /// Cases of the scenarios, separated by commas [default: all]
+    #[arg(long, value_name = "CASE", value_delimiter = ',')]
+    variant: Vec<String>,
+    #[command(flatten)]
+    versions: Versions,
+    #[arg(skip)]
+    selection: Selection,
+}
+
+impl Flags {
+    fn reading(&self) -> Reading<'_> {
+        Reading {
+            connection: self.connection.as_deref(),
+            speed: self.speed,
+            versions: self.versions.wanted(),
+        }
+    }
+}
+
+impl FaultMode for Flags {
+    const NAME: &'static str = ID;
+    const ABOUT: &'static str = "Carries out scenarios, hexadecimal text and packet captures of yours";
+    const LONG_ABOUT: &'static str = "Sends what a file contains, and reports what the broker does, with all that a run measures: a scenario \
+         in TOML (`ungraceful violate --show ID` prints one to begin with), packets in hexadecimal as in bug \
+         reports (a line each; > and < mark the client's and the broker's), or a packet capture (pcap or pcapng \
+         of plain TCP), whose client side is sent again and whose answers are expected. A folder is carried out \
+         file by file: a gate for faults that were mended. --as-scenario prints the scenario, to edit.";
+    const CHECKS: &'static [&'static [Check]] = &[crate::scenario::CHECKS];
+    const NAMES_ITS_FAULT: bool = false;
+    const REQUIRED_FLAGS: &'static [&'static str] = &["FILE"];
+    const DEFAULTS: &'static [(&'static str, &'static str)] =
+        &[("attempts", "3"), ("connrate", "50"), ("count", "200"), ("reaction-timeout", "2s")];
+
+    fn wanted(&self) -> Wanted {
+        self.versions.wanted()
+    }
+
+    fn prints(&self) -> Option<String> {
+        if !self.as_scenario {
+            return None;
+        }
+        let scenarios = self.reading().all(&self.files).ok()?;
+        let printed: Vec<String> =
+            scenarios.iter().map(|scenario| ungraceful_scenario::print(scenario)).collect();
+        Some(printed.join("\n"))
+    }
+
+    fn check(&mut self, call: &Call<'_>, mistakes: &mut Vec<Mistake>) {
+        if !self.speed.is_finite() || !(0.0..=1_000.0).contains(&self.speed) {
+            mistakes.push(Mistake::new("--speed", "must be a number from 0 to 1000"));
+            return;
+        }
+        match self.reading().all(&self.files) {
+            Ok(scenarios) => {
+                let scenarios = scenarios.into_iter().map(Arc::new).collect();
+                self.selection = Selection::new(scenarios, &self.variant, call.reaction_timeout, mistakes);
+            }
+            Err(found) => mistakes.extend(found),
+        }
+    }
+
+    fn connections(&self) -> ConnectionsOf {
+        self.selection.connections()
+    }
+
+    fn longest_pause(&self) -> Duration {
+        self.selection.longest_pause
+    }
+
+    fn faults(&self, spoken: &[ProtocolVersion]) -> Vec<Arc<dyn Fault>> {
+        self.selection.faults(spoken)
+    }
+}
