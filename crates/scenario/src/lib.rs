@@ -1,1 +1,3 @@
 //! A fault as a page of data: the language of scenarios, without I/O.
+
+pub mod capture;
