@@ -60,6 +60,17 @@ const FRAMING: [&str; 5] = ["```", "====", "Follow: ", "Filter: ", "Node "];
 
 /// Reads bytes from text. The result is empty if the text has nothing but comments.
 ///
+/// ```
+/// use ungraceful_scenario::hex_lines::{Side, read};
+///
+/// let lines = read("> 0xC0,0x00  # PINGREQ\nwait 500ms\n< d000").expect("no mistakes");
+/// assert_eq!((lines[0].from, &lines[0].bytes[..]), (Side::Client, &[0xC0, 0][..]));
+/// assert_eq!(lines[1].pause.map(|pause| pause.as_millis()), Some(500));
+///
+/// let mistakes = read("10 c").unwrap_err();
+/// assert_eq!(mistakes[0].to_string(), "line 1, column 4: \"c\" is one digit: every byte has two, such as 0c");
+/// ```
+///
 /// # Errors
 /// All mistakes of the text, at most one per line, in the order of the lines.
 pub fn read(text: &str) -> Result<Vec<HexLine>, Vec<Mistake>> {

@@ -80,6 +80,8 @@ struct Tracked<'a> {
     connected_by: Option<Way>,
     /// The sequence numbers of the SYNs.
     syns: Ways<Option<u32>>,
+    /// The sequence numbers of the first packets without SYN.
+    firsts: Ways<Option<u32>>,
     directions: Ways<Direction<'a>>,
     end: Option<(Way, How, u64)>,
     /// Whether there was more than a handshake.
@@ -93,6 +95,7 @@ impl<'a> Tracked<'a> {
             first_receiver: first.to,
             connected_by: None,
             syns: Ways::default(),
+            firsts: Ways::default(),
             directions: Ways::default(),
             end: None,
             is_under_way: false,
@@ -113,15 +116,28 @@ impl<'a> Tracked<'a> {
         match *self.syns.get(way) {
             Some(sequence) => sequence == packet.sequence,
             None => {
-                !self.is_under_way || packet.acknowledged.is_some() && self.connected_by == Some(way.other())
+                let is_answer = packet.acknowledged.is_some() && self.connected_by == Some(way.other());
+                !self.is_under_way || is_answer || self.is_late_beginning(way, packet)
             }
         }
+    }
+
+    /// Whether a SYN was captured after packets that follow it: their sequence numbers are just behind its own, or behind what
+    /// it acknowledges.
+    fn is_late_beginning(&self, way: Way, syn: &TcpPacket<'_>) -> bool {
+        let follows = |way, start: u32| {
+            self.firsts.get(way).is_some_and(|first| first.wrapping_sub(start) <= u32::from(u16::MAX))
+        };
+        follows(way, syn.sequence.wrapping_add(1))
+            || syn.acknowledged.is_some_and(|acknowledged| follows(way.other(), acknowledged))
     }
 
     fn take(&mut self, index: usize, packet: &TcpPacket<'a>) {
         let way = self.way(packet);
         if packet.syn {
             self.take_syn(way, packet);
+        } else if !packet.rst {
+            self.firsts.of(way).get_or_insert(packet.sequence);
         }
         let how = if packet.rst { Some(How::Rst) } else { packet.fin.then_some(How::Fin) };
         if let Some(how) = how {

@@ -61,6 +61,21 @@ fn a_new_syn_of_the_same_addresses_begins_a_new_connection() {
 }
 
 #[test]
+fn a_handshake_captured_after_the_first_bytes_is_still_theirs() {
+    let mut packets = handshake();
+    packets.push(client(1001, 5001, ACK, CONNECT));
+    packets.push(server(5001, 1018, ACK, CONNACK));
+    for order in [[3, 0, 1, 4], [3, 4, 1, 0], [4, 3, 1, 2], [4, 1, 3, 0]] {
+        let capture = capture(&order.map(|index: usize| packets[index].clone()));
+        assert_eq!(bytes_from(&capture, Side::Client), CONNECT, "{order:?}");
+        assert_eq!(bytes_from(&capture, Side::Server), CONNACK, "{order:?}");
+        let connection = &capture.connections[0];
+        assert_eq!((connection.client.to_string().as_str(), connection.has_beginning), (CLIENT, true));
+        assert_eq!((connection.gaps, capture.warnings.len()), (0, 0));
+    }
+}
+
+#[test]
 fn packets_captured_on_two_interfaces_count_once() {
     let mut packets = handshake();
     packets.push(client(1001, 5001, ACK, CONNECT));
