@@ -7,7 +7,8 @@ use std::time::Duration;
 use super::headers::TcpPacket;
 use super::reassembly::{Direction, Event, Stream};
 use super::traffic;
-use super::{CapturedConnection, End, How, Segment, Side, warnings};
+use super::warnings::Findings;
+use super::{CapturedConnection, End, How, Segment, Side};
 
 /// The connections, in the order of their first packets. `packets` are in the order of their times.
 pub(super) fn connections(packets: &[TcpPacket<'_>], warnings: &mut Vec<String>) -> Vec<CapturedConnection> {
@@ -183,14 +184,15 @@ impl<'a> Tracked<'a> {
             end: self.end.map(|(way, how, at_ns)| End { by: provisional(way), how, at: at(at_ns) }),
             gaps: gaps(&there) + gaps(&back),
         };
-        let client = match self.connected_by {
-            Some(way) => provisional(way),
-            None => findings.client_without_a_handshake(&connection),
-        };
+        let seen = self.connected_by.map(provisional).or_else(|| client_by_packets(&connection));
+        let client = seen.unwrap_or_else(|| client_by_port(&connection));
         let (mut from_client, mut from_server) = (there.missing_at_end, back.missing_at_end);
         if client == Side::Server {
             connection.swap_sides();
             (from_client, from_server) = (from_server, from_client);
+        }
+        if seen.is_none() && !connection.segments.is_empty() {
+            findings.note_client_by_port(&connection);
         }
         findings.note(&connection, from_client, from_server);
         connection
@@ -203,6 +205,19 @@ const fn provisional(way: Way) -> Side {
         Way::There => Side::Client,
         Way::Back => Side::Server,
     }
+}
+
+/// Who the client is by what the sides sent; absent if that does not show it.
+fn client_by_packets(connection: &CapturedConnection) -> Option<Side> {
+    [Side::Client, Side::Server].into_iter().find_map(|side| match traffic::sender(&connection.head(side))? {
+        Side::Client => Some(side),
+        Side::Server => Some(side.other()),
+    })
+}
+
+/// Ports of clients are mostly higher than those of servers.
+fn client_by_port(connection: &CapturedConnection) -> Side {
+    if connection.server.port() > connection.client.port() { Side::Server } else { Side::Client }
 }
 
 fn gaps(stream: &Stream<'_>) -> u64 {
@@ -240,80 +255,5 @@ impl CapturedConnection {
         if let Some(end) = &mut self.end {
             end.by = end.by.other();
         }
-    }
-}
-
-/// What the warnings about connections are made of.
-#[derive(Debug, Default)]
-struct Findings {
-    without_beginning: Vec<String>,
-    client_by_port: Vec<String>,
-    with_gaps: Vec<String>,
-}
-
-impl Findings {
-    /// Who the client is by what the sides sent or, if that does not show it, by the ports: the higher one is the client's.
-    fn client_without_a_handshake(&mut self, connection: &CapturedConnection) -> Side {
-        for side in [Side::Client, Side::Server] {
-            match traffic::sender(&connection.head(side)) {
-                Some(Side::Client) => return side,
-                Some(Side::Server) => return side.other(),
-                None => {}
-            }
-        }
-        let (first, second) = (connection.client, connection.server);
-        let (client, name) = if second.port() > first.port() {
-            (Side::Server, format!("{second} -> {first}"))
-        } else {
-            (Side::Client, format!("{first} -> {second}"))
-        };
-        if !connection.segments.is_empty() {
-            self.client_by_port.push(name);
-        }
-        client
-    }
-
-    fn note(&mut self, connection: &CapturedConnection, missing_from_client: u64, missing_from_server: u64) {
-        let name = format!("{} -> {}", connection.client, connection.server);
-        if connection.gaps > 0 {
-            let missing = |side, at_end: u64| {
-                let segments = connection.segments.iter().filter(|segment| segment.from == side);
-                segments.map(|segment| segment.missing_before).fold(at_end, u64::saturating_add)
-            };
-            let from_client = missing(Side::Client, missing_from_client);
-            let from_server = missing(Side::Server, missing_from_server);
-            let (client, server) = (warnings::bytes(from_client), warnings::bytes(from_server));
-            self.with_gaps.push(match (from_client, from_server) {
-                (_, 0) => format!("{name} ({client} from the client)"),
-                (0, _) => format!("{name} ({server} from the server)"),
-                _ => format!("{name} ({client} from the client, {server} from the server)"),
-            });
-        }
-        if !connection.has_beginning {
-            self.without_beginning.push(name);
-        }
-    }
-
-    fn report(&self, warnings: &mut Vec<String>) {
-        let mut warn = |names: &[String], what: &str, cure: &str| {
-            if !names.is_empty() {
-                warnings.push(format!("{what}: {}{cure}", warnings::some_of(names)));
-            }
-        };
-        warn(
-            &self.without_beginning,
-            "the capture lacks the handshake of",
-            "; start the capture before the client connects",
-        );
-        warn(
-            &self.client_by_port,
-            "neither handshake nor packets show which side is the client; assumed the side with the higher port",
-            "",
-        );
-        warn(
-            &self.with_gaps,
-            "bytes are missing from",
-            "; capture again with -s 0 and a larger buffer, such as `tcpdump -B 65536`",
-        );
     }
 }

@@ -76,7 +76,8 @@ proptest! {
         let mut bytes = valid(kind);
         for (place, value) in changes {
             let place = place.index(bytes.len() / 4) * 4;
-            bytes[place..place + 4].copy_from_slice(&[[0; 4], [0xFF; 4], [0x7F, 0xFF, 0xFF, 0xFF], [0xFF, 0xFF, 0xFF, 0x7F]][value]);
+            let values = [[0; 4], [0xFF; 4], [0x7F, 0xFF, 0xFF, 0xFF], [0xFF, 0xFF, 0xFF, 0x7F]];
+            bytes[place..place + 4].copy_from_slice(&values[value]);
         }
         read_all(&bytes);
     }
