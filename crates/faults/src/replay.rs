@@ -69,7 +69,7 @@ impl FaultMode for Flags {
     const NAMES_ITS_FAULT: bool = false;
     const REQUIRED_FLAGS: &'static [&'static str] = &["FILE"];
     const DEFAULTS: &'static [(&'static str, &'static str)] =
-        &[("attempts", "3"), ("connrate", "50"), ("count", "200"), ("reaction-timeout", "2s")];
+        &[("attempts", "3"), ("connrate", "2"), ("count", "1"), ("reaction-timeout", "2s")];
 
     fn wanted(&self) -> Wanted {
         self.versions.wanted()

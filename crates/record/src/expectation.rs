@@ -25,6 +25,8 @@ pub enum Expected {
         /// Its first Reason Code is one of these; empty for any.
         codes: Vec<u8>,
     },
+    /// It sends these packets, in this order, such as `CONNACK 0x00` and `PUBACK 0x10`; a capture shows them.
+    Receives(Vec<String>),
     /// It publishes the Will, or withholds it.
     Will(Publication),
     /// A client receives so many messages after the provoking byte.

@@ -238,6 +238,13 @@ impl<'t, 's> Found<'t, 's> {
         self.text(reader).map(str::to_owned)
     }
 
+    pub(crate) fn plains(&self, reader: &mut Reader) -> Option<Vec<String>> {
+        let Some(list) = self.node.get_ref().as_array() else { return self.wrong(reader) };
+        let texts: Option<Vec<String>> =
+            list.iter().map(|node| node.get_ref().as_str().map(str::to_owned)).collect();
+        texts.or_else(|| self.wrong(reader))
+    }
+
     pub(crate) fn bool(&self, reader: &mut Reader) -> Option<bool> {
         match self.node.get_ref() {
             DeValue::Boolean(value) => Some(*value),
@@ -493,6 +500,7 @@ pub fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&
 pub(crate) fn describe(shape: &Shape) -> String {
     match shape {
         Shape::Plain => "text".to_owned(),
+        Shape::Plains => "a list of texts".to_owned(),
         Shape::Word(words) => words.iter().map(|word| format!("{word:?}")).collect::<Vec<_>>().join(", "),
         Shape::Words(words) => format!(
             "a list of {}",

@@ -29,6 +29,8 @@ pub struct Key {
 pub enum Shape {
     /// A string without variables.
     Plain,
+    /// A list of such strings.
+    Plains,
     /// One of these strings.
     Word(&'static [&'static str]),
     /// A list of these strings.
@@ -227,6 +229,7 @@ static WAIT_FOR: Table = Table {
     about: "Other packets that come meanwhile are skipped.",
     keys: &[
         key("packet", &[Shape::Word(PACKETS)], "The packet"),
+        key("times", &[Shape::Number(1_000_000)], "How many of them; 1 by default"),
         key("capture", &[Shape::Capture], "Variables for later steps: `{ id = \"packet_identifier\" }`"),
         key("within", &[Shape::Time], "How long at most; the reaction timeout by default"),
         key(
@@ -387,7 +390,7 @@ static EMPTY: Table =
 /// An expectation.
 pub static EXPECT: Table = Table {
     name: "expect",
-    about: "Exactly one of `closes`, `stays`, `disconnect`, `connack`, `answers`, `will` and `delivers`, and exactly one of `must`, \
+    about: "Exactly one of `closes`, `stays`, `disconnect`, `connack`, `answers`, `receives`, `will` and `delivers`, and exactly one of `must`, \
             `should`, `may` and `prose`. Only a `must` can be violated.",
     keys: &[
         key("closes", &[Shape::Bool], "The broker ends the connection"),
@@ -402,6 +405,12 @@ pub static EXPECT: Table = Table {
             "answers",
             &[Shape::Word(PACKETS), Shape::Table(&ANSWERS)],
             "The broker sends this packet, or ends the connection",
+        ),
+        key(
+            "receives",
+            &[Shape::Plains],
+            "The broker sends these packets in this order, each with its Reason Code if it has one, such as `SUBACK 0x01`; equal ones in \
+             a row as `PUBLISH ×3`",
         ),
         key("will", &[Shape::Word(&["published", "withheld"])], "Whether the broker publishes the Will"),
         key("delivers", &[Shape::Table(&DELIVERS)], "How many messages a client receives"),

@@ -4,10 +4,14 @@
 //! TOML and reports every mistake with its line, its key and its cure; [`print()`] writes it back. [`encode::Context`] makes the bytes
 //! of a step. Carrying a scenario out, and judging what the broker did, belong to the crates above.
 
+pub mod capture;
 pub mod encode;
 mod fields;
+pub mod hex_lines;
 pub mod keys;
+pub mod label;
 pub mod model;
+pub mod of_bytes;
 mod parse;
 mod print;
 pub mod properties;

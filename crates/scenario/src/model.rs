@@ -178,6 +178,8 @@ pub enum End {
 pub struct WaitFor {
     /// Its type.
     pub packet: PacketType,
+    /// How many of them.
+    pub times: Number,
     /// Values that later steps use, as variable and field.
     pub capture: Vec<(String, Field)>,
     /// How long at most; absent for the reaction timeout of the run.

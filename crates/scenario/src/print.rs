@@ -155,10 +155,13 @@ fn sent(sending: &Sending) -> String {
 
 fn wait_for(wait: &WaitFor) -> String {
     let packet = quoted(wait.packet.name());
-    if wait.capture.is_empty() && wait.within.is_none() && wait.required {
+    if wait.times == Number::Fixed(1) && wait.capture.is_empty() && wait.within.is_none() && wait.required {
         return packet;
     }
     let mut keys = vec![("packet".to_owned(), packet)];
+    if wait.times != Number::Fixed(1) {
+        keys.push(("times".to_owned(), number(&wait.times)));
+    }
     if !wait.capture.is_empty() {
         let fields: Keys =
             wait.capture.iter().map(|(name, field)| (name.clone(), quoted(field.name()))).collect();
@@ -326,6 +329,7 @@ fn expect_keys(expect: &Expect) -> Keys {
         Expected::Answers { packet, codes: list } => {
             ("answers", format!("{{ packet = {}, codes = {} }}", quoted(packet), codes(list)))
         }
+        Expected::Receives(packets) => ("receives", list(packets.iter().map(|packet| quoted(packet)))),
         Expected::Will(Publication::Published) => ("will", quoted("published")),
         Expected::Will(Publication::Withheld) => ("will", quoted("withheld")),
         Expected::Delivers { client, count } => {

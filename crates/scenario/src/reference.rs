@@ -120,8 +120,8 @@ fn shape(shape: &Shape) -> Value {
         ] })
     };
     match shape {
-        Shape::Plain => json!({ "type": "string" }),
-        Shape::Hex => json!({ "type": "string" }),
+        Shape::Plain | Shape::Hex => json!({ "type": "string" }),
+        Shape::Plains => json!({ "type": "array", "items": { "type": "string" } }),
         Shape::Word(words) => json!({ "type": "string", "enum": words }),
         Shape::Words(words) => json!({ "type": "array", "items": { "type": "string", "enum": words } }),
         Shape::Bytes => refers_to("bytes"),

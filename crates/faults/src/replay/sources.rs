@@ -2,10 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use ungraceful_flags::{Mistake, Wanted};
+use ungraceful_flags::Mistake;
 use ungraceful_rig::run::input_file;
-use ungraceful_scenario::{Scenario, parse};
+use ungraceful_scenario::capture::{self, CapturedConnection};
+use ungraceful_scenario::of_bytes::Exchange;
+use ungraceful_scenario::{Scenario, hex_lines, parse};
 
 /// The largest file that is read, in bytes.
 const FILE_BYTES_MAX: usize = 256 << 20;
@@ -18,10 +21,8 @@ const FILE: &str = "FILE";
 pub(super) struct Reading<'a> {
     /// The connections of a capture: a ClientID or a port.
     pub(super) connection: Option<&'a str>,
-    /// How fast a capture goes.
+    /// How fast a capture goes, and pauses in hexadecimal text; 0 for as fast as it goes.
     pub(super) speed: f64,
-    /// The versions of packets that name none.
-    pub(super) versions: Wanted,
 }
 
 impl Reading<'_> {
@@ -57,15 +58,127 @@ impl Reading<'_> {
     fn one(&self, file: &Path) -> Result<Vec<Scenario>, Vec<Mistake>> {
         let mistake = |what: String| vec![Mistake::new(FILE, what)];
         let bytes = input_file::whole(file, FILE_BYTES_MAX).map_err(mistake)?;
-        let name = file.display();
+        let (name, ending) = (file.display(), file.extension().and_then(|ending| ending.to_str()));
+        let is_capture = matches!(ending, Some("pcap" | "pcapng" | "cap")) || begins_as_capture(&bytes);
+        if is_capture {
+            return self.connections(file, &bytes).map_err(|what| mistake(format!("{name}: {what}")));
+        }
         let Ok(text) = String::from_utf8(bytes) else {
-            return Err(mistake(format!("{name} is no scenario: it is no text")));
+            let what = format!("{name} is neither text nor a packet capture (pcap or pcapng)");
+            return Err(mistake(what));
         };
-        let scenario = parse(&text).map_err(|found| {
+        if ending == Some("toml") || text.lines().any(is_of_scenario) {
+            let scenario = parse(&text).map_err(|found| {
+                found.into_iter().map(|found| Mistake::new(FILE, format!("{name}, {found}"))).collect::<Vec<_>>()
+            })?;
+            return Ok(vec![scenario]);
+        }
+        let lines = hex_lines::read(&text).map_err(|found| {
             found.into_iter().map(|found| Mistake::new(FILE, format!("{name}, {found}"))).collect::<Vec<_>>()
         })?;
-        Ok(vec![scenario])
+        if lines.iter().all(|line| line.bytes.is_empty()) {
+            return Err(mistake(format!("{name} has no bytes: write packets in hexadecimal, one a line")));
+        }
+        let mut exchange = Exchange::of_hex(&lines);
+        for part in &mut exchange.parts {
+            part.pause = self.scaled(part.pause);
+        }
+        Ok(vec![exchange.scenario(id_of(file), format!("The packets in {name}"))])
     }
+
+    /// A scenario for each connection of a capture.
+    fn connections(&self, file: &Path, bytes: &[u8]) -> Result<Vec<Scenario>, String> {
+        let capture = capture::read(bytes).map_err(|error| error.to_string())?;
+        let all = &capture.connections;
+        let is_chosen = |connection: &&CapturedConnection| match self.connection {
+            Some(wanted) => {
+                connection.client_id().as_deref() == Some(wanted) || connection.client.port().to_string() == wanted
+            }
+            None => connection.is_mqtt(),
+        };
+        let chosen: Vec<&CapturedConnection> = all.iter().filter(is_chosen).collect();
+        if chosen.is_empty() {
+            return Err(format!("{}; the capture has {}", self.nothing_chosen(all), described(all)));
+        }
+        if let Some(gap) = chosen.iter().find(|connection| connection.gaps > 0) {
+            return Err(format!(
+                "the capture lacks {} parts of the connection from {}, so it can't be replayed: {}",
+                gap.gaps,
+                gap.client,
+                capture.warnings.join("; ")
+            ));
+        }
+        let id = id_of(file);
+        let scenario = |(index, connection): (usize, &&CapturedConnection)| {
+            let id = if chosen.len() == 1 { id.clone() } else { format!("{id}-{}", index + 1) };
+            let who = connection.client_id().filter(|client_id| !client_id.is_empty());
+            let who = who.map_or_else(|| connection.client.to_string(), |client_id| format!("ClientID {client_id}"));
+            let about = format!("The connection of {who} in {}", file.display());
+            Exchange::of_connection(connection, self.speed).scenario(id, about)
+        };
+        Ok(chosen.iter().enumerate().map(scenario).collect())
+    }
+
+    fn nothing_chosen(&self, all: &[CapturedConnection]) -> String {
+        match self.connection {
+            Some(wanted) => format!("no connection has the ClientID or the client port {wanted:?} (--connection)"),
+            None if all.iter().any(CapturedConnection::is_tls) => {
+                "its connections are encrypted; capture at a port without TLS".to_owned()
+            }
+            None => "no connection begins with CONNECT; choose one with --connection PORT".to_owned(),
+        }
+    }
+
+    fn scaled(&self, pause: Duration) -> Duration {
+        match self.speed {
+            0.0 => Duration::ZERO,
+            speed => Duration::try_from_secs_f64(pause.as_secs_f64() / speed).unwrap_or(Duration::MAX),
+        }
+    }
+}
+
+/// The connections of a capture in words, the first ones.
+fn described(all: &[CapturedConnection]) -> String {
+    const SHOWN: usize = 8;
+    if all.is_empty() {
+        return "no TCP connection".to_owned();
+    }
+    let one = |connection: &CapturedConnection| {
+        let client_id = connection.client_id().map_or_else(String::new, |client_id| format!(" (ClientID {client_id:?})"));
+        format!("{} to {}{client_id}", connection.client, connection.server)
+    };
+    let mut shown: Vec<String> = all.iter().take(SHOWN).map(one).collect();
+    if all.len() > SHOWN {
+        shown.push(format!("{} more", all.len() - SHOWN));
+    }
+    shown.join(", ")
+}
+
+/// Whether the bytes begin as pcap, pcapng, or one of them compressed.
+fn begins_as_capture(bytes: &[u8]) -> bool {
+    const MAGIC: [&[u8]; 6] = [
+        b"\xA1\xB2\xC3\xD4",
+        b"\xD4\xC3\xB2\xA1",
+        b"\xA1\xB2\x3C\x4D",
+        b"\x4D\x3C\xB2\xA1",
+        b"\x0A\x0D\x0D\x0A",
+        b"\x1F\x8B",
+    ];
+    MAGIC.iter().any(|magic| bytes.starts_with(magic))
+}
+
+/// Whether a line belongs to a scenario and can't be hexadecimal.
+fn is_of_scenario(line: &str) -> bool {
+    let line = line.trim_start();
+    line.starts_with("[[step]]") || line.starts_with("id =") || line.starts_with("id=")
+}
+
+/// The id of a scenario from a file of this name.
+fn id_of(file: &Path) -> String {
+    let stem = file.file_stem().unwrap_or_default().to_string_lossy().to_lowercase();
+    let words: Vec<&str> =
+        stem.split(|letter: char| !letter.is_ascii_alphanumeric()).filter(|word| !word.is_empty()).collect();
+    if words.is_empty() { "replay".to_owned() } else { words.join("-") }
 }
 
 /// A file, or the files in a folder and its folders, by name.

@@ -8,8 +8,9 @@ use ungraceful_record::reaction::Outcome;
 use ungraceful_record::run::{Completeness, Record};
 use ungraceful_record::scale::bytes;
 use ungraceful_record::verdict::Force;
+use ungraceful_scenario::label::NONE;
 
-use super::performance::{ACCEPTED, ANSWERS, CONNACK, DELIVERED, NONE};
+use super::performance::{ACCEPTED, ANSWERS, CONNACK, DELIVERED, RECEIVED};
 use crate::judging::{
     SENDS_NO_DISCONNECT_ON_3_1_1, breach, came_once, due_wills, evidence_count, examples, is_v3_1_1,
     names_the_reason, no_sample, no_will, sent_code, served_on, withheld,
@@ -24,6 +25,7 @@ pub const CHECKS: &[Check] = &[
         .on(|case| !case.expects.is_empty()),
     Check::must("answers_as_expected", statement::ALL, answers_as_expected)
         .on(|case| !case.expects.is_empty()),
+    Check::prose("sends_what_was_recorded", sends_what_was_recorded).on(|case| !case.expects.is_empty()),
     Check::must("delivers_as_expected", statement::ALL, delivers_as_expected)
         .on(|case| !case.expects.is_empty()),
     Check::must("publishes_the_will", statement::ALL, publishes_the_will).on(|case| !case.expects.is_empty()),
@@ -194,6 +196,30 @@ fn answers_as_expected(case: &Judged<'_>) -> Option<Finding> {
         Finding::inconclusive(format!("{evidence}; try a longer --reaction-timeout"))
     } else {
         Finding::holds(all, evidence)
+    };
+    Some(by(case, expectation, finding))
+}
+
+/// A recorded exchange shows what a broker sent; another broker may send something else.
+fn sends_what_was_recorded(case: &Judged<'_>) -> Option<Finding> {
+    let (expectation, packets) = expected(case, |what| match what {
+        Expected::Receives(packets) => Some(packets),
+        _ => None,
+    })?;
+    let recorded = packets.join(", ");
+    let all = case.total(RECEIVED);
+    let others = count_others(case, RECEIVED, |received| received == recorded);
+    let finding = if all == 0 {
+        Finding::inconclusive(no_sample(case))
+    } else if others > 0 {
+        let evidence = format!(
+            "recorded: {}; received: {}",
+            if recorded.is_empty() { NONE } else { &recorded },
+            case.in_words(RECEIVED)
+        );
+        Finding::differs(all, format!("other packets in {others} of {all} attempts"), evidence)
+    } else {
+        Finding::holds(all, format!("the broker sent what was recorded: {recorded}"))
     };
     Some(by(case, expectation, finding))
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use ungraceful_mqtt::{Framed, Packet, PacketType, ProtocolVersion, frame};
 use ungraceful_rig::attempts::client::Client;
 use ungraceful_rig::attempts::observe::Occupation;
+use ungraceful_scenario::label::{answer, label};
 use ungraceful_scenario::model::Field;
 use ungraceful_scenario::template::{Value, Variables};
 
@@ -42,6 +43,8 @@ pub(super) struct Player {
     announced: Variables,
     /// The messages that it has received.
     pub(super) received: u64,
+    /// All packets that it has received on this connection, each as text.
+    pub(super) exchanged: Vec<String>,
 }
 
 impl Player {
@@ -59,6 +62,7 @@ impl Player {
             unframed: Vec::new(),
             announced: Variables::new(),
             received: 0,
+            exchanged: Vec::new(),
         }
     }
 
@@ -125,6 +129,8 @@ pub(super) struct Awaiting<'a> {
     version: ProtocolVersion,
     /// The awaited packet; absent to await none.
     packet: Option<PacketType>,
+    /// How many of them are still awaited.
+    missing: u64,
     /// The fields to keep of it.
     capture: &'a [(String, Field)],
     /// Their values.
@@ -140,11 +146,15 @@ pub(super) struct Awaiting<'a> {
     seen: HashSet<String>,
     /// Messages that came.
     pub(super) received: u64,
+    /// All packets that came, in order, each as text; those beyond [`EXCHANGED_MAX`] are left out.
+    pub(super) exchanged: Vec<String>,
     /// How many messages suffice; absent to await none.
     pub(super) enough: Option<u64>,
     subscribed: bool,
 }
 
+/// The most packets that are kept of one client.
+const EXCHANGED_MAX: usize = 10_000;
 /// The most different answers that are kept of one client.
 const ANSWERS_MAX: usize = 32;
 
@@ -154,6 +164,7 @@ impl<'a> Awaiting<'a> {
         Self {
             version,
             packet: None,
+            missing: 0,
             capture: &[],
             captured: Variables::new(),
             has_come: false,
@@ -162,19 +173,20 @@ impl<'a> Awaiting<'a> {
             answers: Vec::new(),
             seen: HashSet::new(),
             received: 0,
+            exchanged: Vec::new(),
             enough: None,
             subscribed: player.subscribed,
         }
     }
 
-    /// Awaits a packet, of which these fields are kept.
+    /// Awaits so many packets of a type, of the last of which these fields are kept.
     pub(super) fn packet(
         player: &Player,
         version: ProtocolVersion,
-        packet: PacketType,
+        (packet, times): (PacketType, u64),
         capture: &'a [(String, Field)],
     ) -> Self {
-        Self { packet: Some(packet), capture, ..Self::nothing(player, version) }
+        Self { packet: Some(packet), missing: times, capture, ..Self::nothing(player, version) }
     }
 
     /// Awaits so many messages.
@@ -193,8 +205,12 @@ impl<'a> Awaiting<'a> {
 
 impl Occupation for Awaiting<'_> {
     fn takes(&mut self, packet: &Packet<'_>, _at: Instant) -> bool {
+        if self.exchanged.len() < EXCHANGED_MAX {
+            self.exchanged.extend(label(packet, self.version));
+        }
         if !self.has_come && packet.packet_type() == self.packet {
-            self.has_come = true;
+            self.missing = self.missing.saturating_sub(1);
+            self.has_come = self.missing == 0;
             self.keep(packet);
         }
         match packet {
@@ -234,27 +250,6 @@ pub(super) fn announced(packet: &Packet<'_>) -> Variables {
     let numbers =
         numbers.into_iter().filter_map(|(name, value)| Some((name.to_owned(), Value::Number(value?))));
     numbers.collect()
-}
-
-/// A packet that answers something, as text, such as `SUBACK 0x8F`; absent for all others.
-fn answer(packet: &Packet<'_>, version: ProtocolVersion) -> Option<String> {
-    let name = packet.packet_type()?.name();
-    let code = match packet {
-        // MQTT 3.1.1 has no Reason Code there.
-        Packet::PubAck(_) | Packet::PubRec(_) | Packet::PubRel(_) | Packet::PubComp(_)
-            if version == ProtocolVersion::V3_1_1 =>
-        {
-            None
-        }
-        Packet::PubAck(ack) | Packet::PubRec(ack) | Packet::PubRel(ack) | Packet::PubComp(ack) => {
-            Some(ack.reason_code.0)
-        }
-        Packet::SubAck(suback) => suback.reason_codes.first().copied(),
-        Packet::UnsubAck(unsuback) => unsuback.reason_codes.first().copied(),
-        Packet::Auth(auth) => Some(auth.reason_code.0),
-        _ => return None,
-    };
-    Some(code.map_or_else(|| name.to_owned(), |code| format!("{name} 0x{code:02X}")))
 }
 
 fn value_of(packet: &Packet<'_>, field: Field) -> Option<Value> {

@@ -14,6 +14,7 @@ use ungraceful_rig::attempts::fault::{AttemptLog, Stage};
 use ungraceful_rig::attempts::observe::{Observed, STALLED, Watch, observe_at_work, observe_until};
 use ungraceful_rig::bystanders::witness::WitnessWatch;
 use ungraceful_scenario::encode::Context;
+use ungraceful_scenario::label::{NONE, in_a_row};
 use ungraceful_scenario::model::{Action, Body, End, Packet, Property, Sending, Step, WaitFor};
 use ungraceful_scenario::properties::KINDS;
 use ungraceful_scenario::template::{Number, Random, Value, Variables};
@@ -29,8 +30,8 @@ pub(super) const ANSWERS: FactOf<String> = FactOf::new("answers");
 pub(super) const CONNACK: FactOf<String> = FactOf::new("connack");
 /// Fact: the messages that the client of the expectation received after the provoking byte.
 pub(super) const DELIVERED: FactOf<u64> = FactOf::new("delivered");
-/// Fact without value: no packet of this kind came.
-pub(super) const NONE: &str = "none";
+/// Fact: all packets that the first client received, in order; [`NONE`] without any. Only where a scenario expects them.
+pub(super) const RECEIVED: FactOf<String> = FactOf::new("received");
 /// Fact: the CONNECT was accepted.
 pub(super) const ACCEPTED: &str = "accepted";
 
@@ -247,6 +248,7 @@ impl<'a> Performance<'a> {
         };
         of.has_sent(&bytes);
         of.take_connack(0, announced);
+        of.exchanged.push("CONNACK 0x00".to_owned());
         Ok(())
     }
 
@@ -393,7 +395,9 @@ impl<'a> Performance<'a> {
     async fn wait_for(&mut self, player: usize, wait: &WaitFor) -> Result<Done, Unfinished> {
         let within = wait.within.unwrap_or(self.stage.reaction_timeout);
         let version = self.fault.version;
-        let mut awaiting = Awaiting::packet(&self.players[player], version, wait.packet, &wait.capture);
+        let times = self.make(player, |context| wait.times.value(&context.variables, 1_000_000))?;
+        let awaited = (wait.packet, times);
+        let mut awaiting = Awaiting::packet(&self.players[player], version, awaited, &wait.capture);
         let Some(client) = self.players[player].client.as_mut() else {
             return Err(format!("a client without a connection can't wait for {}", wait.packet).into());
         };
@@ -401,6 +405,7 @@ impl<'a> Performance<'a> {
         let (clock, stop) = (&self.stage.clock, &self.stage.stop);
         let seen = observe_until(client, clock, stop, watch, &mut awaiting).await;
         let is_provoked = self.provoked.is_some_and(|(provoked, _)| provoked == player);
+        self.players[player].exchanged.append(&mut awaiting.exchanged);
         let (has_come, captured) = (awaiting.has_come, std::mem::take(&mut awaiting.captured));
         let ended = seen.ended_at_us().is_some();
         if seen.outcome.is_none() && !has_come {
@@ -451,7 +456,7 @@ impl<'a> Performance<'a> {
         }
         let version = self.fault.version;
         if of.connacks_due > 0 && !of.is_accepted {
-            let connack = Awaiting::packet(of, version, PacketType::ConnAck, &[]);
+            let connack = Awaiting::packet(of, version, (PacketType::ConnAck, 1), &[]);
             if let Some(outcome) = self.observe(log, (player, at), connack, Manner::Silent).await {
                 self.outcome = Some(outcome);
                 return;
@@ -486,6 +491,9 @@ impl<'a> Performance<'a> {
             log.trouble(STALLED);
         }
         let outcome = seen.outcome;
+        // A client that asks receives PINGRESP for it.
+        awaiting.exchanged.retain(|packet| !matches!(manner, Manner::Asking) || packet != "PINGRESP");
+        self.players[player].exchanged.append(&mut awaiting.exchanged);
         self.take(player, awaiting, Some(seen));
         outcome
     }
@@ -496,6 +504,10 @@ impl<'a> Performance<'a> {
             log.fact(ANSWERS, self.answers.join(", "));
         } else if self.fault.expects.iter().any(is_awaited) {
             log.fact(ANSWERS, NONE.to_owned());
+        }
+        if self.fault.expects.iter().any(|expectation| matches!(expectation.what, Expected::Receives(_))) {
+            let packets = in_a_row(&self.players[0].exchanged);
+            log.fact(RECEIVED, if packets.is_empty() { NONE.to_owned() } else { packets.join(", ") });
         }
         if self.fault.expects_connack() {
             let connack = match self.connacks.first() {

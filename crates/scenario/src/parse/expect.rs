@@ -10,7 +10,8 @@ use crate::model::{Expect, Force};
 use crate::parse::{step, versions};
 use crate::template::Number;
 
-const EXPECTED: &[&str] = &["closes", "stays", "disconnect", "connack", "answers", "will", "delivers"];
+const EXPECTED: &[&str] =
+    &["closes", "stays", "disconnect", "connack", "answers", "receives", "will", "delivers"];
 const FORCES: &[&str] = &["must", "should", "may", "prose"];
 
 /// The expectations of a table.
@@ -41,6 +42,7 @@ fn expected(reader: &mut Reader, fields: &Fields<'_, '_>) -> Option<Expected> {
         "disconnect" => codes(reader, &found).map(Expected::Disconnect),
         "connack" => codes(reader, &found).map(Expected::Connack),
         "answers" => answers(reader, &found),
+        "receives" => found.plains(reader).map(Expected::Receives),
         "will" => Some(Expected::Will(match found.word(reader)? {
             "published" => Publication::Published,
             _ => Publication::Withheld,

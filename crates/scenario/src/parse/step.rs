@@ -5,7 +5,7 @@ use ungraceful_mqtt::PacketType;
 use crate::fields::{Fields, Found, Reader};
 use crate::model::{Action, Body, End, FIRST_CLIENT, Field, Sending, Step, WaitFor};
 use crate::parse::packet;
-use crate::template::is_of_name;
+use crate::template::{Number, is_of_name};
 
 const ACTIONS: &[&str] = &["open", "connect", "send", "wait_for", "pause", "repeat", "end"];
 
@@ -90,17 +90,25 @@ fn sending(reader: &mut Reader, fields: &Fields<'_, '_>) -> Option<Sending> {
 fn wait_for(reader: &mut Reader, found: &Found<'_, '_>) -> Option<Action> {
     if found.is_string() {
         let packet = packet::type_named(found.word(reader)?)?;
-        return Some(Action::WaitFor(WaitFor { packet, capture: Vec::new(), within: None, required: true }));
+        let times = Number::Fixed(1);
+        return Some(Action::WaitFor(WaitFor {
+            packet,
+            times,
+            capture: Vec::new(),
+            within: None,
+            required: true,
+        }));
     }
     let fields = found.table(reader)?;
     let packet = fields.find("packet").and_then(|found| found.word(reader)).and_then(packet::type_named);
     if packet.is_none() && !fields.has("packet") {
         fields.mistake(reader, "packet is missing: which packet to wait for, such as \"PUBACK\"");
     }
+    let times = fields.number(reader, "times").unwrap_or(Number::Fixed(1));
     let within = fields.time(reader, "within");
     let required = fields.bool(reader, "required").unwrap_or(true);
     let capture = fields.find("capture").map_or_else(Vec::new, |found| capture(reader, &found));
-    Some(Action::WaitFor(WaitFor { packet: packet?, capture, within, required }))
+    Some(Action::WaitFor(WaitFor { packet: packet?, times, capture, within, required }))
 }
 
 fn capture(reader: &mut Reader, found: &Found<'_, '_>) -> Vec<(String, Field)> {

@@ -141,6 +141,7 @@ impl Trial {
                 Expected::Disconnect(_) => "disconnect".to_owned(),
                 Expected::Connack(_) => "connack".to_owned(),
                 Expected::Answers { .. } => "answers".to_owned(),
+                Expected::Receives(_) => "receives".to_owned(),
                 Expected::Will(_) => "will".to_owned(),
                 Expected::Delivers { client, .. } if !self.clients.contains(client) => {
                     return Err(format!("no step has the client {client} of delivers"));
@@ -153,8 +154,8 @@ impl Trial {
                 ));
             }
             let may_be_violated = matches!(expect.force, Force::Must(_));
-            if may_be_violated && matches!(expect.what, Expected::Disconnect(_)) {
-                return Err("the Reason Code of a DISCONNECT is no MUST: use may or prose".to_owned());
+            if may_be_violated && matches!(expect.what, Expected::Disconnect(_) | Expected::Receives(_)) {
+                return Err(format!("{kind} is no MUST: use may or prose"));
             }
         }
         if kinds.contains("closes") && kinds.contains("stays") {
