@@ -183,6 +183,7 @@ statements! {
     V311_3_1_3_5, V3_1_1, "MQTT-3.1.3-5", "The Server takes Client Identifiers of 1 to 23 letters and digits.";
     V311_3_1_3_7, V3_1_1, "MQTT-3.1.3-7", "A Client with an empty Client Identifier asks for a Clean Session.";
     V311_3_1_3_8, V3_1_1, "MQTT-3.1.3-8", "An empty Client Identifier with Clean Session 0 is answered with CONNACK 0x02 and a close.";
+    V311_3_1_3_9, V3_1_1, "MQTT-3.1.3-9", "A Server that refuses the Client Identifier answers with CONNACK 0x02 and closes.";
     V311_3_1_4_1, V3_1_1, "MQTT-3.1.4-1", "The Server checks the form of a CONNECT and closes when it is wrong.";
     V311_3_1_4_2, V3_1_1, "MQTT-3.1.4-2", "A CONNECT with the Client Identifier of a live connection has the older one closed.";
     V311_3_1_4_5, V3_1_1, "MQTT-3.1.4-5", "After refusing a CONNECT the Server processes nothing that follows it.";
@@ -198,9 +199,11 @@ statements! {
     V311_3_6_1_1, V3_1_1, "MQTT-3.6.1-1", "Other fixed header flags than 0010 make a PUBREL malformed, and the Server closes.";
     V311_3_8_1_1, V3_1_1, "MQTT-3.8.1-1", "Other fixed header flags than 0010 make a SUBSCRIBE malformed, and the Server closes.";
     V311_3_8_3_3, V3_1_1, "MQTT-3.8.3-3", "A SUBSCRIBE lists at least one Topic Filter.";
+    V311_3_8_3_4, V3_1_1, "MQTT-3.8.3-4", "Reserved bits or a QoS of 3 make a SUBSCRIBE malformed, and the Server closes.";
     V311_3_8_4_1, V3_1_1, "MQTT-3.8.4-1", "The Server answers a SUBSCRIBE with a SUBACK.";
     V311_3_10_1_1, V3_1_1, "MQTT-3.10.1-1", "Other fixed header flags than 0010 make an UNSUBSCRIBE malformed, and the Server closes.";
     V311_3_10_3_2, V3_1_1, "MQTT-3.10.3-2", "An UNSUBSCRIBE lists at least one Topic Filter.";
+    V311_3_10_4_4, V3_1_1, "MQTT-3.10.4-4", "The Server answers an UNSUBSCRIBE with an UNSUBACK.";
     V311_3_12_4_1, V3_1_1, "MQTT-3.12.4-1", "The Server answers a PINGREQ with a PINGRESP.";
     V311_3_14_1_1, V3_1_1, "MQTT-3.14.1-1", "The Server checks that a DISCONNECT's reserved bits are 0, and closes when they are not.";
     V311_3_14_4_1, V3_1_1, "MQTT-3.14.4-1", "After a DISCONNECT the Client closes.";
