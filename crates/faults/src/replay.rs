@@ -49,11 +49,7 @@ pub struct Flags {
 
 impl Flags {
     fn reading(&self) -> Reading<'_> {
-        Reading {
-            connection: self.connection.as_deref(),
-            speed: self.speed,
-            versions: self.versions.wanted(),
-        }
+        Reading { connection: self.connection.as_deref(), speed: self.speed }
     }
 }
 

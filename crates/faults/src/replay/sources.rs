@@ -69,7 +69,10 @@ impl Reading<'_> {
         };
         if ending == Some("toml") || text.lines().any(is_of_scenario) {
             let scenario = parse(&text).map_err(|found| {
-                found.into_iter().map(|found| Mistake::new(FILE, format!("{name}, {found}"))).collect::<Vec<_>>()
+                found
+                    .into_iter()
+                    .map(|found| Mistake::new(FILE, format!("{name}, {found}")))
+                    .collect::<Vec<_>>()
             })?;
             return Ok(vec![scenario]);
         }
@@ -92,7 +95,8 @@ impl Reading<'_> {
         let all = &capture.connections;
         let is_chosen = |connection: &&CapturedConnection| match self.connection {
             Some(wanted) => {
-                connection.client_id().as_deref() == Some(wanted) || connection.client.port().to_string() == wanted
+                connection.client_id().as_deref() == Some(wanted)
+                    || connection.client.port().to_string() == wanted
             }
             None => connection.is_mqtt(),
         };
@@ -112,7 +116,8 @@ impl Reading<'_> {
         let scenario = |(index, connection): (usize, &&CapturedConnection)| {
             let id = if chosen.len() == 1 { id.clone() } else { format!("{id}-{}", index + 1) };
             let who = connection.client_id().filter(|client_id| !client_id.is_empty());
-            let who = who.map_or_else(|| connection.client.to_string(), |client_id| format!("ClientID {client_id}"));
+            let who = who
+                .map_or_else(|| connection.client.to_string(), |client_id| format!("ClientID {client_id}"));
             let about = format!("The connection of {who} in {}", file.display());
             Exchange::of_connection(connection, self.speed).scenario(id, about)
         };
@@ -121,7 +126,9 @@ impl Reading<'_> {
 
     fn nothing_chosen(&self, all: &[CapturedConnection]) -> String {
         match self.connection {
-            Some(wanted) => format!("no connection has the ClientID or the client port {wanted:?} (--connection)"),
+            Some(wanted) => {
+                format!("no connection has the ClientID or the client port {wanted:?} (--connection)")
+            }
             None if all.iter().any(CapturedConnection::is_tls) => {
                 "its connections are encrypted; capture at a port without TLS".to_owned()
             }
@@ -144,7 +151,8 @@ fn described(all: &[CapturedConnection]) -> String {
         return "no TCP connection".to_owned();
     }
     let one = |connection: &CapturedConnection| {
-        let client_id = connection.client_id().map_or_else(String::new, |client_id| format!(" (ClientID {client_id:?})"));
+        let client_id =
+            connection.client_id().map_or_else(String::new, |client_id| format!(" (ClientID {client_id:?})"));
         format!("{} to {}{client_id}", connection.client, connection.server)
     };
     let mut shown: Vec<String> = all.iter().take(SHOWN).map(one).collect();

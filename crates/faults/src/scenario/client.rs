@@ -29,6 +29,8 @@ pub(super) struct Player {
     pub(super) is_accepted: bool,
     /// CONNECTs on this connection whose CONNACK has not come.
     pub(super) connacks_due: u32,
+    /// PINGREQs of its steps whose PINGRESP has not come.
+    pub(super) pings_due: u32,
     /// Whether it has sent SUBSCRIBE, so that a PUBLISH is a delivery.
     pub(super) subscribed: bool,
     /// Whether it may not send PINGREQ any more: it has sent DISCONNECT or FIN, or stopped reading.
@@ -55,6 +57,7 @@ impl Player {
             client: None,
             is_accepted: false,
             connacks_due: 0,
+            pings_due: 0,
             subscribed: false,
             is_silent: false,
             reads: true,
@@ -97,6 +100,8 @@ impl Player {
             taken += found.len();
             match found.packet_type() {
                 Some(PacketType::Connect) => self.connacks_due += 1,
+                // A broker need not answer another first byte, and the answer to a later PINGREQ is not to be taken for it.
+                Some(PacketType::PingReq) if found.flags() == 0 => self.pings_due += 1,
                 Some(PacketType::Subscribe) => self.subscribed = true,
                 Some(PacketType::Disconnect) => self.is_silent = true,
                 _ => {}
@@ -139,6 +144,8 @@ pub(super) struct Awaiting<'a> {
     pub(super) has_come: bool,
     /// CONNACKs that are due, and no reaction.
     connacks_due: u32,
+    /// The same for PINGRESP.
+    pub(super) pings_due: u32,
     /// The CONNACKs that came, each with its code and what it announces.
     pub(super) connacks: Vec<(u8, Variables)>,
     /// The other packets that answer something, each as text; the first of each.
@@ -169,6 +176,7 @@ impl<'a> Awaiting<'a> {
             captured: Variables::new(),
             has_come: false,
             connacks_due: player.connacks_due,
+            pings_due: player.pings_due,
             connacks: Vec::new(),
             answers: Vec::new(),
             seen: HashSet::new(),
@@ -194,6 +202,14 @@ impl<'a> Awaiting<'a> {
         Self { enough: Some(enough), ..Self::nothing(player, version) }
     }
 
+    /// Keeps the first answer of each kind.
+    fn keep_answer(&mut self, answer: Option<String>) {
+        let Some(answer) = answer.filter(|_| self.answers.len() < ANSWERS_MAX) else { return };
+        if self.seen.insert(answer.clone()) {
+            self.answers.push(answer);
+        }
+    }
+
     fn keep(&mut self, packet: &Packet<'_>) {
         for (name, field) in self.capture {
             if let Some(value) = value_of(packet, *field) {
@@ -217,6 +233,12 @@ impl Occupation for Awaiting<'_> {
             Packet::ConnAck(connack) if self.connacks_due > 0 => {
                 self.connacks_due -= 1;
                 self.connacks.push((connack.code, announced(packet)));
+                self.keep_answer(label(packet, self.version));
+                true
+            }
+            Packet::PingResp if self.pings_due > 0 => {
+                self.pings_due -= 1;
+                self.keep_answer(label(packet, self.version));
                 true
             }
             Packet::Publish(_) => {
@@ -224,11 +246,10 @@ impl Occupation for Awaiting<'_> {
                 self.subscribed
             }
             _ => {
-                let Some(answer) = answer(packet, self.version) else { return false };
-                if self.answers.len() < ANSWERS_MAX && self.seen.insert(answer.clone()) {
-                    self.answers.push(answer);
-                }
-                true
+                let answer = answer(packet, self.version);
+                let is_answer = answer.is_some();
+                self.keep_answer(answer);
+                is_answer
             }
         }
     }

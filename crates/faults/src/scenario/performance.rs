@@ -430,6 +430,7 @@ impl<'a> Performance<'a> {
 
     /// Keeps what came. `seen` are the reactions, if the connection is the provoked one.
     fn take(&mut self, player: usize, awaiting: Awaiting<'_>, seen: Option<Observed>) {
+        self.players[player].pings_due = awaiting.pings_due;
         for (code, announced) in awaiting.connacks {
             self.players[player].take_connack(code, announced);
             if seen.is_some() {

@@ -68,7 +68,7 @@ impl FaultMode for Flags {
     const NAMES_ITS_FAULT: bool = false;
     const CHOOSES_FAULTS: bool = true;
     const DEFAULTS: &'static [(&'static str, &'static str)] =
-        &[("attempts", "3"), ("connrate", "50"), ("count", "200"), ("reaction-timeout", "2s")];
+        &[("attempts", "3"), ("connrate", "100"), ("count", "400"), ("reaction-timeout", "2s")];
 
     fn wanted(&self) -> Wanted {
         self.versions.wanted()
