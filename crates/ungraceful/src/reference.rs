@@ -21,13 +21,15 @@ use crate::{explain, front, list, tools};
 pub(crate) const INDEX: &str = "README";
 /// The page of common flags.
 const COMMON: &str = "flags";
+/// The page of the language of scenarios.
+const SCENARIOS: &str = "scenarios";
 /// The heading that clap prints for flags without one.
 const OPTIONS: &str = "Options";
 
 /// The name of each page: that of its file, without `.md`.
 #[must_use]
 pub fn names() -> Vec<&'static str> {
-    [INDEX, COMMON].into_iter().chain(front::binaries()).collect()
+    [INDEX, COMMON, SCENARIOS].into_iter().chain(front::binaries()).collect()
 }
 
 /// The page with this name, ending in a line end; absent when there is none.
@@ -36,6 +38,7 @@ pub fn page(name: &str) -> Option<String> {
     let paragraphs = match name {
         INDEX => index(),
         COMMON => common_page(&built(common())),
+        SCENARIOS => scenarios_page(),
         front::NAME => front_page(),
         explain::NAME => {
             let command = built(explain::command());
@@ -84,7 +87,9 @@ fn index() -> Vec<String> {
         format!(
             "Every command, mode and flag. [Common flags]({COMMON}.md) are on one page, with environment variables, times and \
              exit codes. The page of a command has the flags that it adds, its other defaults, and the common flags that it does \
-             not take. [run.schema.json](run.schema.json) is the JSON Schema of `run.json`, the main file of a record."
+             not take. [run.schema.json](run.schema.json) is the JSON Schema of `run.json`, the main file of a record. \
+             [Scenarios]({SCENARIOS}.md) describes the language of scenarios, and [scenario.schema.json](scenario.schema.json) is \
+             its JSON Schema."
         ),
         "`ungraceful takeover duel` and `ungraceful-takeover duel` are the same. These pages are generated: `ungraceful \
          reference NAME` prints one, `--help` prints the flags of a command for a terminal, and `ungraceful man NAME` prints \
@@ -92,6 +97,19 @@ fn index() -> Vec<String> {
             .to_owned(),
         table(["command", "purpose", "modes or further commands"], rows),
     ]
+}
+
+fn scenarios_page() -> Vec<String> {
+    let mut paragraphs = vec![
+        "# Scenarios".to_owned(),
+        "A scenario is a TOML file: clients carry out steps, then the broker is expected to do something. `ungraceful violate --show ID` \
+         prints one of the catalogue, and `ungraceful replay FILE` carries out a file of yours. Every mistake in a file is reported with \
+         its line, its key and what to write instead. [scenario.schema.json](scenario.schema.json) lets editors complete and check a \
+         file, for example with the line `#:schema scenario.schema.json` at its top."
+            .to_owned(),
+    ];
+    paragraphs.extend(ungraceful_scenario::reference::markdown());
+    paragraphs
 }
 
 fn common_page(common: &Command) -> Vec<String> {

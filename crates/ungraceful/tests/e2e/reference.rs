@@ -9,8 +9,8 @@ use ungraceful::{front, reference, tools};
 
 use crate::support::{binary, double_connect};
 
-/// The schema, which a test of the record crate writes.
-const SCHEMA: &str = "run.schema.json";
+/// The schemas, which tests of their crates write.
+const SCHEMAS: [&str; 2] = ["run.schema.json", "scenario.schema.json"];
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference")
@@ -49,7 +49,7 @@ fn documented() -> Vec<Documented> {
 
 #[test]
 fn the_pages_in_the_repository_are_up_to_date() {
-    let mut files = BTreeSet::from([SCHEMA.to_owned()]);
+    let mut files = BTreeSet::from(SCHEMAS.map(str::to_owned));
     for name in reference::names() {
         let file = format!("{name}.md");
         let page = printed("ungraceful", &["reference", name]);
@@ -131,7 +131,7 @@ fn completions_know_the_flags() {
 fn a_record_is_valid_by_its_published_schema() {
     let call = double_connect("--attempts 2 --delay 10ms");
     let schema: serde_json::Value =
-        serde_json::from_str(&std::fs::read_to_string(folder().join(SCHEMA)).unwrap()).unwrap();
+        serde_json::from_str(&std::fs::read_to_string(folder().join(SCHEMAS[0])).unwrap()).unwrap();
     let text = std::fs::read_to_string(call.folder.join("run.json")).unwrap();
     let record: serde_json::Value = serde_json::from_str(&text).unwrap();
     let validator = jsonschema::validator_for(&schema).unwrap();
