@@ -78,6 +78,10 @@ pub(super) fn breach(decoded: &Decoded<'_>, version: ProtocolVersion) -> Option<
     if let Packet::Unreadable { .. } = decoded.packet {
         return Some(ReasonCode::MALFORMED_PACKET);
     }
+    if decoded.oddities.contains(Oddity::InvalidUtf8) {
+        // Of such text there is only a part, which may be odd in other ways, too.
+        return Some(ReasonCode::MALFORMED_PACKET);
+    }
     let first = decoded.oddities.without(Oddity::DisconnectOnV3_1_1).iter().next()?;
     Some(match (first, &decoded.packet) {
         (Oddity::InvalidTopicFilter, _) => ReasonCode::TOPIC_FILTER_INVALID,
