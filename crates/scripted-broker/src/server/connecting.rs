@@ -66,7 +66,7 @@ impl Server {
         connection.has_method = method.is_some();
         connection.will = connect.will.as_ref().map(LastWill::of);
         connection.keep_alive_s = keep_alive_s;
-        // 0 is forbidden; a Client that sends it is served on some policies.
+        // 0 is forbidden. A policy may accept it: then there is no limit.
         let receive_maximum = connect.properties.receive_maximum().filter(|&maximum| maximum > 0);
         connection.receive_maximum = receive_maximum.unwrap_or(u16::MAX).into();
         connection.packet_size_max = (connect.properties.maximum_packet_size())

@@ -28,7 +28,7 @@ impl Server {
             _ if self.rejects_connect(id) => return,
             _ => malformed::guess(found.body),
         };
-        let is_odd = connect.protocol_level.is_none() || !decoded.oddities.is_empty();
+        let is_odd = !decoded.oddities.is_empty();
         self.log.note(Event::Connect {
             connection: id,
             client_id: connect.client_id.to_owned(),
