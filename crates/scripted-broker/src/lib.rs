@@ -31,8 +31,8 @@
 //! retained messages, Wills with their delay, Keep Alive, Maximum QoS, Receive Maximum and Maximum Packet Size both ways.
 //!
 //! What it leaves out on purpose: TLS and WebSocket; passwords (every Client is accepted unless its user was removed or its
-//! token has expired); enhanced authentication (refused with 0x8C) except for the method `JWT`; Topic Aliases, Shared
-//! Subscriptions and Subscription Identifiers (the CONNACK says so to 5.0 Clients); Message Expiry Interval (forwarded
+//! token has expired); enhanced authentication (refused with 0x8C) except for the method `JWT`; Shared Subscriptions and
+//! Subscription Identifiers (the CONNACK says so to 5.0 Clients); Topic Aliases to Clients; Message Expiry Interval (forwarded
 //! unchanged); queueing QoS 0 for absent Clients. Everything runs on one thread, so do not measure performance on it.
 
 mod broker;

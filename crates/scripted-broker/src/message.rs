@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use ungraceful_mqtt::forbidden::property_bytes;
+use ungraceful_mqtt::forbidden::{ForgedPublish, property_bytes};
 use ungraceful_mqtt::{
     EncodeError, PacketIdentifier, Properties, Property, ProtocolVersion, Publish, QoS, Will,
 };
@@ -31,7 +31,7 @@ impl Message {
             payload: publish.payload.to_vec(),
             qos: publish.qos,
             retain: publish.retain,
-            properties: property_bytes(publish.properties),
+            properties: travelling(publish.properties),
         })
     }
 
@@ -41,18 +41,26 @@ impl Message {
     }
 
     pub(crate) fn of_will(will: &Will<'_>) -> Rc<Self> {
-        // The Will Delay Interval is for the Server and has no place in a PUBLISH.
-        let travelling: Vec<_> = (will.properties.iter().flatten())
-            .filter(|property| !matches!(property, Property::WillDelayInterval(_)))
-            .collect();
         Rc::new(Self {
             topic: will.topic.to_owned(),
             payload: will.payload.to_vec(),
             qos: will.qos,
             retain: will.retain,
-            properties: property_bytes(Properties::List(&travelling)),
+            properties: travelling(will.properties),
         })
     }
+}
+
+/// The properties that go on to subscribers, as far as they can be read.
+fn travelling(properties: Properties<'_>) -> Vec<u8> {
+    let for_the_server = |property: &Property<'_>| {
+        let alias_or_identifier =
+            matches!(property, Property::TopicAlias(_) | Property::SubscriptionIdentifier(_));
+        alias_or_identifier || matches!(property, Property::WillDelayInterval(_))
+    };
+    let travelling: Vec<_> =
+        properties.iter().flatten().filter(|property| !for_the_server(property)).collect();
+    property_bytes(Properties::List(&travelling))
 }
 
 /// A message on its way to one subscriber.
@@ -87,7 +95,10 @@ impl Delivery {
             payload: &self.message.payload,
         };
         let mut bytes = Vec::new();
-        publish.encode(version, &mut bytes)?;
-        Ok(bytes)
+        match publish.encode(version, &mut bytes) {
+            // A policy has taken it; it goes out as it came.
+            Err(EncodeError::Forbidden(_)) => Ok(ForgedPublish::like(&publish, version).forge().to_vec()),
+            encoded => encoded.map(|()| bytes),
+        }
     }
 }

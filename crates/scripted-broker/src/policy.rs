@@ -57,6 +57,11 @@ macro_rules! kinds {
             #[arg(long, value_name = "BYTES")]
             #[arg(help = "The Maximum Packet Size in the CONNACK; none is sent by default")]
             pub maximum_packet_size: Option<NonZeroU32>,
+            /// The Topic Alias Maximum in the CONNACK, which the broker enforces: absent, none is sent, and every Topic Alias is
+            /// rejected. MQTT 5.0 only.
+            #[arg(long, value_name = "N")]
+            #[arg(help = "The Topic Alias Maximum in the CONNACK; none is sent by default")]
+            pub topic_alias_maximum: Option<NonZeroU16>,
         }
 
         impl Script {
@@ -95,6 +100,8 @@ kinds! {
     wills: Wills, "When Wills are published";
     retained: Retained, "What happens to retained messages";
     greeting: Greeting, "What happens on the first CONNECT";
+    refused: Refused, "What happens to packets behind a CONNECT that was refused";
+    malformed: Malformed, "What happens on a malformed packet or a Protocol Error";
     connect_wait: ConnectWait, "How long the broker waits for a CONNECT";
     readmission: Readmission, "Whether a Client that reconnects is accepted again";
     rights: Rights, "What a Client may do with topics, and which QoS is served";

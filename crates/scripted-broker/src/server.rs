@@ -11,7 +11,9 @@ mod credentials;
 mod delivering;
 mod ending;
 mod greeting;
+mod malformed;
 mod readmitting;
+mod receiving;
 mod second_connect;
 mod session;
 mod subscribers;
@@ -25,15 +27,12 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
-use ungraceful_mqtt::{
-    Frame, Framed, Oddities, Oddity, Packet, PacketIdentifier, PacketType, ProtocolVersion, QoS, ReasonCode,
-    frame,
-};
+use ungraceful_mqtt::{Frame, Framed, PacketIdentifier, PacketType, ReasonCode, frame};
 
 use crate::link::Link;
 use crate::log::{Event, SharedLog};
 use crate::message::{Delivery, Message};
-use crate::policy::{Greeting, InvalidFilters, KeepAlive, Script, SlowReader, Stall};
+use crate::policy::{Greeting, KeepAlive, Script, SlowReader, Stall};
 use crate::timers::Timers;
 use connection::{Connection, Phase};
 use credentials::Users;
@@ -67,6 +66,8 @@ pub(crate) enum Later {
     CloseLate(ConnectionId, ReasonCode),
     /// Closes the connection, which is served until then, with this Reason Code.
     CloseServed(ConnectionId, ReasonCode),
+    /// Closes the connection, which is served until then, by FIN alone.
+    HangUpServed(ConnectionId),
     /// Handles the end of the connection that this one took over a second time.
     EndAgain(ConnectionId),
     /// Sends the CONNACK that was held back.
@@ -142,7 +143,8 @@ impl Server {
                 Later::GiveUpOnConnect(id, reads) => self.give_up_on_connect(id, reads),
                 Later::CloseLate(id, code) => self.close_late(id, code),
                 Later::CloseServed(id, code) if self.phase(id) == Phase::Serving => self.disconnect(id, code),
-                Later::CloseServed(..) => {}
+                Later::HangUpServed(id) if self.phase(id) == Phase::Serving => self.hang_up(id),
+                Later::CloseServed(..) | Later::HangUpServed(_) => {}
                 Later::EndAgain(newcomer) => self.end_again(newcomer),
                 Later::Expire(id, number) => self.expire(id, number),
                 Later::Admit(id) => self.admit_late(id),
@@ -273,23 +275,20 @@ impl Server {
                     self.receive(id, found);
                 }
                 Framed::Incomplete { .. } => return used,
-                Framed::Malformed(_) => self.lose_track(id),
+                Framed::Malformed(_) => {
+                    self.lose_track(id);
+                    return bytes.len();
+                }
             }
+        }
+        if used < bytes.len() {
+            self.receive_after_disconnect(id);
         }
         if self.phase(id) == Phase::Waiting {
             self.keep_back(id, &bytes[used..]);
         }
         // The rest is ignored.
         bytes.len()
-    }
-
-    /// Acts on bytes that do not form a packet.
-    fn lose_track(&mut self, id: ConnectionId) {
-        if self.phase(id) == Phase::AwaitingConnect && self.script.greeting == Greeting::Silent {
-            self.set_phase(id, Phase::Muted);
-        } else {
-            self.disconnect(id, ReasonCode::MALFORMED_PACKET);
-        }
     }
 
     fn receive(&mut self, id: ConnectionId, found: Frame<'_>) {
@@ -314,70 +313,7 @@ impl Server {
         }
     }
 
-    fn receive_packet(&mut self, id: ConnectionId, found: Frame<'_>, version: ProtocolVersion) {
-        if version == ProtocolVersion::V5 && self.is_too_large(found.len()) {
-            // MQTT 5.0 section 3.2.2.3.6.
-            return self.disconnect(id, ReasonCode::PACKET_TOO_LARGE);
-        }
-        let decoded = found.decode(version);
-        if found.packet_type() == Some(PacketType::Connect) {
-            return self.connect_again(id, &decoded.packet);
-        }
-        let oddities = decoded.oddities.without(Oddity::DisconnectOnV3_1_1);
-        if let Packet::Subscribe(subscribe) = &decoded.packet
-            && self.script.invalid_filters != InvalidFilters::Close
-            && oddities.contains(Oddity::InvalidTopicFilter)
-        {
-            return self.answer_invalid_filter(id, subscribe);
-        }
-        if let Some(reason_code) = breach(oddities) {
-            return self.disconnect(id, reason_code);
-        }
-        match decoded.packet {
-            Packet::Publish(publish) => self.publish(id, &publish),
-            Packet::PubAck(ack) => self.finish(id, ack.packet_identifier, QoS::AtLeastOnce),
-            Packet::PubRec(ack) => self.release(id, &ack),
-            Packet::PubRel(ack) => self.complete(id, ack.packet_identifier),
-            Packet::PubComp(ack) => self.finish(id, ack.packet_identifier, QoS::ExactlyOnce),
-            Packet::Subscribe(subscribe) => self.subscribe(id, &subscribe),
-            Packet::Unsubscribe(unsubscribe) => self.unsubscribe(id, &unsubscribe),
-            Packet::PingReq if self.is_starving(id) => {}
-            Packet::PingReq => self.reply(id, &Packet::PingResp),
-            Packet::Disconnect(disconnect) => self.receive_disconnect(id, &disconnect),
-            Packet::Unreadable { .. } => self.disconnect(id, ReasonCode::MALFORMED_PACKET),
-            Packet::Auth(auth) => self.authenticate_again(id, &auth),
-            // CONNECT is handled above; only Servers send the rest.
-            Packet::Connect(_)
-            | Packet::ConnAck(_)
-            | Packet::SubAck(_)
-            | Packet::UnsubAck(_)
-            | Packet::PingResp => self.disconnect(id, ReasonCode::PROTOCOL_ERROR),
-        }
-    }
-
-    /// Whether a packet of this many bytes exceeds the Maximum Packet Size in the CONNACK.
-    fn is_too_large(&self, bytes: usize) -> bool {
-        let limit = self.script.maximum_packet_size;
-        limit.is_some_and(|limit| bytes > usize::try_from(limit.get()).unwrap_or(usize::MAX))
-    }
-
     fn phase(&self, id: ConnectionId) -> Phase {
         self.connections.get(&id).map_or(Phase::Ended, |connection| connection.phase)
     }
-}
-
-/// The Reason Code to close with for a packet with these oddities; absent when nothing is odd.
-fn breach(oddities: Oddities) -> Option<ReasonCode> {
-    let first = oddities.iter().next()?;
-    Some(match first {
-        Oddity::InvalidTopicFilter => ReasonCode::TOPIC_FILTER_INVALID,
-        Oddity::WildcardInTopic => ReasonCode::TOPIC_NAME_INVALID,
-        Oddity::PacketIdentifierZero
-        | Oddity::EmptyTopic
-        | Oddity::EmptyList
-        | Oddity::DuplicateProperty
-        | Oddity::BadPropertyValue
-        | Oddity::ReasonCodeNotAllowedHere => ReasonCode::PROTOCOL_ERROR,
-        _ => ReasonCode::MALFORMED_PACKET,
-    })
 }

@@ -1,5 +1,6 @@
 //! PUBLISH from a Client, and the acknowledgements of both directions (MQTT 5.0 section 4.3).
 
+use std::num::NonZeroU16;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -18,41 +19,72 @@ const DELAYED_ACK: Duration = Duration::from_millis(40);
 impl Server {
     /// Acts on a PUBLISH.
     pub(super) fn publish(&mut self, id: ConnectionId, publish: &Publish<'_>) {
-        if publish.properties.topic_alias().is_some() {
-            // A CONNACK without Topic Alias Maximum allows none.
-            return self.disconnect(id, ReasonCode::TOPIC_ALIAS_INVALID);
+        let Some(alias) = publish.properties.topic_alias() else { return self.publish_to_topic(id, publish) };
+        let maximum = self.script.topic_alias_maximum.map_or(0, NonZeroU16::get);
+        if alias > maximum && self.rejects(id, ReasonCode::TOPIC_ALIAS_INVALID) {
+            return;
         }
-        if publish.properties.subscription_identifier().is_some() {
-            // MQTT 5.0 [MQTT-3.3.4-6].
-            return self.disconnect(id, ReasonCode::PROTOCOL_ERROR);
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        if !publish.topic.is_empty() {
+            connection.topic_aliases.insert(alias, publish.topic.to_owned());
+            return self.publish_to_topic(id, publish);
         }
-        if publish.qos > self.maximum_qos(self.version(id)) {
-            // MQTT 5.0 [MQTT-3.2.2-11].
-            return self.disconnect(id, ReasonCode::QOS_NOT_SUPPORTED);
+        match connection.topic_aliases.get(&alias).cloned() {
+            Some(topic) => self.publish_to_topic(id, &Publish { topic: &topic, ..*publish }),
+            // MQTT 5.0 section 3.3.4.
+            None if self.rejects(id, ReasonCode::PROTOCOL_ERROR) => {}
+            None => self.publish_to_topic(id, publish),
+        }
+    }
+
+    fn publish_to_topic(&mut self, id: ConnectionId, publish: &Publish<'_>) {
+        if let Some(code) = self.exceeds_offers(id, publish)
+            && self.rejects(id, code)
+        {
+            return;
         }
         if publish.qos == QoS::ExactlyOnce && self.script.rights == Rights::NoQos2 {
             return self.reset(id);
-        }
-        if publish.retain
-            && self.script.retained == Retained::Unavailable
-            && self.version(id) == ProtocolVersion::V5
-        {
-            // MQTT 5.0 section 3.2.2.3.5.
-            return self.disconnect(id, ReasonCode::RETAIN_NOT_SUPPORTED);
         }
         self.log.note_publish(id);
         if publish.qos == QoS::AtMostOnce && self.administers(id, publish) {
             return;
         }
-        match publish.packet_identifier.and_then(PacketIdentifier::new) {
+        match publish.packet_identifier.map(PacketIdentifier::new) {
             None => {
                 self.take(id, publish);
             }
-            Some(identifier) if !self.is_within_quota(id, identifier, publish.qos) => {}
-            Some(identifier) if publish.qos == QoS::AtLeastOnce => {
+            // Forbidden: outside of all accounts.
+            Some(None) => {
+                let code = self.take(id, publish).code();
+                let packet_type = acknowledged_by(publish.qos);
+                self.acknowledge(id, packet_type, 0, code);
+            }
+            Some(Some(identifier)) if !self.is_within_quota(id, identifier, publish.qos) => {}
+            Some(Some(identifier)) if publish.qos == QoS::AtLeastOnce => {
                 self.receive_at_least_once(id, publish, identifier);
             }
-            Some(identifier) => self.receive_exactly_once(id, publish, identifier),
+            Some(Some(identifier)) => self.receive_exactly_once(id, publish, identifier),
+        }
+    }
+
+    /// The Reason Code for a PUBLISH that a Server does not take, whatever its form; absent when it does.
+    fn exceeds_offers(&self, id: ConnectionId, publish: &Publish<'_>) -> Option<ReasonCode> {
+        let version = self.version(id);
+        if publish.properties.subscription_identifier().is_some() {
+            // MQTT 5.0 [MQTT-3.3.4-6].
+            Some(ReasonCode::PROTOCOL_ERROR)
+        } else if publish.qos > self.maximum_qos(version) {
+            // MQTT 5.0 [MQTT-3.2.2-11].
+            Some(ReasonCode::QOS_NOT_SUPPORTED)
+        } else if publish.retain
+            && self.script.retained == Retained::Unavailable
+            && version == ProtocolVersion::V5
+        {
+            // MQTT 5.0 section 3.2.2.3.5.
+            Some(ReasonCode::RETAIN_NOT_SUPPORTED)
+        } else {
+            None
         }
     }
 
@@ -120,8 +152,8 @@ impl Server {
             Flow::Rst => self.reset(id),
             Flow::Silence => self.set_phase(id, Phase::Muted),
             Flow::Refuse(code) => {
-                let packet_type =
-                    if qos == QoS::AtLeastOnce { PacketType::PubAck } else { PacketType::PubRec };
+                let packet_type = acknowledged_by(qos);
+                let identifier = identifier.get();
                 self.send(id, answer::acknowledgement(self.version(id), packet_type, identifier, Some(code)));
             }
         }
@@ -136,7 +168,7 @@ impl Server {
         code: ReasonCode,
     ) {
         self.give_quota_back(id, identifier);
-        self.acknowledge(id, PacketType::PubAck, identifier, code);
+        self.acknowledge(id, PacketType::PubAck, identifier.get(), code);
     }
 
     /// Refuses a message with any Reason Code, which returns its quota. MQTT 3.1.1 cannot refuse: it acknowledges.
@@ -148,6 +180,7 @@ impl Server {
         code: u8,
     ) {
         self.give_quota_back(id, identifier);
+        let identifier = identifier.get();
         self.send(id, answer::acknowledgement(self.version(id), packet_type, identifier, Some(code)));
     }
 
@@ -172,7 +205,7 @@ impl Server {
                 session.received.remove(&identifier.get());
             }
         }
-        self.acknowledge(id, PacketType::PubRec, identifier, code);
+        self.acknowledge(id, PacketType::PubRec, identifier.get(), code);
     }
 
     fn give_quota_back(&mut self, id: ConnectionId, identifier: PacketIdentifier) {
@@ -194,11 +227,13 @@ impl Server {
 
     /// Acts on PUBREL: ends a QoS 2 message from the Client.
     pub(super) fn complete(&mut self, id: ConnectionId, packet_identifier: u16) {
-        let Some(identifier) = PacketIdentifier::new(packet_identifier) else { return };
         let Some(session) = self.session_of(id) else { return };
-        let was_there = session.received.remove(&packet_identifier);
-        self.give_quota_back(id, identifier);
-        self.acknowledge(id, PacketType::PubComp, identifier, code_for(was_there));
+        // A message under 0 that a policy has taken is in no account.
+        let was_there = session.received.remove(&packet_identifier) || packet_identifier == 0;
+        if let Some(identifier) = PacketIdentifier::new(packet_identifier) {
+            self.give_quota_back(id, identifier);
+        }
+        self.acknowledge(id, PacketType::PubComp, packet_identifier, code_for(was_there));
     }
 
     /// Acts on PUBREC: the Client has received a QoS 2 message.
@@ -210,7 +245,7 @@ impl Server {
             return self.finish(id, identifier.get(), QoS::ExactlyOnce);
         }
         let is_known = session.window.release(identifier);
-        self.acknowledge(id, PacketType::PubRel, identifier, code_for(is_known));
+        self.acknowledge(id, PacketType::PubRel, identifier.get(), code_for(is_known));
     }
 
     /// Acts on a packet that ends a delivery at this QoS: PUBACK, PUBCOMP, or a PUBREC that refuses.
@@ -224,13 +259,7 @@ impl Server {
         }
     }
 
-    fn acknowledge(
-        &self,
-        id: ConnectionId,
-        packet_type: PacketType,
-        identifier: PacketIdentifier,
-        code: ReasonCode,
-    ) {
+    fn acknowledge(&self, id: ConnectionId, packet_type: PacketType, identifier: u16, code: ReasonCode) {
         let code = (code != ReasonCode::SUCCESS).then_some(code.0);
         self.send(id, answer::acknowledgement(self.version(id), packet_type, identifier, code));
     }
@@ -239,9 +268,7 @@ impl Server {
     fn receive_maximum(&self, id: ConnectionId) -> Option<usize> {
         match self.version(id) {
             ProtocolVersion::V3_1_1 => None,
-            ProtocolVersion::V5 => {
-                Some(self.script.receive_maximum.map_or(u16::MAX, std::num::NonZeroU16::get).into())
-            }
+            ProtocolVersion::V5 => Some(self.script.receive_maximum.map_or(u16::MAX, NonZeroU16::get).into()),
         }
     }
 
@@ -260,6 +287,14 @@ impl Server {
     pub(super) fn session_of(&mut self, id: ConnectionId) -> Option<&mut Session> {
         let client_id = &self.connections.get(&id)?.client_id;
         self.sessions.get_mut(client_id)
+    }
+}
+
+/// The packet that answers a PUBLISH with this QoS.
+const fn acknowledged_by(qos: QoS) -> PacketType {
+    match qos {
+        QoS::AtMostOnce | QoS::AtLeastOnce => PacketType::PubAck,
+        QoS::ExactlyOnce => PacketType::PubRec,
     }
 }
 

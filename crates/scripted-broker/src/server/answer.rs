@@ -2,8 +2,7 @@
 
 use ungraceful_mqtt::forbidden::{Forged, RemainingLength};
 use ungraceful_mqtt::{
-    ConnAck, ConnectReturnCode, Packet, PacketIdentifier, PacketType, Property, ProtocolVersion, QoS,
-    ReasonCode,
+    ConnAck, ConnectReturnCode, Packet, PacketType, Property, ProtocolVersion, QoS, ReasonCode,
 };
 
 use super::connection::Phase;
@@ -50,13 +49,27 @@ pub(super) fn half_disconnect(code: ReasonCode) -> Vec<u8> {
 pub(super) fn acknowledgement(
     version: ProtocolVersion,
     packet_type: PacketType,
-    identifier: PacketIdentifier,
+    identifier: u16,
     code: Option<u8>,
 ) -> Vec<u8> {
-    let acknowledgement = Forged::of_type(packet_type).two_bytes(identifier.get());
+    let acknowledgement = Forged::of_type(packet_type).two_bytes(identifier);
     match code {
         Some(code) if version == ProtocolVersion::V5 => acknowledgement.byte(code).to_vec(),
         _ => acknowledgement.to_vec(),
+    }
+}
+
+/// A SUBACK or UNSUBACK with any Packet Identifier, and any codes or none.
+pub(super) fn subscription_answer(
+    version: ProtocolVersion,
+    packet_type: PacketType,
+    identifier: u16,
+    codes: &[u8],
+) -> Vec<u8> {
+    let head = Forged::of_type(packet_type).two_bytes(identifier);
+    match version {
+        ProtocolVersion::V3_1_1 => head.raw(codes).to_vec(),
+        ProtocolVersion::V5 => head.byte(0).raw(codes).to_vec(),
     }
 }
 
@@ -105,6 +118,8 @@ impl Server {
             }
             let maximum_packet_size = self.script.maximum_packet_size;
             properties.extend(maximum_packet_size.map(|size| Property::MaximumPacketSize(size.get())));
+            let topic_alias_maximum = self.script.topic_alias_maximum;
+            properties.extend(topic_alias_maximum.map(|maximum| Property::TopicAliasMaximum(maximum.get())));
             properties.extend(self.script.server_keep_alive_s.map(Property::ServerKeepAlive));
             properties.push(Property::SubscriptionIdentifierAvailable(0));
             properties.push(Property::SharedSubscriptionAvailable(0));

@@ -18,13 +18,9 @@ pub(super) fn assigned_client_id(id: ConnectionId) -> String {
 }
 
 impl Server {
-    /// Accepts a legal CONNECT, or refuses it for what this broker does not support.
+    /// Accepts a CONNECT, or refuses it for what this broker does not support.
     pub(super) fn connect(&mut self, id: ConnectionId, connect: &Connect<'_>, version: ProtocolVersion) {
         let has_no_name = connect.client_id.is_empty();
-        if has_no_name && version == ProtocolVersion::V3_1_1 && !connect.clean_start {
-            // MQTT 3.1.1 [MQTT-3.1.3-8].
-            return self.refuse(id, version, ReasonCode::CLIENT_IDENTIFIER_NOT_VALID);
-        }
         if self.refuses_credentials(id, connect, version) {
             return;
         }
@@ -70,8 +66,11 @@ impl Server {
         connection.has_method = method.is_some();
         connection.will = connect.will.as_ref().map(LastWill::of);
         connection.keep_alive_s = keep_alive_s;
-        connection.receive_maximum = connect.properties.receive_maximum().unwrap_or(u16::MAX).into();
+        // 0 is forbidden. A policy may accept it: then there is no limit.
+        let receive_maximum = connect.properties.receive_maximum().filter(|&maximum| maximum > 0);
+        connection.receive_maximum = receive_maximum.unwrap_or(u16::MAX).into();
         connection.packet_size_max = (connect.properties.maximum_packet_size())
+            .filter(|&size| size > 0)
             .and_then(|size| usize::try_from(size).ok())
             .unwrap_or(usize::MAX);
         connection.acceptance = acceptance;

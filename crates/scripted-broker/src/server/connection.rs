@@ -1,12 +1,13 @@
 //! What the server knows about one connection. All files of the server use it.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 use ungraceful_mqtt::{PacketIdentifier, ProtocolVersion, ReasonCode, Will};
 
+use super::ending::Farewell;
 use crate::link::Link;
 use crate::message::Message;
 
@@ -58,6 +59,8 @@ pub(super) struct Connection {
     /// How many tokens it has shown.
     pub(super) tokens: u32,
     pub(super) will: Option<LastWill>,
+    /// What its DISCONNECT said; absent before that.
+    pub(super) farewell: Option<Farewell>,
     pub(super) keep_alive_s: u16,
     /// The Client's Receive Maximum.
     pub(super) receive_maximum: usize,
@@ -67,6 +70,8 @@ pub(super) struct Connection {
     pub(super) outstanding: HashSet<PacketIdentifier>,
     /// The QoS 1 message whose acknowledgement waits for the next one, and the code to acknowledge it with.
     pub(super) held: Option<(PacketIdentifier, ReasonCode)>,
+    /// The Topic Names behind its Topic Aliases.
+    pub(super) topic_aliases: HashMap<u16, String>,
     /// How many QoS 1 and QoS 2 PUBLISHes arrived on this connection. MQTT 5.0 only.
     pub(super) publishes: usize,
     /// The CONNACK that is held back.
@@ -89,11 +94,13 @@ impl Connection {
             has_method: false,
             tokens: 0,
             will: None,
+            farewell: None,
             keep_alive_s: 0,
             receive_maximum: usize::from(u16::MAX),
             packet_size_max: usize::MAX,
             outstanding: HashSet::new(),
             held: None,
+            topic_aliases: HashMap::new(),
             publishes: 0,
             acceptance: Vec::new(),
             backlog: Vec::new(),

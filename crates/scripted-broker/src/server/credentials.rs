@@ -93,15 +93,14 @@ impl Server {
     /// AUTH from a Client that named the method in its CONNECT: a new token.
     pub(super) fn authenticate_again(&mut self, id: ConnectionId, auth: &Auth<'_>) {
         let policy = self.script.reauthentication;
+        if let Some(code) = self.forbids_auth(id, auth) {
+            if !self.rejects(id, code) && self.version(id) == ProtocolVersion::V5 {
+                self.send_auth(id, 0, METHOD);
+            }
+            return;
+        }
         let Some(connection) = self.connections.get_mut(&id) else { return };
-        if !connection.has_method {
-            return self.disconnect(id, ReasonCode::PROTOCOL_ERROR);
-        }
         let properties = auth.properties;
-        if properties.authentication_method() != Some(METHOD) {
-            // MQTT 5.0 [MQTT-4.12.1-1].
-            return self.disconnect(id, ReasonCode::BAD_AUTHENTICATION_METHOD);
-        }
         if matches!(policy, Reauthentication::AcceptAnything | Reauthentication::ServeRefused) {
             // Cancels the expiry of its previous token.
             connection.tokens += 1;
@@ -123,6 +122,24 @@ impl Server {
                 }
                 self.send_auth(id, 0, if policy == Reauthentication::OtherMethod { "other" } else { METHOD });
             }
+        }
+    }
+
+    /// The Reason Code for an AUTH that its Client may not send now; absent when it may.
+    fn forbids_auth(&self, id: ConnectionId, auth: &Auth<'_>) -> Option<ReasonCode> {
+        let has_method = self.connections.get(&id).is_some_and(|connection| connection.has_method);
+        let is_asked_for = self.script.reauthentication == Reauthentication::Continue;
+        match auth.reason_code {
+            // MQTT 5.0 [MQTT-4.12.0-7].
+            _ if !has_method => Some(ReasonCode::PROTOCOL_ERROR),
+            // MQTT 5.0 [MQTT-4.12.1-1].
+            _ if auth.properties.authentication_method() != Some(METHOD) => {
+                Some(ReasonCode::BAD_AUTHENTICATION_METHOD)
+            }
+            ReasonCode::RE_AUTHENTICATE => None,
+            ReasonCode::CONTINUE_AUTHENTICATION if is_asked_for => None,
+            // MQTT 5.0 section 3.15.2.1: Success is the Server's.
+            _ => Some(ReasonCode::PROTOCOL_ERROR),
         }
     }
 

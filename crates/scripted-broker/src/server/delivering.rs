@@ -304,7 +304,7 @@ fn send_again(connection: &Connection, in_flight: &InFlight, dup: bool) {
             send_publish(connection, &in_flight.delivery, Some(in_flight.packet_identifier), dup);
         }
         Step::Released => {
-            let identifier = in_flight.packet_identifier;
+            let identifier = in_flight.packet_identifier.get();
             let pubrel = answer::acknowledgement(connection.version, PacketType::PubRel, identifier, None);
             connection.link.send(pubrel);
         }

@@ -10,11 +10,14 @@ use super::connection::{LastWill, Phase};
 use super::session::{SessionExpiry, WaitingWill};
 use super::{ConnectionId, Later, Server, answer};
 use crate::log::{EndedBy, Event};
-use crate::policy::{Sessions, Wills};
+use crate::policy::{Malformed, Sessions, Wills};
+
+/// How long a policy processes what follows a DISCONNECT.
+const SERVED_AFTER_DISCONNECT: Duration = Duration::from_secs(1);
 
 /// Whether the Client disconnected normally, which voids its Will (`MQTT 5.0 [MQTT-3.1.2-10]`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Farewell {
+pub(super) enum Farewell {
     /// DISCONNECT with Reason Code 0x00.
     Normal,
     /// Anything else, or nothing.
@@ -26,7 +29,7 @@ impl Server {
     pub(crate) fn lost(&mut self, id: ConnectionId) {
         if self.phase(id) != Phase::Ended {
             self.close(id);
-            self.end(id, EndedBy::Client, Farewell::None);
+            self.end(id, EndedBy::Client);
         }
     }
 
@@ -34,7 +37,7 @@ impl Server {
     pub(super) fn hang_up(&mut self, id: ConnectionId) {
         if self.phase(id) != Phase::Ended {
             self.close(id);
-            self.end(id, EndedBy::Broker, Farewell::None);
+            self.end(id, EndedBy::Broker);
         }
     }
 
@@ -43,7 +46,7 @@ impl Server {
         if let Some(connection) = self.connections.get(&id) {
             connection.link.reset();
         }
-        self.end(id, EndedBy::Broker, Farewell::None);
+        self.end(id, EndedBy::Broker);
     }
 
     /// DISCONNECT in MQTT 5.0, then FIN.
@@ -80,16 +83,28 @@ impl Server {
         self.log.note(Event::Disconnect { connection: id, reason_code: reason_code.0 });
         if let Some(seconds) = disconnect.properties.session_expiry_interval_s() {
             let expiry = SessionExpiry::of_interval(Some(seconds));
-            let Some(session) = self.session_of(id) else { return };
-            if session.expiry == SessionExpiry::AtClose && expiry != SessionExpiry::AtClose {
+            let before = self.session_of(id).map(|session| session.expiry);
+            if before == Some(SessionExpiry::AtClose)
+                && expiry != SessionExpiry::AtClose
                 // MQTT 5.0 section 3.14.2.2.2: an interval of 0 cannot be raised.
-                return self.disconnect(id, ReasonCode::PROTOCOL_ERROR);
+                && self.rejects(id, ReasonCode::PROTOCOL_ERROR)
+            {
+                return;
             }
-            session.expiry = expiry;
+            if let Some(session) = self.session_of(id) {
+                session.expiry = expiry;
+            }
         }
         let is_normal = reason_code == ReasonCode::NORMAL_DISCONNECTION;
-        self.close(id);
-        self.end(id, EndedBy::Client, if is_normal { Farewell::Normal } else { Farewell::None });
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.farewell = Some(if is_normal { Farewell::Normal } else { Farewell::None });
+        }
+        let reads_on = matches!(self.script.malformed, Malformed::Ignore | Malformed::Obey);
+        if reads_on && self.phase(id) == Phase::Serving {
+            self.timers.add(Instant::now() + SERVED_AFTER_DISCONNECT, Later::HangUpServed(id));
+        } else {
+            self.lost(id);
+        }
     }
 
     fn close(&self, id: ConnectionId) {
@@ -98,13 +113,14 @@ impl Server {
         }
     }
 
-    fn end(&mut self, id: ConnectionId, by: EndedBy, farewell: Farewell) {
+    fn end(&mut self, id: ConnectionId, by: EndedBy) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         if connection.phase == Phase::Ended {
             return;
         }
         connection.phase = Phase::Ended;
         let will = connection.will.take();
+        let farewell = connection.farewell.unwrap_or(Farewell::None);
         connection.backlog = Vec::new();
         let client_id = std::mem::take(&mut connection.client_id);
         self.log.note(Event::Ended { connection: id, by });

@@ -1,27 +1,34 @@
-//! The first CONNECT: applies the greeting policy. `connecting.rs` accepts Clients.
+//! The first CONNECT: applies the policies for greeting and refusal. `connecting.rs` accepts Clients.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
-use ungraceful_mqtt::{Connect, ConnectReturnCode, Frame, Packet, ProtocolVersion, ReasonCode};
+use ungraceful_mqtt::{
+    Connect, ConnectReturnCode, Frame, PROTOCOL_NAME, Packet, PacketType, ProtocolVersion, ReasonCode,
+};
 
+use super::connecting::assigned_client_id;
 use super::connection::{Connection, Phase};
-use super::{Ban, ConnectionId, Server, answer};
+use super::session::SessionExpiry;
+use super::{Ban, ConnectionId, Later, Server, answer, malformed};
 use crate::log::Event;
-use crate::policy::Greeting;
+use crate::policy::{Greeting, Malformed, Refused};
 
 impl Server {
     /// Acts on the first packet of a connection.
     pub(super) fn greet(&mut self, id: ConnectionId, found: Frame<'_>) {
         // A CONNECT carries its own version; the one given here has no effect.
         let decoded = found.decode(ProtocolVersion::V5);
-        let Packet::Connect(connect) = decoded.packet else {
-            // MQTT 5.0 [MQTT-3.1.0-1]; also a CONNECT that cannot be read.
-            return match self.script.greeting {
-                Greeting::Silent => self.set_phase(id, Phase::Muted),
-                _ => self.hang_up(id),
-            };
+        let connect = match decoded.packet {
+            Packet::Connect(connect) => connect,
+            _ if self.script.greeting == Greeting::Silent => return self.set_phase(id, Phase::Muted),
+            _ if found.packet_type() != Some(PacketType::Connect) => {
+                return self.receive_before_connect(id, found);
+            }
+            _ if self.rejects_connect(id) => return,
+            _ => malformed::guess(found.body),
         };
+        let is_odd = !decoded.oddities.is_empty();
         self.log.note(Event::Connect {
             connection: id,
             client_id: connect.client_id.to_owned(),
@@ -50,7 +57,7 @@ impl Server {
             }
             Greeting::OnlyV3_1_1 if version != Some(ProtocolVersion::V3_1_1) => self.refuse_version(id),
             Greeting::OnlyV5 if version != Some(ProtocolVersion::V5) => self.hang_up(id),
-            _ => self.greet_version(id, &connect, !decoded.oddities.is_empty()),
+            _ => self.greet_version(id, &connect, is_odd),
         }
     }
 
@@ -78,11 +85,20 @@ impl Server {
     }
 
     fn greet_version(&mut self, id: ConnectionId, connect: &Connect<'_>, is_odd: bool) {
-        match connect.version() {
+        let version = connect.version();
+        // MQTT 3.1.1 [MQTT-3.1.3-7].
+        let lacks_client_id =
+            version == Some(ProtocolVersion::V3_1_1) && connect.client_id.is_empty() && !connect.clean_start;
+        let is_polite = self.script.malformed == Malformed::Disconnect;
+        match version {
             // MQTT 3.1.1 [MQTT-3.1.2-2]: an unsupported level is answered in the format of MQTT 3.1.1.
-            None if connect.protocol_name == ungraceful_mqtt::PROTOCOL_NAME => self.refuse_version(id),
-            Some(version) if !is_odd => self.connect(id, connect, version),
-            _ => self.hang_up(id),
+            None if is_polite && connect.protocol_name == PROTOCOL_NAME => self.refuse_version(id),
+            // MQTT 3.1.1 [MQTT-3.1.3-8].
+            Some(version) if is_polite && lacks_client_id && !is_odd => {
+                self.refuse(id, version, ReasonCode::CLIENT_IDENTIFIER_NOT_VALID);
+            }
+            _ if (is_odd || lacks_client_id) && self.rejects_connect(id) => {}
+            _ => self.connect(id, connect, version.unwrap_or(ProtocolVersion::V3_1_1)),
         }
     }
 
@@ -103,7 +119,25 @@ impl Server {
         v3_1_1: ConnectReturnCode,
     ) {
         self.send(id, answer::refusal(version, v5, v3_1_1));
-        self.hang_up(id);
+        match self.script.refused {
+            Refused::Close => self.hang_up(id),
+            Refused::ServeFor(time) => {
+                self.serve_refused(id, version);
+                self.timers.add(Instant::now() + time, Later::HangUpServed(id));
+            }
+            Refused::Serve => self.serve_refused(id, version),
+        }
+    }
+
+    /// Serves a Client that was refused, with a session that no other Client has.
+    fn serve_refused(&mut self, id: ConnectionId, version: ProtocolVersion) {
+        let client_id = assigned_client_id(id);
+        self.take_session(id, &client_id, true, SessionExpiry::AtClose);
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.version = version;
+            connection.client_id = client_id;
+            connection.phase = Phase::Serving;
+        }
     }
 
     pub(super) fn set_phase(&mut self, id: ConnectionId, phase: Phase) {

@@ -4,25 +4,25 @@ use std::rc::Rc;
 
 use tokio::time::Instant;
 use ungraceful_mqtt::{
-    Packet, PacketIdentifier, ProtocolVersion, QoS, ReasonCode, RetainHandling, SubAck, Subscribe,
-    Subscription, UnsubAck, Unsubscribe,
+    PacketType, ProtocolVersion, QoS, ReasonCode, RetainHandling, Subscribe, Subscription, Unsubscribe,
 };
 
 use super::session::{Session, Subscribed};
-use super::{ConnectionId, Later, Server};
+use super::{ConnectionId, Later, Server, answer};
 use crate::message::Delivery;
-use crate::policy::{InvalidFilters, Retained, Rights};
+use crate::policy::{InvalidFilters, Malformed, Retained, Rights};
 use crate::topic_filter;
 
 /// The only code with which a SUBACK of MQTT 3.1.1 refuses.
 const REFUSED: u8 = 0x80;
 
 impl Server {
-    /// Acts on a legal SUBSCRIBE.
+    /// Acts on a SUBSCRIBE.
     pub(super) fn subscribe(&mut self, id: ConnectionId, subscribe: &Subscribe<'_>) {
-        let Some(identifier) = PacketIdentifier::new(subscribe.packet_identifier) else { return };
         let version = self.version(id);
-        let has_identifier = subscribe.properties.subscription_identifier().is_some();
+        // What the CONNACK rules out is forbidden, too.
+        let obeys = self.script.malformed == Malformed::Obey;
+        let has_identifier = subscribe.properties.subscription_identifier().is_some() && !obeys;
         let maximum_qos = self.maximum_qos(version);
         let is_allowed = self.script.rights != Rights::NoSubscribe && self.may_subscribe(id);
         let maximum_qos = match self.script.rights {
@@ -44,9 +44,10 @@ impl Server {
                 refusal
             } else if has_identifier {
                 ReasonCode::SUBSCRIPTION_IDENTIFIERS_NOT_SUPPORTED.0
-            } else if is_shared {
+            } else if is_shared && !obeys {
                 ReasonCode::SHARED_SUBSCRIPTIONS_NOT_SUPPORTED.0
             } else {
+                let subscription = if is_shared { unshared(subscription) } else { subscription };
                 let qos = subscription.options.maximum_qos().min(maximum_qos);
                 let is_new = replace(session, &subscription, qos);
                 self.subscribers.add(subscription.topic_filter, &connection.client_id);
@@ -57,7 +58,7 @@ impl Server {
                 qos.level()
             });
         }
-        self.reply(id, &Packet::SubAck(SubAck::new(identifier, &codes)));
+        self.answer_subscription(id, PacketType::SubAck, subscribe.packet_identifier, &codes);
         for (subscription, qos) in retained_wanted {
             self.deliver_retained(id, &subscription, qos);
         }
@@ -65,7 +66,6 @@ impl Server {
 
     /// Acts on a SUBSCRIBE with an invalid Topic Filter that does not end the connection.
     pub(super) fn answer_invalid_filter(&mut self, id: ConnectionId, subscribe: &Subscribe<'_>) {
-        let Some(identifier) = PacketIdentifier::new(subscribe.packet_identifier) else { return };
         let code = match (self.script.invalid_filters, self.version(id)) {
             (InvalidFilters::Grant, _) => ReasonCode::SUCCESS.0,
             (InvalidFilters::Refuse, ProtocolVersion::V5) => ReasonCode::TOPIC_FILTER_INVALID.0,
@@ -73,7 +73,7 @@ impl Server {
             (InvalidFilters::Ignore | InvalidFilters::Close, _) => return,
         };
         let codes = vec![code; subscribe.filters.iter().count()];
-        self.reply(id, &Packet::SubAck(SubAck::new(identifier, &codes)));
+        self.answer_subscription(id, PacketType::SubAck, subscribe.packet_identifier, &codes);
     }
 
     fn deliver_retained(&mut self, id: ConnectionId, subscription: &Subscription<'_>, qos: QoS) {
@@ -104,9 +104,8 @@ impl Server {
         }
     }
 
-    /// Acts on a legal UNSUBSCRIBE.
+    /// Acts on an UNSUBSCRIBE.
     pub(super) fn unsubscribe(&mut self, id: ConnectionId, unsubscribe: &Unsubscribe<'_>) {
-        let Some(identifier) = PacketIdentifier::new(unsubscribe.packet_identifier) else { return };
         let version = self.version(id);
         let Some(session) = self.session_of(id) else { return };
         let mut codes = Vec::new();
@@ -122,8 +121,18 @@ impl Server {
         if version == ProtocolVersion::V3_1_1 {
             codes.clear();
         }
-        self.reply(id, &Packet::UnsubAck(UnsubAck::new(identifier, &codes)));
+        self.answer_subscription(id, PacketType::UnsubAck, unsubscribe.packet_identifier, &codes);
     }
+
+    fn answer_subscription(&self, id: ConnectionId, packet_type: PacketType, identifier: u16, codes: &[u8]) {
+        self.send(id, answer::subscription_answer(self.version(id), packet_type, identifier, codes));
+    }
+}
+
+/// A Shared Subscription as one that is not: a session of its own.
+fn unshared(subscription: Subscription<'_>) -> Subscription<'_> {
+    let topic_filter = subscription.topic_filter.splitn(3, '/').nth(2).unwrap_or_default();
+    Subscription { topic_filter, ..subscription }
 }
 
 /// Adds a subscription, in place of any with the same Topic Filter. True if there was none.

@@ -4,8 +4,8 @@ use std::num::NonZeroU32;
 
 use ungraceful_mqtt::{ConnectReturnCode, ReasonCode};
 use ungraceful_scripted_broker::{
-    ConnectWait, Deliveries, Expiry, Flow, Greeting, KeepAlive, OfflineQueue, Pubacks, Removal,
-    SecondConnect, SlowReader, Stall, SubscriberFlow, TakeOver, Wills,
+    ConnectWait, Deliveries, Expiry, Flow, Greeting, KeepAlive, Malformed, OfflineQueue, Pubacks, Refused,
+    Removal, SecondConnect, SlowReader, Stall, SubscriberFlow, TakeOver, Wills,
 };
 
 #[test]
@@ -30,6 +30,8 @@ fn names_carry_their_values() {
     let sixty = NonZeroU32::MIN.saturating_add(59);
     assert_eq!("at-connect-60-for-2s".parse(), Ok(Stall::AtConnect(sixty, two_seconds)));
     assert_eq!("serve-for-2s".parse(), Ok(SecondConnect::ServeFor(two_seconds)));
+    assert_eq!("serve-for-2s".parse(), Ok(Refused::ServeFor(two_seconds)));
+    assert_eq!("crash-broker".parse(), Ok(Malformed::CrashBroker));
     assert_eq!("close-at-percent-60".parse(), Ok(KeepAlive::CloseAtPercent(sixty)));
     assert_eq!("fin-at-percent-60".parse(), Ok(KeepAlive::FinAtPercent(sixty)));
     assert_eq!("sweep-every-2s".parse(), Ok(KeepAlive::SweepEvery(two_seconds)));

@@ -205,6 +205,21 @@ impl RawClient {
         self.send(&[0xC0, 0]);
     }
 
+    /// Sends PINGREQs until one is answered: earlier ones may have gone with bytes that were dropped.
+    pub(crate) fn ping_until_answered(&mut self) {
+        self.repeat_until_answered(&[0xC0, 0]);
+    }
+
+    /// Sends these bytes again and again until something comes back, and forgets that.
+    pub(crate) fn repeat_until_answered(&mut self, bytes: &[u8]) {
+        self.stream.set_read_timeout(Some(Duration::from_millis(50))).expect("a timeout above 0");
+        until("something comes back", || {
+            self.send(bytes);
+            let mut chunk = [0; 64];
+            self.stream.read(&mut chunk).is_ok_and(|count| count > 0)
+        });
+    }
+
     /// Sends DISCONNECT 0x00, and reads FIN and nothing before it.
     pub(crate) fn leave(&mut self) {
         self.send(&[0xE0, 0]);
