@@ -29,7 +29,7 @@ pub enum Expected {
     Receives(Vec<String>),
     /// It publishes the Will, or withholds it.
     Will(Publication),
-    /// A client receives so many messages after the provoking byte.
+    /// A client receives so many messages.
     Delivers {
         /// The client.
         client: String,

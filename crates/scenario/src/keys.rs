@@ -226,7 +226,7 @@ static REPEAT: Table = Table {
 
 static WAIT_FOR: Table = Table {
     name: "wait_for",
-    about: "Other packets that come meanwhile are skipped.",
+    about: "Other packets that come meanwhile are kept for later steps that wait for them.",
     keys: &[
         key("packet", &[Shape::Word(PACKETS)], "The packet"),
         key("times", &[Shape::Number(1_000_000)], "How many of them; 1 by default"),
@@ -437,7 +437,7 @@ static ANSWERS: Table = Table {
 
 static DELIVERS: Table = Table {
     name: "delivers",
-    about: "Messages that a client receives after the provoking step.",
+    about: "All messages that a client receives in an attempt, also those of `wait_for`.",
     keys: &[
         key("client", &[Shape::Plain], "The client"),
         key("count", &[Shape::Number(1_000_000)], "How many messages"),

@@ -47,7 +47,19 @@ pub(super) struct Player {
     pub(super) received: u64,
     /// All packets that it has received on this connection, each as text.
     pub(super) exchanged: Vec<String>,
+    /// Packets that came while it waited for others, in order: a later step may wait for them. At most [`UNCLAIMED_MAX`].
+    unclaimed: Vec<Unclaimed>,
 }
+
+/// A packet that no step has waited for yet, with its fields.
+#[derive(Clone, Debug)]
+struct Unclaimed {
+    packet: PacketType,
+    fields: Vec<(Field, Value)>,
+}
+
+/// The most packets that are kept for later steps.
+const UNCLAIMED_MAX: usize = 1_024;
 
 impl Player {
     pub(super) fn new(name: &str, client_id: String) -> Self {
@@ -66,7 +78,36 @@ impl Player {
             announced: Variables::new(),
             received: 0,
             exchanged: Vec::new(),
+            unclaimed: Vec::new(),
         }
+    }
+
+    /// Takes packets of a type that came earlier, at most so many: how many there were, and the fields of the last one.
+    pub(super) fn claim(
+        &mut self,
+        packet: PacketType,
+        times: u64,
+        capture: &[(String, Field)],
+    ) -> (u64, Variables) {
+        let (mut claimed, mut captured) = (0, Variables::new());
+        self.unclaimed.retain(|unclaimed| {
+            if unclaimed.packet != packet || claimed == times {
+                return true;
+            }
+            claimed += 1;
+            for (name, field) in capture {
+                let value = unclaimed.fields.iter().find(|(other, _)| other == field);
+                captured.extend(value.map(|(_, value)| (name.clone(), value.clone())));
+            }
+            false
+        });
+        (claimed, captured)
+    }
+
+    /// Keeps packets for later steps.
+    pub(super) fn keep_unclaimed(&mut self, awaiting: &mut Awaiting<'_>) {
+        let room = UNCLAIMED_MAX.saturating_sub(self.unclaimed.len());
+        self.unclaimed.extend(awaiting.unclaimed.drain(..).take(room));
     }
 
     /// Goes on with a new connection.
@@ -155,6 +196,8 @@ pub(super) struct Awaiting<'a> {
     pub(super) received: u64,
     /// All packets that came, in order, each as text; those beyond [`EXCHANGED_MAX`] are left out.
     pub(super) exchanged: Vec<String>,
+    /// What came and was not awaited, and a later step may wait for.
+    unclaimed: Vec<Unclaimed>,
     /// How many messages suffice; absent to await none.
     pub(super) enough: Option<u64>,
     subscribed: bool,
@@ -182,6 +225,7 @@ impl<'a> Awaiting<'a> {
             seen: HashSet::new(),
             received: 0,
             exchanged: Vec::new(),
+            unclaimed: Vec::new(),
             enough: None,
             subscribed: player.subscribed,
         }
@@ -228,6 +272,11 @@ impl Occupation for Awaiting<'_> {
             self.missing = self.missing.saturating_sub(1);
             self.has_come = self.missing == 0;
             self.keep(packet);
+        } else if let Some(packet_type) = packet.packet_type()
+            && self.unclaimed.len() < UNCLAIMED_MAX
+        {
+            let fields = Field::ALL.iter().filter_map(|(_, field)| Some((*field, value_of(packet, *field)?)));
+            self.unclaimed.push(Unclaimed { packet: packet_type, fields: fields.collect() });
         }
         match packet {
             Packet::ConnAck(connack) if self.connacks_due > 0 => {

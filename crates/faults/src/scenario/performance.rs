@@ -28,7 +28,7 @@ use crate::ending::{Confirmed, Unfinished, confirm};
 pub(super) const ANSWERS: FactOf<String> = FactOf::new("answers");
 /// Fact: the CONNACK after the provoking byte: `accepted`, its code, or `none`. Only where one was due.
 pub(super) const CONNACK: FactOf<String> = FactOf::new("connack");
-/// Fact: the messages that the client of the expectation received after the provoking byte.
+/// Fact: the messages that the client of the expectation received.
 pub(super) const DELIVERED: FactOf<u64> = FactOf::new("delivered");
 /// Fact: all packets that the first client received, in order; [`NONE`] without any. Only where a scenario expects them.
 pub(super) const RECEIVED: FactOf<String> = FactOf::new("received");
@@ -396,7 +396,12 @@ impl<'a> Performance<'a> {
         let within = wait.within.unwrap_or(self.stage.reaction_timeout);
         let version = self.fault.version;
         let times = self.make(player, |context| wait.times.value(&context.variables, 1_000_000))?;
-        let awaited = (wait.packet, times);
+        let (claimed, captured) = self.players[player].claim(wait.packet, times, &wait.capture);
+        self.variables.extend(captured);
+        if claimed == times {
+            return Ok(Done::Go);
+        }
+        let awaited = (wait.packet, times - claimed);
         let mut awaiting = Awaiting::packet(&self.players[player], version, awaited, &wait.capture);
         let Some(client) = self.players[player].client.as_mut() else {
             return Err(format!("a client without a connection can't wait for {}", wait.packet).into());
@@ -429,8 +434,10 @@ impl<'a> Performance<'a> {
     }
 
     /// Keeps what came. `seen` are the reactions, if the connection is the provoked one.
-    fn take(&mut self, player: usize, awaiting: Awaiting<'_>, seen: Option<Observed>) {
+    fn take(&mut self, player: usize, mut awaiting: Awaiting<'_>, seen: Option<Observed>) {
         self.players[player].pings_due = awaiting.pings_due;
+        self.players[player].keep_unclaimed(&mut awaiting);
+        self.players[player].received += awaiting.received;
         for (code, announced) in awaiting.connacks {
             self.players[player].take_connack(code, announced);
             if seen.is_some() {
@@ -439,7 +446,6 @@ impl<'a> Performance<'a> {
         }
         if let Some(seen) = seen {
             self.answers.extend(awaiting.answers);
-            self.players[player].received += awaiting.received;
             if seen.ended_at_us().is_some() {
                 self.outcome = seen.outcome;
             }
