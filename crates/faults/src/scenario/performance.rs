@@ -259,13 +259,10 @@ impl<'a> Performance<'a> {
         if self.will_payload.is_empty() {
             self.will_payload = self.make(player, |context| context.make(&will.payload))?;
         }
-        for property in &will.properties.list {
-            if let Property::Number(index, Number::Fixed(seconds)) = property
-                && KINDS[*index].name == "will_delay_interval"
-            {
-                self.will_delay = Duration::from_secs(*seconds);
-            }
-        }
+        // A Will comes when its delay or its session is over, whichever happens first.
+        let delay_s = fixed(&will.properties.list, "will_delay_interval");
+        self.will_delay =
+            Duration::from_secs(delay_s.min(fixed(&connect.properties.list, "session_expiry_interval")));
         Ok(())
     }
 
@@ -569,6 +566,15 @@ impl<'a> Performance<'a> {
             log.will(seen);
         }
     }
+}
+
+/// The number of a property; 0 without it, or if a variable gives it.
+fn fixed(list: &[Property], name: &str) -> u64 {
+    let number = list.iter().find_map(|property| match property {
+        Property::Number(index, Number::Fixed(number)) if KINDS[*index].name == name => Some(*number),
+        _ => None,
+    });
+    number.unwrap_or(0)
 }
 
 /// How a connection is watched.

@@ -33,6 +33,7 @@ mod raw_broker;
 mod real_brokers;
 mod reference;
 mod rights;
+mod scenarios;
 mod scripted;
 mod secured;
 mod support;
