@@ -149,6 +149,8 @@ pub trait Mode: Sync {
     fn administers(&self) -> bool;
     /// [`FaultMode::CHOOSES_FAULTS`].
     fn chooses_faults(&self) -> bool;
+    /// [`FaultMode::NAMES_ITS_FAULT`].
+    fn names_its_fault(&self) -> bool;
     /// Adds the mode's own flags.
     fn add_flags(&self, command: Command) -> Command;
     /// The requested versions.
@@ -209,6 +211,10 @@ impl<M: FaultMode> Mode for Registered<M> {
 
     fn chooses_faults(&self) -> bool {
         M::CHOOSES_FAULTS
+    }
+
+    fn names_its_fault(&self) -> bool {
+        M::NAMES_ITS_FAULT
     }
 
     fn add_flags(&self, command: Command) -> Command {

@@ -83,12 +83,6 @@ impl ScenarioFault {
         &self.scenario.cases[self.case]
     }
 
-    /// Whether the answer to a CONNECT is of interest.
-    fn expects_connack(&self) -> bool {
-        let is_connack = |expectation: &Expectation| matches!(expectation.what, Expected::Connack(_));
-        self.expects.iter().any(is_connack) || self.steps.get(self.provoking).is_some_and(sends_connect)
-    }
-
     /// Whether the witness is to wait for a Will.
     fn expects_will(&self) -> bool {
         self.expects.iter().any(|expectation| matches!(expectation.what, Expected::Will(_)))

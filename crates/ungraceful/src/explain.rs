@@ -9,6 +9,7 @@ mod json;
 mod over_time;
 mod reference;
 mod render;
+mod scenario;
 mod signs;
 
 use std::ffi::OsString;
@@ -154,6 +155,17 @@ fn read(paths: &[PathBuf], options: &Options) -> Result<Exit, RunError> {
     let Explained { story, incidents, .. } = &mut explained;
     story.finish(&mut |incident| keep(incidents, incident, options));
     incidents.sort_by_key(|incident| (incident.time, incident.log, incident.line));
+    if options.as_scenario {
+        return Ok(match scenario::print(&explained.incidents) {
+            Some(text) => launch::print(&text),
+            None => {
+                let what = "no cause in the log is a scenario of the catalogue; without --as-scenario, the report names the command \
+                            that reproduces each cause";
+                launch::print_error(&format!("{NAME}: {what}"));
+                Exit::Inconclusive
+            }
+        });
+    }
     let printed = launch::print(&render::render(&explained, options));
     Ok(if printed == Exit::Holds { explained.exit() } else { printed })
 }

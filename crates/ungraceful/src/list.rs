@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Arg, Command};
 use ungraceful_faults::mode::{Call, Mode as FaultMode};
+use ungraceful_faults::scenario::catalogue;
 use ungraceful_flags::{collecting, reader};
 use ungraceful_mqtt::ProtocolVersion;
 use ungraceful_record::check::{section, statements};
@@ -42,6 +43,9 @@ pub(crate) fn entries() -> Vec<Entry> {
 
 /// The fault of a mode, with the cases of its defaults.
 fn entry_of(tool: &Tool, fault: &'static dyn FaultMode) -> Option<Entry> {
+    if !fault.names_its_fault() {
+        return Some(entry_of_scenarios(tool, fault));
+    }
     let command = tool.mode_command(Mode::Fault(fault));
     // The list shows the defaults, whatever the environment sets.
     let command = command.mut_args(|arg| arg.env(None::<&'static str>));
@@ -67,6 +71,21 @@ fn entry_of(tool: &Tool, fault: &'static dyn FaultMode) -> Option<Entry> {
         }
     }
     entry
+}
+
+/// The scenarios of a mode: those of the catalogue by their families, or those in the user's files.
+fn entry_of_scenarios(tool: &Tool, fault: &'static dyn FaultMode) -> Entry {
+    let is_catalogue = fault.chooses_faults();
+    let families: Vec<String> = catalogue::families().iter().map(|family| format!("{family}/*")).collect();
+    Entry {
+        fault: fault.name().to_owned(),
+        about: fault.about(),
+        command: command_words(tool, fault),
+        variants: if is_catalogue { families } else { vec!["any".to_owned()] },
+        versions: ProtocolVersion::ALL.iter().map(ToString::to_string).collect(),
+        statements: if is_catalogue { catalogue::statements() } else { Vec::new() },
+        without_number: None,
+    }
 }
 
 /// The command of a mode as a user types it, with its required flags.

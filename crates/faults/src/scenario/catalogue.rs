@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, OnceLock};
 
+use ungraceful_mqtt::statement::{self, Statement};
+use ungraceful_scenario::model::Force;
 use ungraceful_scenario::{Scenario, parse};
 
 /// A scenario of the catalogue.
@@ -55,6 +57,22 @@ pub fn matching(pattern: &str) -> Vec<&'static Entry> {
             || matches(pattern, &entry.scenario.id)
     };
     all().iter().filter(is_it).collect()
+}
+
+/// The statements that scenarios of the catalogue can violate, in the order of the standard.
+#[must_use]
+pub fn statements() -> Vec<Statement> {
+    let scenarios = all().iter().map(|entry| &entry.scenario);
+    let expects =
+        scenarios.flat_map(|of| of.expects.iter().chain(of.cases.iter().flat_map(|case| &case.expects)));
+    let cited: Vec<Statement> = expects
+        .filter_map(|expect| match &expect.force {
+            Force::Must(statements) => Some(statements.clone()),
+            _ => None,
+        })
+        .flatten()
+        .collect();
+    statement::ALL.iter().copied().filter(|statement| cited.contains(statement)).collect()
 }
 
 /// The families.

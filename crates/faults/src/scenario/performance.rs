@@ -513,7 +513,8 @@ impl<'a> Performance<'a> {
             let packets = in_a_row(&self.players[0].exchanged);
             log.fact(RECEIVED, if packets.is_empty() { NONE.to_owned() } else { packets.join(", ") });
         }
-        if self.fault.expects_connack() {
+        let is_connack = |expectation: &Expectation| matches!(expectation.what, Expected::Connack(_));
+        if !self.connacks.is_empty() || self.fault.expects.iter().any(is_connack) {
             let connack = match self.connacks.first() {
                 None => NONE.to_owned(),
                 Some(0) => ACCEPTED.to_owned(),

@@ -30,6 +30,8 @@ impl Selection {
         reaction_timeout: Duration,
         mistakes: &mut Vec<Mistake>,
     ) -> Self {
+        // As in every tool.
+        let variants = if variants.iter().any(|variant| variant == "all") { &[] } else { variants };
         for variant in variants {
             let is_one = |scenario: &Arc<Scenario>| scenario.cases.iter().any(|case| case.name == *variant);
             if !scenarios.iter().any(is_one) {

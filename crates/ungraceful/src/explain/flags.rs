@@ -45,6 +45,9 @@ pub(super) struct ExplainArgs {
     /// List every cause and every known log line, instead of reading a log
     #[arg(long, conflicts_with_all = ["files", "follow"])]
     list: bool,
+    /// Print a scenario that provokes the most frequent cause, for `ungraceful replay`, instead of the report
+    #[arg(long, conflicts_with_all = ["follow", "code", "list"])]
+    as_scenario: bool,
     /// Format of the result on standard output: text, json or markdown
     #[arg(long, value_name = "FORMAT", default_value = "text", value_parser = reader::<OutputFormat>())]
     format: OutputFormat,
@@ -70,6 +73,8 @@ pub(super) struct Options {
     pub(super) incidents_max: usize,
     pub(super) top: usize,
     pub(super) format: OutputFormat,
+    /// Whether a scenario is printed instead of the report.
+    pub(super) as_scenario: bool,
 }
 
 /// What the arguments ask for.
@@ -128,8 +133,14 @@ impl ExplainArgs {
         }
         let limits =
             Limits { clients_max: self.clients_max.get(), since, until, client: self.client.clone() };
-        let options =
-            Options { broker, limits, incidents_max: self.incidents.get(), top: self.top.get(), format };
+        let options = Options {
+            broker,
+            limits,
+            incidents_max: self.incidents.get(),
+            top: self.top.get(),
+            format,
+            as_scenario: self.as_scenario,
+        };
         Ok(match files.into_iter().next_back().filter(|_| self.follow) {
             Some(path) => Wanted::Follow(path, options),
             None => {

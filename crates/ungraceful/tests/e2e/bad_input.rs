@@ -391,7 +391,11 @@ fn all_is_a_variant_wherever_there_are_variants() {
     let mut tried = 0;
     for (tool, mode) in modes.filter(|(tool, mode)| tool.chooses_variants(*mode)) {
         let named = if tool.has_several_modes() { mode.name() } else { "" };
-        let needed = if mode.name() == "token" { "--token-cmd print-token" } else { "" };
+        let needed = match mode.name() {
+            "token" => "--token-cmd print-token",
+            "replay" => concat!(env!("CARGO_MANIFEST_DIR"), "/../faults/scenarios/packet/publish-qos3.toml"),
+            _ => "",
+        };
         let plan = |variant: &str| {
             let target = "--print-plan --seed 1 --host 127.0.0.1";
             call(tool.name, named, &format!("{target} {needed} {variant}"))

@@ -145,6 +145,21 @@ fn an_unknown_log_is_inconclusive_and_a_missing_one_an_error() {
 }
 
 #[test]
+fn a_log_becomes_a_scenario_that_can_be_replayed() {
+    let log = "Client ID: abc, IP: 10.0.0.7 was disconnected. reason: Sent second CONNECT message.\n";
+    let said = explain("--as-scenario", log).expect_exit(0);
+    said.assert_prints(&["# 1 incident of the cause double-connect", "id = \"double-connect-same\""]);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("from-log.toml");
+    std::fs::write(&file, said.stdout()).unwrap();
+    let plan = call("ungraceful-replay", "", &format!("{} --print-plan", file.display())).expect_exit(0);
+    plan.assert_prints(&["double-connect-same"]);
+    let take_over = "Client ID: abc, IP: 10.0.0.7 was disconnected. reason: Another client connected with the same client id.\n";
+    let none = explain("--as-scenario", take_over).expect_exit(3);
+    assert!(none.stderr().contains("without --as-scenario"), "{none}");
+}
+
+#[test]
 fn overlong_lines_are_cut_and_counted() {
     let lost = "Client a closed its connection. ";
     let log = format!("{lost}\n{}\n{lost}\n", lost.repeat(14_500));

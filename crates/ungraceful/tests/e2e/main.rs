@@ -32,6 +32,7 @@ mod processes;
 mod raw_broker;
 mod real_brokers;
 mod reference;
+mod replay;
 mod rights;
 mod scenarios;
 mod scripted;
