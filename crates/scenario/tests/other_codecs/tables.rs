@@ -159,7 +159,7 @@ pub(crate) const THEY_ACCEPT: &[Leniency] = &[
     },
     Leniency {
         codecs: &[Mqtt5Protocol],
-        why: "ignores all bits but the QoS, and takes 3 for another QoS (MQTT 3.1.1 [MQTT-3.8.3-4])",
+        why: "ignores reserved bits, and takes QoS 3 for another one (MQTT 3.1.1 [MQTT-3.8.3-4])",
         of: &[
             "subscribe-bad-options/bit-6 3.1.1",
             "subscribe-bad-options/bit-7 3.1.1",
@@ -171,7 +171,7 @@ pub(crate) const THEY_ACCEPT: &[Leniency] = &[
     },
     Leniency {
         codecs: &[Mqtt5Protocol, MqttProtocolCore],
-        why: "has no check of the bits that only 5.0 has (MQTT 3.1.1 [MQTT-3.8.3-4])",
+        why: "ignores the bits that are reserved here and options in 5.0 (MQTT 3.1.1 [MQTT-3.8.3-4])",
         of: &["subscribe-bad-options/bit-2", "subscribe-bad-options/bit-3", "subscribe-bad-options/bit-4"],
     },
     Leniency {
