@@ -14,6 +14,7 @@ use ungraceful_rig::attempts::fault::Fault;
 
 use self::sources::Reading;
 use crate::mode::{Call, ConnectionsOf, FaultMode, Mode, mode};
+use crate::scenario::as_hex::AsHex;
 use crate::scenario::selection::Selection;
 
 /// The mode of `ungraceful-replay`.
@@ -41,6 +42,8 @@ pub struct Flags {
     /// Cases of the scenarios, separated by commas [default: all]
     #[arg(long, value_name = "CASE", value_delimiter = ',')]
     variant: Vec<String>,
+    #[command(flatten)]
+    as_hex: AsHex,
     #[command(flatten)]
     versions: Versions,
     #[arg(skip)]
@@ -72,12 +75,15 @@ impl FaultMode for Flags {
     }
 
     fn prints(&self) -> Option<String> {
-        if !self.as_scenario {
+        if !self.as_scenario && !self.as_hex.is_given() {
             return None;
         }
         let scenarios = self.reading().all(&self.files).ok()?;
-        let printed: Vec<String> =
-            scenarios.iter().map(|scenario| ungraceful_scenario::print(scenario)).collect();
+        if self.as_hex.is_given() {
+            let scenarios: Vec<_> = scenarios.into_iter().map(Arc::new).collect();
+            return self.as_hex.lines(&scenarios, &self.variant, &self.versions.wanted());
+        }
+        let printed: Vec<String> = scenarios.iter().map(ungraceful_scenario::print).collect();
         Some(printed.join("\n"))
     }
 

@@ -3,6 +3,7 @@
 //! The scenarios of the catalogue are files in `scenarios/`, built into the program ([`catalogue`]). The tools that carry out
 //! scenarios differ only in where these come from.
 
+pub(crate) mod as_hex;
 pub mod catalogue;
 mod checks;
 mod client;

@@ -181,7 +181,8 @@ fn answers_as_expected(case: &Judged<'_>) -> Option<Finding> {
     };
     let (all, ended) = (case.total(ANSWERS), case.ended());
     let without = count_others(case, ANSWERS, is_answer);
-    let missing = without.saturating_sub(ended).min(case.outcome(Outcome::Tolerated));
+    // Which of the clients without an answer were served is not recorded: all that were not served may be among them.
+    let missing = without.saturating_sub(all.saturating_sub(case.outcome(Outcome::Tolerated)));
     let evidence = format!(
         "of {all} clients, {} received {packet} as expected, {ended} were cut, {missing} did not receive it and were still \
          served; answers: {}",
@@ -370,4 +371,50 @@ fn broker_memory_stays_level(record: &Record) -> Option<Finding> {
     } else {
         Finding::holds(attempts, evidence)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use ungraceful_record::testing::{
+        assert_holds, assert_inconclusive, assert_violated, case, empty_record, with_fact,
+    };
+    use ungraceful_record::verdict::{Verdict, judge};
+
+    use super::*;
+
+    const CITATION: &str = "MQTT 5.0 [MQTT-3.12.4-1]";
+
+    /// The verdict on clients that expect PINGRESP: these outcomes, and so many clients with and without it.
+    fn verdict(outcomes: &[(Outcome, u64)], (with, without): (u64, u64)) -> Verdict {
+        let mut record = empty_record();
+        let mut case = case("ping-before-connack", "plain", "5.0", outcomes);
+        let what = Expected::Answers { packet: "PINGRESP".to_owned(), codes: Vec::new() };
+        case.expects = vec![Expectation { what, force: Force::Must, by: "MQTT-3.12.4-1".to_owned() }];
+        for (answers, count) in [("CONNACK 0x00, PINGRESP", with), (NONE, without)] {
+            if count > 0 {
+                with_fact(&mut case, ANSWERS, answers, count);
+            }
+        }
+        record.cases = vec![case];
+        judge(&mut record, CHECKS);
+        let is_it = |verdict: &Verdict| verdict.check == "answers_as_expected";
+        record.verdicts.into_iter().find(is_it).expect("the check applies")
+    }
+
+    #[test]
+    fn an_answer_is_missing_only_where_a_client_without_it_was_served() {
+        assert_holds(&verdict(&[(Outcome::Tolerated, 3)], (3, 0)));
+        assert_holds(&verdict(&[(Outcome::Closed, 3)], (0, 3)));
+        assert_holds(&verdict(&[(Outcome::Tolerated, 2), (Outcome::Closed, 1)], (2, 1)));
+        assert_violated(&verdict(&[(Outcome::Tolerated, 3)], (0, 3)), CITATION);
+        assert_violated(&verdict(&[(Outcome::Tolerated, 3), (Outcome::Closed, 1)], (0, 4)), CITATION);
+        assert_inconclusive(&verdict(&[], (0, 0)), "none of");
+    }
+
+    #[test]
+    fn a_client_that_was_neither_cut_nor_served_shows_no_missing_answer() {
+        let outcomes = [(Outcome::Tolerated, 2), (Outcome::NoReaction, 1)];
+        assert_inconclusive(&verdict(&outcomes, (2, 1)), "try a longer --reaction-timeout");
+        assert_violated(&verdict(&outcomes, (0, 3)), CITATION);
+    }
 }

@@ -10,6 +10,7 @@ use ungraceful_rig::attempts::fault::Fault;
 use ungraceful_scenario::Scenario;
 
 use crate::mode::{Call, ConnectionsOf, FaultMode};
+use crate::scenario::as_hex::AsHex;
 use crate::scenario::catalogue::{self, Entry};
 use crate::scenario::selection::Selection;
 
@@ -33,6 +34,8 @@ pub struct Flags {
     #[arg(long, value_name = "CASE", value_delimiter = ',')]
     variant: Vec<String>,
     #[command(flatten)]
+    as_hex: AsHex,
+    #[command(flatten)]
     versions: Versions,
     #[arg(skip)]
     selection: Selection,
@@ -51,6 +54,10 @@ impl Flags {
             }
         }
         chosen
+    }
+
+    fn scenarios(&self) -> Vec<Arc<Scenario>> {
+        self.entries().iter().map(|entry| Arc::clone(&entry.scenario)).collect()
     }
 }
 
@@ -78,6 +85,9 @@ impl FaultMode for Flags {
         if let Some(id) = &self.show {
             return catalogue::find(id).map(|entry| entry.source.to_owned());
         }
+        if let Some(lines) = self.as_hex.lines(&self.scenarios(), &self.variant, &self.versions.wanted()) {
+            return Some(lines);
+        }
         self.list.then(|| crate::scenario::selection::listed(&self.entries())).filter(|list| !list.is_empty())
     }
 
@@ -88,9 +98,7 @@ impl FaultMode for Flags {
         if let Some(id) = self.show.as_ref().filter(|id| catalogue::find(id).is_none()) {
             mistakes.push(Mistake::new("--show", catalogue::unknown(id)));
         }
-        let scenarios: Vec<Arc<Scenario>> =
-            self.entries().iter().map(|entry| Arc::clone(&entry.scenario)).collect();
-        self.selection = Selection::new(scenarios, &self.variant, call.reaction_timeout, mistakes);
+        self.selection = Selection::new(self.scenarios(), &self.variant, call.reaction_timeout, mistakes);
     }
 
     fn connections(&self) -> ConnectionsOf {
