@@ -69,7 +69,7 @@ impl Exchange {
             before = segment.at;
             match parts.last_mut() {
                 Some(part) if part.from == segment.from && pause < AT_ONCE => {
-                    part.bytes.extend(&segment.bytes)
+                    part.bytes.extend(&segment.bytes);
                 }
                 _ => {
                     parts.push(Part {

@@ -312,7 +312,7 @@ mod tests {
     fn many_cases_of_a_scenario_share_a_row_and_few_do_not() {
         let cases = |number: u64| {
             let of = |index: u64| {
-                of_scenario(if index % 2 == 0 { "even" } else { "odd" }, &index.to_string(), index)
+                of_scenario(if index.is_multiple_of(2) { "even" } else { "odd" }, &index.to_string(), index)
             };
             (0..number).map(of).collect::<Vec<_>>()
         };
