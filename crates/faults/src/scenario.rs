@@ -22,7 +22,9 @@ use ungraceful_record::verdict::Force;
 use ungraceful_rig::attempts::companion::Companion;
 use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
 use ungraceful_scenario::Scenario;
+use ungraceful_scenario::encode::Context;
 use ungraceful_scenario::model::{self, Action, Requires, Sending, Step};
+use ungraceful_scenario::template::{Random, Unresolved, Value, Variables};
 use ungraceful_wire::Transport;
 
 pub use self::checks::CHECKS;
@@ -80,6 +82,41 @@ impl ScenarioFault {
         }
     }
 
+    /// Why a packet can't be made with the limits of this broker, such as a Topic Alias above 65,535; absent when all can.
+    fn impossible(&self, offers: Offers) -> Option<String> {
+        let text = || Value::Bytes(b"x".to_vec());
+        let mut variables = Variables::from([
+            ("topic_alias_maximum".to_owned(), Value::Number(offers.topic_alias_maximum.into())),
+            ("n".to_owned(), Value::Number(0)),
+        ]);
+        variables
+            .extend(["topic", "will", "client_id", "first_client_id"].map(|name| (name.to_owned(), text())));
+        let maximum = offers
+            .maximum_packet_size
+            .map(|size| ("maximum_packet_size".to_owned(), Value::Number(size.into())));
+        variables.extend(maximum);
+        variables.extend(self.of_case().variables(&variables, &mut Random::new(0)).ok()?);
+        let mut context = Context {
+            version: self.version,
+            variables,
+            user_name: None,
+            password: None,
+            will_qos: 0,
+            random: Random::new(0),
+        };
+        let mut made = self.steps.iter().filter_map(|step| match &step.action {
+            Action::Send(sending) => Some(context.bytes(sending)),
+            _ => None,
+        });
+        made.find_map(|made| match made {
+            Err(why @ (Unresolved::Range { .. } | Unresolved::TooLong { .. })) => {
+                Some(format!("the broker's limits leave no room for it: {why}"))
+            }
+            // What is only known in an attempt.
+            _ => None,
+        })
+    }
+
     fn of_case(&self) -> &model::Case {
         &self.scenario.cases[self.case]
     }
@@ -121,7 +158,7 @@ impl Fault for ScenarioFault {
     }
 
     fn unsupported_reason(&self, offers: Offers, _transport: &Transport) -> Option<String> {
-        lacking(&self.scenario.requires, offers)
+        lacking(&self.scenario.requires, offers).or_else(|| self.impossible(offers))
     }
 
     fn expects(&self) -> Vec<Expectation> {
@@ -237,8 +274,7 @@ fn pauses(steps: &[Step], reaction_timeout: Duration) -> Duration {
         Action::WaitFor(wait) => wait.within.unwrap_or(reaction_timeout),
         // Times from a variable are few: the parameters of a case.
         Action::Repeat(times, steps) => {
-            let times =
-                times.value(&ungraceful_scenario::template::Variables::new(), 1_000_000).unwrap_or(1_000);
+            let times = times.value(&Variables::new(), 1_000_000).unwrap_or(1_000);
             pauses(steps, reaction_timeout).saturating_mul(u32::try_from(times).unwrap_or(u32::MAX))
         }
         // A CONNECT, and bytes that the kernel does not take at once.
