@@ -26,11 +26,11 @@ pub struct Entry {
     pub without_number: Option<String>,
 }
 
-/// The faults in `format`, ending in a line end.
+/// The faults in `format`, ending in a line end. JUnit is for verdicts; a list, which has none, is text instead.
 #[must_use]
 pub fn render_catalogue(entries: &[Entry], format: Format, context: &Context) -> String {
     match format {
-        Format::Text => text::write(&compose(entries), context),
+        Format::Text | Format::Junit => text::write(&compose(entries), context),
         Format::Markdown => markdown::write(&compose(entries)),
         Format::Json => json(entries),
         Format::Csv => csv(entries),

@@ -11,5 +11,7 @@ ungraceful_record::words! {
         Csv = "csv",
         /// The same content as text, for an issue or a wiki.
         Markdown = "markdown",
+        /// JUnit XML with a test case per verdict, for continuous integration.
+        Junit = "junit",
     }
 }

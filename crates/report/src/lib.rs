@@ -1,5 +1,5 @@
-//! Reports: a run's record as text, JSON, CSV or Markdown, the command that reproduces a finding, and the progress of a
-//! run on a terminal.
+//! Reports: a run's record as text, JSON, CSV, Markdown or JUnit XML, the command that reproduces a finding, and the
+//! progress of a run on a terminal.
 //!
 //! Everything except [`progress`] reads only a record and its verdicts: a run can be reported again without a broker, and
 //! nothing is judged here. Text from a broker or a user is hostile: it never reaches an output without [`escape`].
@@ -14,6 +14,7 @@ pub mod progress;
 mod catalogue;
 mod document;
 mod format;
+mod junit;
 mod markdown;
 mod per_case;
 mod percentile;
@@ -28,6 +29,7 @@ mod tour;
 
 pub use catalogue::{Entry, render_catalogue};
 pub use format::Format;
+pub use junit::render_junit_without_run;
 pub use reproduce::{NOT_RECORDED, reproduce_command};
 pub use search::{SEARCH_VERSION, Search, Trial, render_search};
 pub use shell::command as shell_command;
@@ -56,5 +58,6 @@ pub fn render(record: &Record, format: Format, context: &Context) -> String {
             Some(load) => per_case::write_loads(std::iter::once(load)),
             None => per_case::write(&record.cases),
         },
+        Format::Junit => junit::write(record, context),
     }
 }

@@ -10,10 +10,11 @@ const OF_THE_BROKER: [&str; 4] = ["host", "port", "url", "spawn"];
 /// Settings that choose the case; replaced by the verdict's case, if it has one.
 const OF_THE_CASE: [&str; 2] = ["variant", "protocol-version"];
 /// Settings that are written differently, or only affect the output.
-const OF_THE_REPORT: [&str; 12] = [
+const OF_THE_REPORT: [&str; 13] = [
     "seed",
     "output",
     "format",
+    "junit",
     "config",
     "quiet",
     "progress",

@@ -8,7 +8,7 @@ use ungraceful_record::rate_search::{Promise, RateSearch, TRIALS_MAX, TrialResul
 use ungraceful_record::run::Record;
 
 use crate::summary::{ExitSummary, Summary};
-use crate::{Context, Format, escape, markdown, per_case, sections, text};
+use crate::{Context, Format, escape, junit, markdown, per_case, sections, text};
 
 /// Version of the search's format; grows with every change that affects readers.
 pub const SEARCH_VERSION: u32 = 1;
@@ -127,6 +127,7 @@ pub fn render_search(search: &Search, format: Format, context: &Context) -> Stri
         Format::Csv => {
             per_case::write_loads(search.trials.iter().filter_map(|trial| trial.record.load.as_ref()))
         }
+        Format::Junit => junit::write_search(search),
     }
 }
 

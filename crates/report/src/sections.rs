@@ -16,6 +16,8 @@ pub(crate) mod search;
 pub(crate) mod tour;
 mod waves;
 
+pub(crate) use opening::{incompleteness, target};
+
 use ungraceful_record::run::Record;
 
 use crate::Context;

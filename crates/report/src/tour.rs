@@ -10,7 +10,7 @@ use ungraceful_record::run::Record;
 use ungraceful_record::verdict::exit_of;
 
 use crate::summary::{ExitSummary, Summary};
-use crate::{Context, Format, escape, markdown, per_case, sections, text};
+use crate::{Context, Format, escape, junit, markdown, per_case, sections, text};
 
 /// Version of the tour's format; grows with every change that affects readers.
 pub const TOUR_VERSION: u32 = 1;
@@ -129,6 +129,7 @@ pub fn render_tour(tour: &Tour, format: Format, context: &Context) -> String {
         Format::Markdown => markdown::write(&sections::tour::compose(tour, context)),
         Format::Json => json(tour, context),
         Format::Csv => per_case::write(tour.records().flat_map(|record| &record.cases)),
+        Format::Junit => junit::write_tour(tour),
     }
 }
 

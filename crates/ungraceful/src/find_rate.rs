@@ -20,12 +20,14 @@ use ungraceful_rig::run::settings::Finished;
 
 use crate::cli::load::RATE_MAX;
 use crate::cli::parse::{NotParsed, parse, without_secrets};
-use crate::launch::{Call, LoadMode, ReadyLoad, prepare_load, print, progress_style, stdout_context};
+use crate::junit_file::JunitFile;
+use crate::launch::{Call, LoadMode, ReadyLoad, prepare_load, print, progress_style, stdout_context, worse};
 
 /// The file of the search, beside the records of its trials.
 const SEARCH_JSON: &str = "search.json";
-/// Flags that each trial sets itself, also as `-oFOLDER` and `-z5s`.
-const OF_TRIAL: [&str; 7] = ["--find-rate", "--rate", "--seed", "--output", "-o", "--duration", "-z"];
+/// Flags that each trial sets itself or has not, also as `-oFOLDER` and `-z5s`.
+const OF_TRIAL: [&str; 8] =
+    ["--find-rate", "--rate", "--seed", "--output", "-o", "--junit", "--duration", "-z"];
 /// Minimum number of messages due in a trial: fewer are no evidence.
 const MESSAGES_MIN: f64 = 20.0;
 
@@ -35,7 +37,6 @@ pub(crate) fn find(
     mode: &LoadMode,
     base: &ReadyLoad,
     promise: &Promise,
-    format: Format,
 ) -> Result<Exit, RunError> {
     let folder = &base.experiment.common.output;
     let mut mistakes = Vec::new();
@@ -52,6 +53,17 @@ pub(crate) fn find(
     if !mistakes.is_empty() {
         return Err(RunError::Usage(mistakes));
     }
+    let mut junit = JunitFile::open(&base.output)?;
+    let search = junit.or_reason(&call.name(), trials(call, mode, base, promise))?;
+    let context = Context { record_dir: Some(folder.clone()), ..stdout_context() };
+    let written = junit.write(|| render_search(&search, Format::Junit, &context));
+    let printed = worse(print(&render_search(&search, base.output.format, &context)), written);
+    Ok(if printed == Exit::Environment { printed } else { search.exit() })
+}
+
+/// Makes one trial after another.
+fn trials(call: &Call<'_>, mode: &LoadMode, base: &ReadyLoad, promise: &Promise) -> Result<Search, RunError> {
+    let folder = &base.experiment.common.output;
     let seed = base.experiment.common.seed.to_string();
     let clock = RunClock::start();
     let first = base.engine.settings().pace.per_second_max().unwrap_or(1.0);
@@ -101,9 +113,7 @@ pub(crate) fn find(
             break;
         }
     }
-    let context = Context { record_dir: Some(folder.clone()), ..stdout_context() };
-    let printed = print(&render_search(&search, format, &context));
-    Ok(if printed == Exit::Environment { printed } else { search.exit() })
+    Ok(search)
 }
 
 /// The arguments of one trial: the user's, with a rate in place of the search.

@@ -12,7 +12,7 @@ use ungraceful_load::process::Start;
 use ungraceful_record::exit::Exit;
 use ungraceful_record::verdict::exit_of;
 use ungraceful_report::progress::{ProgressStyle, Terminal};
-use ungraceful_report::{Context, render};
+use ungraceful_report::{Context, Format, render};
 use ungraceful_rig::error::RunError;
 use ungraceful_rig::run::limits::Demand;
 use ungraceful_rig::run::run;
@@ -21,6 +21,7 @@ use ungraceful_rig::run::settings::{Experiment, Finished, Work};
 use crate::cli::common::OutputArgs;
 use crate::cli::parse::{NotParsed, Parsed, parse};
 use crate::cli::{environment, passwords};
+use crate::junit_file::JunitFile;
 use crate::{find_rate, front, print_plan, print_preflight, tools};
 
 pub(crate) use self::mode::with_help;
@@ -173,7 +174,7 @@ fn launch(call: &Call<'_>, parsed: &Parsed) -> Result<Exit, RunError> {
                 _ if output.print_plan => {
                     Ok(print(&print_plan::render_load(&experiment.common, engine, promise, output.format)))
                 }
-                Some(promise) => find_rate::find(call, mode, &ready, promise, output.format),
+                Some(promise) => find_rate::find(call, mode, &ready, promise),
                 None => run_and_print(call, experiment, output),
             }
         }
@@ -195,11 +196,13 @@ fn launch(call: &Call<'_>, parsed: &Parsed) -> Result<Exit, RunError> {
 
 /// Runs the experiment and prints its result.
 fn run_and_print(call: &Call<'_>, experiment: &Experiment, output: &OutputArgs) -> Result<Exit, RunError> {
-    let format = output.format;
+    let mut junit = JunitFile::open(output)?;
     let mut observer = Terminal::new(progress_style(output));
-    let Finished { record, directory } = run(experiment, &mut observer)?;
+    let finished = junit.or_reason(&call.name(), run(experiment, &mut observer))?;
+    let Finished { record, directory } = finished;
     let context = Context { record_dir: Some(directory), ..stdout_context() };
-    let printed = print(&render(&record, format, &context));
+    let written = junit.write(|| render(&record, Format::Junit, &context));
+    let printed = worse(print(&render(&record, output.format, &context)), written);
     let exit = if printed == Exit::Environment { printed } else { exit_of(&record) };
     if exit == Exit::Environment && printed == Exit::Holds {
         print_error(&format!(
@@ -209,6 +212,11 @@ fn run_and_print(call: &Call<'_>, experiment: &Experiment, output: &OutputArgs) 
         ));
     }
     Ok(exit)
+}
+
+/// Of two attempts to output a result, the one that failed.
+pub(crate) fn worse(printed: Exit, written: Exit) -> Exit {
+    if written == Exit::Environment { written } else { printed }
 }
 
 /// How the progress of a run is shown.

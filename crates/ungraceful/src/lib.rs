@@ -11,6 +11,7 @@ pub mod tools;
 
 mod find_rate;
 mod hidden;
+mod junit_file;
 mod list;
 mod print_plan;
 mod print_preflight;

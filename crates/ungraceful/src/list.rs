@@ -10,10 +10,11 @@ use ungraceful_faults::scenario::catalogue;
 use ungraceful_flags::{collecting, reader};
 use ungraceful_mqtt::ProtocolVersion;
 use ungraceful_record::check::{section, statements};
+use ungraceful_record::exit::Exit;
 use ungraceful_report::{Entry, Format, render_catalogue, shell_command};
 use ungraceful_rig::broker::target::BrokerChoice;
 
-use crate::launch::{Mode, Tool, print, stdout_context};
+use crate::launch::{Mode, Tool, print, print_error, stdout_context};
 use crate::tools;
 
 /// The command line of the list.
@@ -32,6 +33,12 @@ pub(crate) fn command() -> Command {
 
 /// Prints the list.
 pub(crate) fn main(format: Format) -> ExitCode {
+    if format == Format::Junit {
+        print_error(
+            "ungraceful list: --format: junit is for the verdicts of a run, and a list has none; choose text, json, csv or markdown",
+        );
+        return Exit::Usage.into();
+    }
     print(&render_catalogue(&entries(), format, &stdout_context())).into()
 }
 

@@ -46,7 +46,7 @@ pub(crate) fn print(common: &Common, demand: &Demand, format: Format) -> Exit {
         Format::Json => {
             json(&Printed { tool, target, fits, limits: preflight.lines.iter().map(printed).collect() })
         }
-        Format::Text | Format::Csv | Format::Markdown => {
+        Format::Text | Format::Csv | Format::Markdown | Format::Junit => {
             text(&tool, &target, &preflight.lines).expect("writing into a string never fails")
         }
     };

@@ -30,7 +30,10 @@ use self::causes::{CAUSES, Cause, CauseName, Showable};
 use crate::cli::common::{AttemptLinesArgs, OutputArgs};
 use crate::cli::parse::{NotParsed, Parsed, is_secret, parse};
 use crate::cli::target::TargetArgs;
-use crate::launch::{Call, fail_as, prepare, print, print_clap, print_error, progress_style, stdout_context};
+use crate::junit_file::JunitFile;
+use crate::launch::{
+    Call, fail_as, prepare, print, print_clap, print_error, progress_style, stdout_context, worse,
+};
 use crate::{print_plan, print_preflight};
 
 /// The file of the tour, beside the records of its runs.
@@ -112,17 +115,34 @@ fn tour(arguments: &[OsString], parsed: &Parsed) -> Result<Exit, RunError> {
         duration_us: 0,
         causes: Vec::new(),
     };
+    let mut junit = JunitFile::open(&output)?;
+    junit.or_reason("ungraceful", visit(&mut tour, stops, budget, &output, &folder, &clock))?;
+    let context = Context { record_dir: Some(folder), ..stdout_context() };
+    let written = junit.write(|| render_tour(&tour, Format::Junit, &context));
+    let printed = worse(print(&render_tour(&tour, format, &context)), written);
+    Ok(if printed == Exit::Environment { printed } else { tour.exit() })
+}
+
+/// Shows one cause after another.
+fn visit(
+    tour: &mut Tour,
+    stops: Vec<Stop>,
+    budget: Duration,
+    output: &OutputArgs,
+    folder: &Path,
+    clock: &RunClock,
+) -> Result<(), RunError> {
     let all = stops.len();
     if !output.quiet {
-        Terminal::new(progress_style(&output)).note(&format!("{all} causes, at most {}", span(budget)));
+        Terminal::new(progress_style(output)).note(&format!("{all} causes, at most {}", span(budget)));
     }
     for (number, stop) in (1..).zip(stops) {
-        let mut observer = Terminal::new(progress_style(&output));
+        let mut observer = Terminal::new(progress_style(output));
         if !output.quiet {
             observer.note(&format!("{number} of {all}: {}", stop.cause.title));
         }
         let left = budget.saturating_sub(Duration::from_micros(clock.now_us()));
-        let shown = show(&tour, stop.ready, Budget { all: budget, left }, &mut observer)?;
+        let shown = show(tour, stop.ready, Budget { all: budget, left }, &mut observer)?;
         tour.causes.push(Seen {
             name: stop.cause.name,
             title: stop.cause.title,
@@ -133,11 +153,9 @@ fn tour(arguments: &[OsString], parsed: &Parsed) -> Result<Exit, RunError> {
         });
         tour.duration_us = clock.now_us();
         // After each cause, so that the results are kept however the tour ends.
-        write_tour(&folder, &tour)?;
+        write_tour(folder, tour)?;
     }
-    let context = Context { record_dir: Some(folder), ..stdout_context() };
-    let printed = print(&render_tour(&tour, format, &context));
-    Ok(if printed == Exit::Environment { printed } else { tour.exit() })
+    Ok(())
 }
 
 /// How long the tour may take, and how much of that is left.
@@ -204,6 +222,7 @@ fn plan(arguments: &[OsString], parsed: &Parsed, clock: &RunClock) -> Result<Pla
         );
         mistakes.push(Mistake::new("--output", what));
     }
+    JunitFile::check(&output, &mut mistakes);
     let chosen =
         CAUSES.iter().filter(|cause| only.is_empty() || only.iter().any(|name| name.0 == cause.name));
     let mut stops = Vec::new();

@@ -29,7 +29,7 @@ pub(super) fn section(record: &Record, document: &mut Document) {
 }
 
 /// The broker and the versions that it supports.
-pub(super) fn target(record: &BrokerRecord) -> String {
+pub(crate) fn target(record: &BrokerRecord) -> String {
     format!("{} · {}", broker(record), versions(record))
 }
 
@@ -144,7 +144,7 @@ pub(super) fn alarms(record: &Record, of: &str, document: &mut Document) {
 }
 
 /// The alarm of an incomplete record, and its text when the record gives no reason.
-fn incompleteness(completeness: Completeness) -> Option<(&'static str, &'static str)> {
+pub(crate) fn incompleteness(completeness: Completeness) -> Option<(&'static str, &'static str)> {
     match completeness {
         Completeness::Complete => None,
         Completeness::Partial => Some(("PARTIAL RECORD", "the run was cut short; later figures are missing")),

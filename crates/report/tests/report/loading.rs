@@ -9,6 +9,7 @@ use ungraceful_record::run::{Completeness, Record};
 use ungraceful_report::{Context, Format, Search, Trial, render, render_search};
 
 use crate::fixture::{self, counts, times};
+use crate::junit;
 
 fn messages(first: u64) -> LoadCounts {
     LoadCounts {
@@ -125,7 +126,7 @@ fn search(end: TrialResult) -> Search {
 #[test]
 fn a_search_in_every_format() {
     let search = search(TrialResult::Broken);
-    for format in [Format::Text, Format::Markdown, Format::Csv] {
+    for format in [Format::Text, Format::Markdown, Format::Csv, Format::Junit] {
         insta::assert_snapshot!(format!("search.{format}"), render_search(&search, format, &context()));
     }
     let json = render_search(&search, Format::Json, &context());
@@ -141,22 +142,29 @@ fn a_search_in_every_format() {
 
 #[test]
 fn a_search_exits_by_its_end() {
-    assert_eq!(search(TrialResult::Broken).exit(), Exit::Holds);
-    assert_eq!(
-        search(TrialResult::GeneratorLate).exit(),
+    let assert_exits = |search: &Search, exit: Exit, why: &str| {
+        assert_eq!(search.exit(), exit, "{why}");
+        let xml = render_search(search, Format::Junit, &context());
+        assert_eq!(junit::is_clean(&xml), exit == Exit::Holds, "{xml}");
+        assert_eq!(xml.contains("<failure"), exit == Exit::Violated, "{xml}");
+    };
+    assert_exits(&search(TrialResult::Broken), Exit::Holds, "a rate was found");
+    assert_exits(
+        &search(TrialResult::GeneratorLate),
         Exit::Inconclusive,
-        "the broker's own limit is not known"
+        "the broker's own limit is not known",
     );
-    assert_eq!(search(TrialResult::Unknown).exit(), Exit::Inconclusive);
+    assert_exits(&search(TrialResult::Unknown), Exit::Inconclusive, "the last trial proves nothing");
     let interrupted = Search { ended_by: Some(Exit::Interrupted), ..search(TrialResult::Broken) };
-    assert_eq!(interrupted.exit(), Exit::Interrupted);
+    assert_exits(&interrupted, Exit::Interrupted, "it was interrupted");
     let begun =
         Search { rates: RateSearch::new(5.0, 1.0, 9.0), trials: Vec::new(), ..search(TrialResult::Broken) };
-    assert_eq!(begun.exit(), Exit::Inconclusive, "nothing was tried");
+    assert_exits(&begun, Exit::Inconclusive, "nothing was tried");
     let mut never = RateSearch::new(1.0, 1.0, 9.0);
     never.record(1.0, TrialResult::Broken);
     never.record(1.0, TrialResult::Broken);
-    assert_eq!(Search { rates: never, ..search(TrialResult::Broken) }.exit(), Exit::Violated);
+    let never = Search { rates: never, ..search(TrialResult::Broken) };
+    assert_exits(&never, Exit::Violated, "no rate keeps the promise");
 }
 
 #[test]

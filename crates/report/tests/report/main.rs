@@ -3,6 +3,7 @@
 mod escaping;
 mod fixture;
 mod formats;
+mod junit;
 mod loading;
 mod reproducing;
 mod showing;

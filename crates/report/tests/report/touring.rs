@@ -6,7 +6,7 @@ use ungraceful_record::run::{Completeness, Record};
 use ungraceful_record::verdict::Force;
 use ungraceful_report::{Cause, Context, Format, Shown, Tour, render_tour};
 
-use crate::fixture;
+use crate::{fixture, junit};
 
 fn cause(name: &'static str, shown: Shown) -> Cause {
     let (title, done) = ("second CONNECT", "a second CONNECT on the connection");
@@ -56,7 +56,7 @@ fn row<'a>(text: &'a str, begin: &str) -> Vec<&'a str> {
 fn a_tour_in_every_format() {
     let tour = tour([run(fixture::all_holds()), run(fixture::violated()), cannot_be_shown()]);
     let context = Context { record_dir: Some("results/tour".into()), ..Context::default() };
-    for format in [Format::Text, Format::Markdown, Format::Csv] {
+    for format in [Format::Text, Format::Markdown, Format::Csv, Format::Junit] {
         insta::assert_snapshot!(format!("tour.{format}"), render_tour(&tour, format, &context));
     }
     let json: serde_json::Value = serde_json::from_str(&render_tour(&tour, Format::Json, &context)).unwrap();
@@ -170,6 +170,8 @@ fn the_exit_code_is_that_of_the_worst_cause() {
     ];
     for (shown, exit) in exits {
         assert_eq!(tour(shown.clone()).exit(), exit, "{shown:?}");
+        let xml = render_tour(&tour(shown), Format::Junit, &Context::default());
+        assert_eq!(junit::is_clean(&xml), exit == Exit::Holds, "{xml}");
     }
 }
 

@@ -102,9 +102,12 @@ pub struct OutputArgs {
     /// Folder for the record; must not contain one yet [default: a new one in results/, named by time, tool and seed]
     #[arg(short = 'o', long, value_name = "DIR")]
     pub output: Option<PathBuf>,
-    /// Format of the result on standard output: text, json, csv or markdown
+    /// Format of the result on standard output: text, json, csv, markdown, or junit with a test case for each verdict
     #[arg(long, value_name = "FORMAT", default_value = "text", value_parser = reader::<Format>())]
     pub format: Format,
+    /// Write the result as JUnit XML into this file, too; an existing file is replaced
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
     /// Print nothing but the result
     #[arg(long)]
     pub quiet: bool,

@@ -28,6 +28,7 @@ use crate::cli::common::{
 use crate::cli::load::ConnectArgs;
 use crate::cli::parse::{Parsed, without_secrets};
 use crate::cli::target::TargetArgs;
+use crate::junit_file::JunitFile;
 
 /// Reads and checks a run of attempts; all mistakes are reported together.
 pub(crate) fn prepare(
@@ -324,6 +325,7 @@ fn check(target: &TargetSettings, output: &OutputArgs, mut mistakes: Vec<Mistake
     if let Some(folder) = output.output.as_ref().filter(|_| !output.only_prints()) {
         check_folder(folder, &mut mistakes);
     }
+    JunitFile::check(output, &mut mistakes);
     if mistakes.is_empty() { Ok(()) } else { Err(RunError::Usage(mistakes)) }
 }
 

@@ -23,6 +23,7 @@ mod find_rate;
 mod flood;
 mod hostile;
 mod idle_proxy;
+mod junit;
 mod ledger;
 mod nodes;
 mod offers;
