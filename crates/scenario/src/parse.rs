@@ -58,6 +58,9 @@ fn scenario(reader: &mut Reader, fields: &Fields<'_, '_>) -> Option<Scenario> {
     let mut cases = Vec::new();
     for table in fields.tables(reader, "case") {
         let Some(case) = case(reader, &table) else { continue };
+        if case.name == "all" {
+            table.mistake(reader, "all stands for every case: choose another name");
+        }
         if cases.iter().any(|other: &Case| other.name == case.name) {
             table.mistake(reader, format!("there is a case {} already: choose another name", case.name));
         }
