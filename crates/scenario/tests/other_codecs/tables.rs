@@ -164,7 +164,7 @@ pub(crate) const THEY_ACCEPT: &[Leniency] = &[
             "subscribe-bad-options/bit-6 3.1.1",
             "subscribe-bad-options/bit-7 3.1.1",
             "subscribe-bad-options/bits-6-and-7 3.1.1",
-            "subscribe-bad-options/all 3.1.1",
+            "subscribe-bad-options/all-bits 3.1.1",
             "subscribe-bad-second-filter 3.1.1",
             "subscribe-qos3 3.1.1",
         ],
