@@ -42,6 +42,7 @@ pub(crate) fn binary(line: &str) -> Command {
         "ungraceful-explain" => env!("CARGO_BIN_EXE_ungraceful-explain"),
         "ungraceful-expire" => env!("CARGO_BIN_EXE_ungraceful-expire"),
         "ungraceful-violate" => env!("CARGO_BIN_EXE_ungraceful-violate"),
+        "ungraceful-replay" => env!("CARGO_BIN_EXE_ungraceful-replay"),
         other => panic!("unknown binary {other}"),
     };
     let mut command = program(Path::new(path));
