@@ -32,8 +32,8 @@ fn file_of(rows: &[String]) -> NamedTempFile {
 
 /// Rows whose outcome any broker that keeps the standard has.
 fn rows() -> Vec<String> {
-    let subscribes = "{\"send\": \"820800010000027478 00\"}, {\"recv\": \"900400010000\"}";
-    let publishes = "{\"other_client_publishes\": {\"topic\": \"tx\", \"qos\": 1, \"payload\": \"m\"}}, {\"recv\": \"3006000274780 06d\"}";
+    let subscribes = "{\"send\": \"82080001000002747800\"}, {\"recv\": \"900400010000\"}";
+    let publishes = "{\"other_client_publishes\": {\"topic\": \"tx\", \"qos\": 1, \"payload\": \"m\"}}, {\"recv\": \"300600027478006d\"}";
     let mut rows = vec![
         row("PUBLISH with QoS 3", true, "{\"send\": \"3606000174000100\"}", "closed"),
         row("PINGREQ", true, "{\"send\": \"c000\"}, {\"recv\": \"d000\"}", "open"),
