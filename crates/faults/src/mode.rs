@@ -32,6 +32,8 @@ pub trait FaultMode: Args + Clone + fmt::Debug + Send + Sync + 'static {
     const CHOOSES_FAULTS: bool = false;
     /// Its defaults for common flags, by long flag.
     const DEFAULTS: &'static [(&'static str, &'static str)] = &[];
+    /// Its defaults for common flags where another flag is given: by that flag's long name and the long flag.
+    const DEFAULTS_WITH: &'static [(&'static str, &'static str, &'static str)] = &[];
     /// Flags that it requires on any broker, with example values; none for most.
     const REQUIRED_FLAGS: &'static [&'static str] = &[];
     /// Where the number of attempts of each case comes from.
@@ -141,6 +143,8 @@ pub trait Mode: Sync {
     fn checks(&self) -> Vec<Check>;
     /// [`FaultMode::DEFAULTS`].
     fn defaults(&self) -> &'static [(&'static str, &'static str)];
+    /// [`FaultMode::DEFAULTS_WITH`].
+    fn defaults_with(&self) -> &'static [(&'static str, &'static str, &'static str)];
     /// [`FaultMode::REQUIRED_FLAGS`].
     fn required_flags(&self) -> &'static [&'static str];
     /// [`FaultMode::ATTEMPTS`].
@@ -195,6 +199,10 @@ impl<M: FaultMode> Mode for Registered<M> {
 
     fn defaults(&self) -> &'static [(&'static str, &'static str)] {
         M::DEFAULTS
+    }
+
+    fn defaults_with(&self) -> &'static [(&'static str, &'static str, &'static str)] {
+        M::DEFAULTS_WITH
     }
 
     fn required_flags(&self) -> &'static [&'static str] {

@@ -1,5 +1,6 @@
 //! Scenarios, hexadecimal and captures of the user's own, carried out as those of the catalogue are.
 
+mod cases;
 mod sources;
 
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ use ungraceful_flags::{Mistake, Versions, Wanted};
 use ungraceful_mqtt::ProtocolVersion;
 use ungraceful_record::check::Check;
 use ungraceful_rig::attempts::fault::Fault;
+use ungraceful_scenario::Scenario;
 
 use self::sources::Reading;
 use crate::mode::{Call, ConnectionsOf, FaultMode, Mode, mode};
@@ -28,8 +30,11 @@ pub const ID: &str = "replay";
 #[command(next_help_heading = "Fault")]
 pub struct Flags {
     /// Scenarios (.toml), hexadecimal text, packet captures (pcap, pcapng), or folders of these
-    #[arg(value_name = "FILE", required = true)]
+    #[arg(value_name = "FILE", required_unless_present = "cases", conflicts_with = "cases")]
     files: Vec<PathBuf>,
+    /// File of cases instead of FILE: tests of a broker as data, a JSON object a line, each carried out once
+    #[arg(long, value_name = "FILE")]
+    cases: Option<PathBuf>,
     /// Of a capture, the connections of this ClientID or client port [default: all that begin with CONNECT]
     #[arg(long, value_name = "CLIENT")]
     connection: Option<String>,
@@ -54,6 +59,13 @@ impl Flags {
     fn reading(&self) -> Reading<'_> {
         Reading { connection: self.connection.as_deref(), speed: self.speed }
     }
+
+    fn scenarios(&self) -> Result<Vec<Scenario>, Vec<Mistake>> {
+        match &self.cases {
+            Some(file) => cases::read(file),
+            None => self.reading().all(&self.files),
+        }
+    }
 }
 
 impl FaultMode for Flags {
@@ -63,12 +75,20 @@ impl FaultMode for Flags {
          in TOML (`ungraceful violate --show ID` prints one to begin with), packets in hexadecimal as in bug \
          reports (a line each; > and < mark the client's and the broker's), or a packet capture (pcap or pcapng \
          of plain TCP), whose client side is sent again and whose answers are expected. A folder is carried out \
-         file by file: a gate for faults that were mended. --as-scenario prints the scenario, to edit.";
+         file by file: a gate for faults that were mended. --as-scenario prints the scenario, to edit. --cases \
+         carries out a file of tests, one a line, of which each says whether the broker closes the connection.";
     const CHECKS: &'static [&'static [Check]] = &[crate::scenario::CHECKS];
     const NAMES_ITS_FAULT: bool = false;
     const REQUIRED_FLAGS: &'static [&'static str] = &["FILE"];
     const DEFAULTS: &'static [(&'static str, &'static str)] =
         &[("attempts", "3"), ("connrate", "2"), ("count", "1"), ("reaction-timeout", "2s")];
+    // A broker that answers two PINGREQs has read all that came before, however short the time.
+    const DEFAULTS_WITH: &'static [(&'static str, &'static str, &'static str)] = &[
+        ("cases", "attempts", "1"),
+        ("cases", "connrate", "60"),
+        ("cases", "count", "500"),
+        ("cases", "reaction-timeout", "500ms"),
+    ];
 
     fn wanted(&self) -> Wanted {
         self.versions.wanted()
@@ -78,7 +98,7 @@ impl FaultMode for Flags {
         if !self.as_scenario && !self.as_hex.is_given() {
             return None;
         }
-        let scenarios = self.reading().all(&self.files).ok()?;
+        let scenarios = self.scenarios().ok()?;
         if self.as_hex.is_given() {
             let scenarios: Vec<_> = scenarios.into_iter().map(Arc::new).collect();
             return self.as_hex.lines(&scenarios, &self.variant, &self.versions.wanted());
@@ -92,10 +112,12 @@ impl FaultMode for Flags {
             mistakes.push(Mistake::new("--speed", "must be a number from 0 to 1000"));
             return;
         }
-        match self.reading().all(&self.files) {
+        match self.scenarios() {
             Ok(scenarios) => {
                 let scenarios = scenarios.into_iter().map(Arc::new).collect();
-                self.selection = Selection::new(scenarios, &self.variant, call.reaction_timeout, mistakes);
+                let within = call.reaction_timeout;
+                let selection = Selection::new(scenarios, &self.variant, within, mistakes);
+                self.selection = if self.cases.is_some() { selection.in_turns(within) } else { selection };
             }
             Err(found) => mistakes.extend(found),
         }

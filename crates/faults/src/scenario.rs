@@ -9,6 +9,7 @@ mod checks;
 mod client;
 mod performance;
 pub(crate) mod selection;
+mod turns;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,7 +30,8 @@ use ungraceful_wire::Transport;
 
 pub use self::checks::CHECKS;
 use self::performance::Performance;
-use crate::ending::attempted;
+use self::turns::{Turn, Turns};
+use crate::ending::{Unfinished, attempted};
 
 /// One case of a scenario in one version.
 #[derive(Clone, Debug)]
@@ -44,23 +46,36 @@ pub struct ScenarioFault {
     /// Where the reaction time begins: the index of a step.
     provoking: usize,
     expects: Vec<Expectation>,
+    /// When its attempts may act; absent for any time.
+    turn: Option<Turn>,
 }
 
 impl ScenarioFault {
     /// A fault for each case of these scenarios in each of these versions, scenario by scenario.
     #[must_use]
     pub fn of_all(scenarios: &[Arc<Scenario>], spoken: &[ProtocolVersion]) -> Vec<Arc<dyn Fault>> {
-        let mut faults: Vec<Arc<dyn Fault>> = Vec::new();
-        for scenario in scenarios {
-            for (index, case) in scenario.cases.iter().enumerate() {
-                for version in
-                    scenario.versions_of(case).into_iter().filter(|version| spoken.contains(version))
-                {
-                    faults.push(Arc::new(Self::new(scenario, index, version)));
-                }
-            }
-        }
+        Self::each(scenarios, spoken).map(|fault| Arc::new(fault) as Arc<dyn Fault>).collect()
+    }
+
+    /// The same for scenarios whose bytes were not made for each attempt: those that would disturb each other take turns.
+    #[must_use]
+    pub fn in_turns(scenarios: &[Arc<Scenario>], spoken: &[ProtocolVersion]) -> Vec<Arc<dyn Fault>> {
+        let mut turns = Turns::default();
+        let faults = Self::each(scenarios, spoken);
         faults
+            .map(|fault| Arc::new(Self { turn: turns.of(&fault.steps), ..fault }) as Arc<dyn Fault>)
+            .collect()
+    }
+
+    fn each(scenarios: &[Arc<Scenario>], spoken: &[ProtocolVersion]) -> impl Iterator<Item = Self> {
+        scenarios.iter().flat_map(move |scenario| {
+            let cases = scenario.cases.iter().enumerate();
+            cases.flat_map(move |(index, case)| {
+                let versions = scenario.versions_of(case).into_iter();
+                let versions = versions.filter(|version| spoken.contains(version));
+                versions.map(move |version| Self::new(scenario, index, version))
+            })
+        })
     }
 
     fn new(scenario: &Arc<Scenario>, index: usize, version: ProtocolVersion) -> Self {
@@ -79,6 +94,7 @@ impl ScenarioFault {
             provoking: provoking.expect("a scenario without such a step is rejected when it is read"),
             expects: expects.map(|expect| expectation(expect, version)).collect(),
             steps,
+            turn: None,
         }
     }
 
@@ -153,7 +169,11 @@ impl Fault for ScenarioFault {
 
     fn attempt<'a>(&'a self, stage: &'a Stage, log: AttemptLog<'a>) -> LocalBoxFuture<'a, Attempt> {
         attempted(stage, log, self.version, async |log| {
-            Performance::new(self, stage, log)?.carry_out(log).await
+            let turn = match &self.turn {
+                Some(turn) => Some(stage.unless_stopped(turn.taken()).await.ok_or(Unfinished::Stopped)?),
+                None => None,
+            };
+            Performance::new(self, stage, log)?.carry_out(log, turn).await
         })
     }
 
@@ -282,6 +302,18 @@ fn pauses(steps: &[Step], reaction_timeout: Duration) -> Duration {
         Action::Open | Action::End(_) => Duration::ZERO,
     };
     steps.iter().map(of).fold(Duration::ZERO, Duration::saturating_add)
+}
+
+/// How long an attempt of one of these scenarios waits at most for those that it would disturb, if each is carried out once.
+#[must_use]
+pub fn longest_wait_for_turn(scenarios: &[Arc<Scenario>], longest_attempt: Duration) -> Duration {
+    let mut turns = Turns::default();
+    for scenario in scenarios {
+        for case in &scenario.cases {
+            turns.of(&scenario.steps_of(case));
+        }
+    }
+    longest_attempt.saturating_mul(turns.waiting)
 }
 
 /// How many connections an attempt of one of these scenarios has at the same time, at most.

@@ -23,6 +23,14 @@ use ungraceful_record::run::Record;
 use crate::Context;
 use crate::document::Document;
 
+/// Maximum number of cases that are reported one by one; where there are more, a row sums up those of a fault.
+const CASES_ONE_BY_ONE: usize = 500;
+
+/// Whether the record has too many cases to report each.
+fn has_many_cases(record: &Record) -> bool {
+    record.cases.len() > CASES_ONE_BY_ONE
+}
+
 /// The whole report.
 pub(crate) fn compose(record: &Record, context: &Context) -> Document {
     let mut document = Document::default();

@@ -21,6 +21,7 @@ use ungraceful_scenario::template::{Number, Random, Value, Variables};
 use ungraceful_wire::clock::now;
 
 use super::client::{Awaiting, Player, SETTLE};
+use super::turns::Taken;
 use super::{COMPANIONS, ScenarioFault};
 use crate::ending::{Confirmed, Unfinished, confirm};
 
@@ -111,8 +112,12 @@ impl<'a> Performance<'a> {
         })
     }
 
-    /// Carries out all steps, watches the broker, and logs what it did.
-    pub(super) async fn carry_out(mut self, log: &mut AttemptLog<'_>) -> Result<(), Unfinished> {
+    /// Carries out all steps, watches the broker, and logs what it did. `turn` is kept while others have to wait.
+    pub(super) async fn carry_out(
+        mut self,
+        log: &mut AttemptLog<'_>,
+        turn: Option<Taken>,
+    ) -> Result<(), Unfinished> {
         let steps = std::sync::Arc::clone(&self.fault.steps);
         for (index, step) in steps.iter().enumerate() {
             let done = self.step(log, step).await?;
@@ -131,6 +136,8 @@ impl<'a> Performance<'a> {
         if self.outcome.is_none() {
             self.watch(log, player, at).await;
         }
+        // A connection that is over disturbs no other.
+        let _turn = turn.filter(|_| !matches!(self.outcome, Some(Outcome::Closed | Outcome::Reset)));
         let reactions = std::mem::take(&mut self.reactions);
         let confirmed = confirm(self.stage, log, self.fault.version, (reactions, self.outcome)).await;
         if confirmed.outcome.is_evidence() {
@@ -458,6 +465,8 @@ impl<'a> Performance<'a> {
             self.outcome = Some(Outcome::Left);
             return;
         }
+        // The broker has its time after the last act, too.
+        let at = self.acted.filter(|(of, _)| *of == player).map_or(at, |(_, acted)| acted.max(at));
         let version = self.fault.version;
         if of.connacks_due > 0 && !of.is_accepted {
             let connack = Awaiting::packet(of, version, (PacketType::ConnAck, 1), &[]);

@@ -11,8 +11,11 @@ use ungraceful_rig::attempts::fault::Fault;
 use ungraceful_scenario::Scenario;
 
 use super::catalogue::Entry;
-use super::{ScenarioFault, connections, longest_pause};
+use super::{ScenarioFault, connections, longest_pause, longest_wait_for_turn};
 use crate::mode::ConnectionsOf;
+
+/// How often an attempt gives the broker time to react: to what was sent, to the last PINGREQ, and after a stall.
+const REACTIONS_OF_ATTEMPT: u32 = 4;
 
 /// The scenarios of a run.
 #[derive(Clone, Debug, Default)]
@@ -20,6 +23,8 @@ pub(crate) struct Selection {
     scenarios: Vec<Arc<Scenario>>,
     /// The longest time that an attempt takes by itself, besides the wait for a reaction.
     pub(crate) longest_pause: Duration,
+    /// Whether attempts that would disturb each other take turns.
+    takes_turns: bool,
 }
 
 impl Selection {
@@ -54,7 +59,15 @@ impl Selection {
             (!scenario.cases.is_empty()).then(|| Arc::new(scenario))
         });
         let scenarios: Vec<Arc<Scenario>> = chosen.collect();
-        Self { longest_pause: longest_pause(&scenarios, reaction_timeout), scenarios }
+        let longest_pause = longest_pause(&scenarios, reaction_timeout);
+        Self { longest_pause, scenarios, takes_turns: false }
+    }
+
+    /// The same where attempts that would disturb each other take turns.
+    pub(crate) fn in_turns(self, reaction_timeout: Duration) -> Self {
+        let longest_attempt = self.longest_pause + reaction_timeout.saturating_mul(REACTIONS_OF_ATTEMPT);
+        let wait = longest_wait_for_turn(&self.scenarios, longest_attempt);
+        Self { longest_pause: self.longest_pause.saturating_add(wait), takes_turns: true, ..self }
     }
 
     pub(crate) fn connections(&self) -> ConnectionsOf {
@@ -62,7 +75,10 @@ impl Selection {
     }
 
     pub(crate) fn faults(&self, spoken: &[ProtocolVersion]) -> Vec<Arc<dyn Fault>> {
-        ScenarioFault::of_all(&self.scenarios, spoken)
+        match self.takes_turns {
+            true => ScenarioFault::in_turns(&self.scenarios, spoken),
+            false => ScenarioFault::of_all(&self.scenarios, spoken),
+        }
     }
 }
 

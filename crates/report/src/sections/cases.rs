@@ -25,6 +25,9 @@ pub(super) fn section(record: &Record, document: &mut Document) {
     document.heading("What the broker did");
     if record.cases.is_empty() {
         document.line("No case was run.");
+    } else if super::has_many_cases(record) {
+        document.push(Block::Table(summed_up(record)));
+        document.line("A row sums up the cases of a fault; run.json and --format csv have each case.");
     } else {
         document.push(Block::Table(table(record)));
     }
@@ -150,6 +153,40 @@ fn table(record: &Record) -> Table {
         rows.push(shape.sum(record));
     }
     Table { columns: shape.columns(), rows, keys: shape.keys() }
+}
+
+/// A row for each fault and version.
+fn summed_up(record: &Record) -> Table {
+    let mut groups: Vec<(&CaseRecord, u64, u64, BTreeMap<String, u64>)> = Vec::new();
+    let mut places: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    for case in &record.cases {
+        let place = *places.entry((&case.case.fault, &case.case.version)).or_insert_with(|| {
+            groups.push((case, 0, 0, BTreeMap::new()));
+            groups.len() - 1
+        });
+        let (_, cases, attempts, sequences) = &mut groups[place];
+        *cases += 1;
+        *attempts += case.finished;
+        for (sequence, times) in &case.sequences {
+            *sequences.entry(sequence.clone()).or_default() += times;
+        }
+    }
+    let columns = vec![
+        Column::words("MQTT"),
+        Column::words("fault"),
+        Column::numbers("cases"),
+        Column::numbers("attempts"),
+        Column::words("what the broker did"),
+    ];
+    let row = |(case, cases, attempts, sequences): &(&CaseRecord, u64, u64, BTreeMap<String, u64>)| {
+        let names = [cell(&case.case.version), cell(&case.case.fault)];
+        let counts = [cell(count(*cases)), cell(count(*attempts)), counted_values(sequences)];
+        names.into_iter().chain(counts).collect()
+    };
+    let mut rows: Vec<Vec<Cell>> = groups.iter().map(row).collect();
+    let (cases, attempts) = (record.cases.len() as u64, totals::finished(&record.cases));
+    rows.push(vec![cell("all"), cell(""), cell(count(cases)), cell(count(attempts)), cell("")]);
+    Table { columns, rows, keys: 2 }
 }
 
 fn figures(percentiles: &Percentiles) -> [Cell; 3] {

@@ -12,6 +12,8 @@ use crate::scale::{counted, listed};
 
 /// Maximum number of example attempts of a finding.
 const EXAMPLES_AT_MOST: usize = 3;
+/// Maximum number of cases that are named, and of points of a finding, where the record has too many to report each.
+const NAMED_OF_MANY: usize = 8;
 
 pub(super) fn section(record: &Record, document: &mut Document) {
     document.heading("Findings");
@@ -55,8 +57,17 @@ pub(super) fn finding(record: &Record, class: Class, same: &[&Verdict]) -> Findi
     claim.extend(force(first.force).map(str::to_owned));
     let claim = claim.join("  ");
     let claim = first.differs.iter().fold(claim, |claim, note| format!("{claim}: {note}"));
-    let points = group(same, |verdict| &verdict.evidence);
-    Finding { class, claim, points: points.iter().map(|alike| point(record, class, alike)).collect() }
+    let mut points = group(same, |verdict| &verdict.evidence);
+    let others: usize = match super::has_many_cases(record) {
+        true => points.drain(NAMED_OF_MANY.min(points.len())..).map(|alike| alike.len()).sum(),
+        false => 0,
+    };
+    let mut points: Vec<Point> = points.iter().map(|alike| point(record, class, alike)).collect();
+    if others > 0 {
+        let text = format!("and {} with other evidence: run.json has each", counted(others as u64, "case"));
+        points.push(Point { text, command: None });
+    }
+    Finding { class, claim, points }
 }
 
 /// The weight of a claim that is not a numbered MUST.
@@ -76,6 +87,10 @@ fn point(record: &Record, class: Class, alike: &[&Verdict]) -> Point {
     let text = match cases.len() {
         0 => evidence,
         1 => format!("{}: {evidence}", cases_text(&cases)),
+        all if all > NAMED_OF_MANY && super::has_many_cases(record) => {
+            let named = cases_text(&cases[..NAMED_OF_MANY]);
+            format!("{}, such as {named}; each: {evidence}", counted(all as u64, "case"))
+        }
         // Without "each", the numbers would read as a sum over the cases.
         _ => format!("{}; each: {evidence}", cases_text(&cases)),
     };

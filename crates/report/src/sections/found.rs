@@ -33,6 +33,9 @@ pub(super) fn wills_beside_reactions(cases: &[CaseRecord]) -> bool {
 
 pub(super) fn section(record: &Record, document: &mut Document) {
     let cases = &record.cases;
+    if super::has_many_cases(record) {
+        return;
+    }
     if names(cases).len() > BESIDE_REACTIONS {
         facts(cases, document);
     }

@@ -1,5 +1,6 @@
 //! A tool, its modes, and the command line of each.
 
+use clap::builder::ArgPredicate;
 use clap::{Args, Command};
 use ungraceful_faults::mode::{AttemptsOf, Mode as FaultMode};
 use ungraceful_flags::{Mistake, Wanted, with_environment};
@@ -118,7 +119,8 @@ impl Mode {
         match self {
             Self::Fault(mode) => {
                 let command = RunArgs::augment_args(mode.add_flags(command));
-                hidden(with_defaults(command, mode.defaults()), mode.attempts())
+                let command = with_defaults(command, mode.defaults());
+                hidden(with_defaults_of(command, mode.defaults_with()), mode.attempts())
             }
             Self::Load(mode) => {
                 let command = EveryRunArgs::augment_args((mode.add_flags)(command));
@@ -230,6 +232,16 @@ pub(crate) fn with_help(command: Command) -> Command {
 fn with_defaults(command: Command, defaults: &[(&'static str, &'static str)]) -> Command {
     defaults.iter().fold(command, |command, (flag, value)| {
         command.mut_arg(flag.replace('-', "_"), |arg| arg.default_value(*value))
+    })
+}
+
+/// Defaults that apply where another flag is given.
+fn with_defaults_of(command: Command, defaults: &[(&'static str, &'static str, &'static str)]) -> Command {
+    defaults.iter().fold(command, |command, (given, flag, value)| {
+        let given = given.replace('-', "_");
+        command.mut_arg(flag.replace('-', "_"), |arg| {
+            arg.default_value_if(given, ArgPredicate::IsPresent, Some(*value))
+        })
     })
 }
 
