@@ -96,8 +96,7 @@ impl FaultMode for Flags {
             return None;
         }
         let scenarios = self.scenarios().ok()?;
-        let printed: Vec<String> =
-            scenarios.iter().map(|scenario| ungraceful_scenario::print(scenario)).collect();
+        let printed: Vec<String> = scenarios.iter().map(ungraceful_scenario::print).collect();
         Some(printed.join("\n"))
     }
 
