@@ -24,7 +24,7 @@ use crate::Context;
 use crate::document::Document;
 
 /// Maximum number of cases that are reported one by one; where there are more, a row sums up those of a fault.
-const CASES_ONE_BY_ONE: usize = 500;
+const CASES_ONE_BY_ONE: usize = 60;
 
 /// Whether the record has too many cases to report each.
 fn has_many_cases(record: &Record) -> bool {

@@ -70,7 +70,7 @@ fn of_text(text: &str, file_name: &str) -> Result<Vec<Scenario>, Vec<String>> {
             break;
         }
         if let Some(row) = Row::read(line, row, &mut mistakes) {
-            groups.add(row, format!("as recorded in {file_name}, line {line}"), file_name);
+            groups.add(row, &format!("as recorded in {file_name}, line {line}"), file_name);
         }
     }
     if rows == 0 {
@@ -170,7 +170,7 @@ struct Groups {
 }
 
 impl Groups {
-    fn add(&mut self, mut row: Row, by: String, file_name: &str) {
+    fn add(&mut self, mut row: Row, by: &str, file_name: &str) {
         let id = words_of(&format!("{} {}", row.file, row.group), "cases");
         let scenarios = &mut self.scenarios;
         let index = *self.by_id.entry(id.clone()).or_insert_with(|| {
@@ -187,8 +187,8 @@ impl Groups {
             });
             scenarios.len() - 1
         });
-        let name = self.unique(index, words_of(&row.name, "case"));
-        let expects = row.expects(&by);
+        let name = self.unique(index, &words_of(&row.name, "case"));
+        let expects = row.expects(by);
         let scenario = &mut self.scenarios[index];
         if !scenario.versions.contains(&row.version) {
             scenario.versions.push(row.version);
@@ -204,11 +204,11 @@ impl Groups {
     }
 
     /// The name, with a number if the scenario has it already.
-    fn unique(&mut self, index: usize, words: String) -> String {
-        let times = self.times.entry((index, words.clone())).or_default();
+    fn unique(&mut self, index: usize, words: &str) -> String {
+        let times = self.times.entry((index, words.to_owned())).or_default();
         loop {
             *times += 1;
-            let name = if *times == 1 { words.clone() } else { format!("{words}-{times}") };
+            let name = if *times == 1 { words.to_owned() } else { format!("{words}-{times}") };
             if self.names.insert((index, name.clone())) {
                 return name;
             }

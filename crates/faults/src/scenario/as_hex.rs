@@ -328,10 +328,13 @@ mod tests {
         let lines = lines_of("*");
         let topics: std::collections::BTreeSet<&str> =
             lines.iter().filter_map(|line| line["topic"].as_str()).collect();
-        let written = lines.iter().filter(|line| line["steps"].is_array()).count();
-        assert_eq!((topics.len(), written), (lines.len(), lines.len()));
+        // Those that exceed a limit which only a CONNACK announces.
+        let (without, with): (Vec<&Json>, Vec<&Json>) =
+            lines.iter().partition(|line| line["needs"].is_string());
+        assert!(without.len() < 10, "{without:?}");
+        assert_eq!(topics.len(), with.len());
         let provoking =
-            |line: &&Json| line["steps"].as_array().unwrap().iter().any(|step| step["provokes"] == true);
-        assert_eq!(lines.iter().filter(provoking).count(), lines.len());
+            |line: &&&Json| line["steps"].as_array().unwrap().iter().any(|step| step["provokes"] == true);
+        assert_eq!(with.iter().filter(provoking).count(), with.len());
     }
 }

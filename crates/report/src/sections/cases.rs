@@ -1,6 +1,5 @@
 //! What the broker did, case by case, and which attempts gave no result.
 
-use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -90,65 +89,9 @@ impl<'a> Shape<'a> {
     }
 }
 
-/// With more cases than this, those of one scenario and version share a row: a family of scenarios has hundreds.
-const CASES_APART_MAX: usize = 60;
-
-/// The cases as the table shows them.
-fn shown_cases(cases: &[CaseRecord]) -> Cow<'_, [CaseRecord]> {
-    if cases.len() <= CASES_APART_MAX || cases.iter().any(|case| case.expects.is_empty()) {
-        return Cow::Borrowed(cases);
-    }
-    let mut together: Vec<(CaseRecord, u64)> = Vec::new();
-    for case in cases {
-        let is_alike = |(other, _): &&mut (CaseRecord, u64)| {
-            (&other.case.fault, &other.case.version) == (&case.case.fault, &case.case.version)
-        };
-        match together.iter_mut().find(is_alike) {
-            Some((other, number)) => {
-                add(other, case);
-                *number += 1;
-                other.case.variant = counted(*number, "case");
-            }
-            None => together.push((case.clone(), 1)),
-        }
-    }
-    Cow::Owned(together.into_iter().map(|(case, _)| case).collect())
-}
-
-/// Adds what a row of the table shows of a case. Percentiles of several cases are unknown, but their maximum is not.
-fn add(sum: &mut CaseRecord, case: &CaseRecord) {
-    sum.finished += case.finished;
-    for (sequence, count) in &case.sequences {
-        *sum.sequences.entry(sequence.clone()).or_default() += count;
-    }
-    for (name, counts) in &case.facts {
-        let of_sum = sum.facts.entry(name.clone()).or_default();
-        for (value, count) in counts {
-            *of_sum.entry(value.clone()).or_default() += count;
-        }
-    }
-    let (own, other) = (sum.reaction_time, case.reaction_time);
-    sum.reaction_time = Percentiles {
-        count: own.count + other.count,
-        max_us: own.max_us.max(other.max_us),
-        ..Percentiles::default()
-    };
-    if let Some(will) = &case.will {
-        let of_sum = sum.will.get_or_insert_default();
-        of_sum.set += will.set;
-        of_sum.due += will.due;
-        of_sum.due_and_seen += will.due_and_seen;
-        of_sum.not_due_and_seen += will.not_due_and_seen;
-        of_sum.more_than_once += will.more_than_once;
-        of_sum.of_later_connect += will.of_later_connect;
-        of_sum.seen_before += will.seen_before;
-    }
-}
-
 fn table(record: &Record) -> Table {
-    let cases = shown_cases(&record.cases);
-    let shape = Shape::of(&cases);
-    let mut rows: Vec<_> = cases.iter().map(|case| shape.row(case)).collect();
+    let shape = Shape::of(&record.cases);
+    let mut rows: Vec<_> = record.cases.iter().map(|case| shape.row(case)).collect();
     if rows.len() > 1 {
         rows.push(shape.sum(record));
     }
@@ -326,43 +269,22 @@ fn troubles(cases: &[CaseRecord], document: &mut Document) {
 
 #[cfg(test)]
 mod tests {
-    use ungraceful_record::expectation::{Expectation, Expected};
-    use ungraceful_record::reaction::Outcome;
-    use ungraceful_record::testing::case;
-    use ungraceful_record::verdict::Force;
+    use ungraceful_record::testing::{case, empty_record};
 
     use super::*;
-
-    /// A case of a scenario that was closed after so many microseconds.
-    fn of_scenario(fault: &str, variant: &str, max_us: u64) -> CaseRecord {
-        let expects =
-            vec![Expectation { what: Expected::Closes, force: Force::Prose, by: "section 4.13".to_owned() }];
-        CaseRecord {
-            sequences: BTreeMap::from([("FIN".to_owned(), 3)]),
-            reaction_time: Percentiles { count: 3, max_us: Some(max_us), ..Percentiles::default() },
-            expects,
-            ..case(fault, variant, "5.0", &[(Outcome::Closed, 3)])
-        }
-    }
+    use ungraceful_record::reaction::Outcome;
 
     #[test]
-    fn many_cases_of_a_scenario_share_a_row_and_few_do_not() {
-        let cases = |number: u64| {
-            let of = |index: u64| {
-                of_scenario(if index.is_multiple_of(2) { "even" } else { "odd" }, &index.to_string(), index)
-            };
-            (0..number).map(of).collect::<Vec<_>>()
+    fn many_cases_of_a_fault_share_a_row() {
+        let of = |index: u64| {
+            let fault = if index.is_multiple_of(2) { "even" } else { "odd" };
+            let sequences = BTreeMap::from([("FIN".to_owned(), 3)]);
+            CaseRecord { sequences, ..case(fault, &index.to_string(), "5.0", &[(Outcome::Closed, 3)]) }
         };
-        let (few, many) = (cases(60), cases(61));
-        assert_eq!(shown_cases(&few).len(), 60);
-        let shown = shown_cases(&many);
-        let rows: Vec<(&str, &str, u64, u64, Option<u64>)> = shown
-            .iter()
-            .map(|case| {
-                let of = &case.case;
-                (&*of.fault, &*of.variant, case.finished, case.sequences["FIN"], case.reaction_time.max_us)
-            })
-            .collect();
-        assert_eq!(rows, [("even", "31 cases", 93, 93, Some(60)), ("odd", "30 cases", 90, 90, Some(59))]);
+        let record = Record { cases: (0..61).map(of).collect(), ..empty_record() };
+        assert!(super::super::has_many_cases(&record));
+        let table = summed_up(&record);
+        let rows: Vec<String> = table.rows.iter().map(|row| row.concat().join(" ")).collect();
+        assert_eq!(rows, ["5.0 even 31 93 FIN ×93", "5.0 odd 30 90 FIN ×90", "all  61 183 "]);
     }
 }
