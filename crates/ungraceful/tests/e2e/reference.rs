@@ -96,7 +96,9 @@ fn every_help_text_and_man_page_has_all_flags_and_exit_codes() {
         let mut flags = 0;
         let shown = command.get_arguments().filter(|arg| !arg.is_hide_set());
         for long in shown.filter_map(Arg::get_long) {
-            let in_help = help.split_whitespace().any(|word| word == format!("--{long}"));
+            // An optional value follows in brackets.
+            let is_it = |word: &str| word.split('[').next() == Some(&*format!("--{long}"));
+            let in_help = help.split_whitespace().any(is_it);
             assert!(in_help, "--{long} is missing in the help text of {name}");
             // troff has its hyphens escaped.
             let escaped = format!("--{long}").replace('-', "\\-");
