@@ -125,7 +125,10 @@ fn only_a_mosquitto_with_nagles_algorithm_is_reported() {
         let call = bench_at(broker.address, "pub", "-c 2 -q 1 --rate 200 --arrival poisson -z 5s");
         (call.load().held_acknowledgements, call)
     };
-    let (held, call) = run("");
+    // A connection that begins well goes on well until one acknowledgement waits, which chance decides.
+    let mut tries = (0..3).map(|_| run(""));
+    let (held, call) =
+        tries.find(|(held, _)| held.is_some()).expect("one run in three holds acknowledgements back");
     let held = held.unwrap_or_else(|| panic!("{call}"));
     assert!(held.after_next_us_mean < held.waited_us_mean / 2, "{held:?}");
     call.assert_prints(&["set_tcp_nodelay true"]);
