@@ -81,6 +81,8 @@ pub trait FaultMode: Args + Clone + fmt::Debug + Send + Sync + 'static {
 pub struct Call<'a> {
     /// How long the broker has to react.
     pub reaction_timeout: Duration,
+    /// How many attempts each case has at least: `--attempts`, also where `--duration` replaces it.
+    pub attempts: u32,
     /// The broker.
     pub broker: &'a BrokerChoice,
 }

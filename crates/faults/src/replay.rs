@@ -81,7 +81,7 @@ impl FaultMode for Flags {
     const NAMES_ITS_FAULT: bool = false;
     const REQUIRED_FLAGS: &'static [&'static str] = &["FILE"];
     const DEFAULTS: &'static [(&'static str, &'static str)] =
-        &[("attempts", "3"), ("connrate", "2"), ("count", "1"), ("reaction-timeout", "2s")];
+        &[("attempts", "3"), ("connrate", "5"), ("count", "100"), ("reaction-timeout", "2s")];
     // A broker that answers two PINGREQs has read all that came before, however short the time.
     const DEFAULTS_WITH: &'static [(&'static str, &'static str, &'static str)] = &[
         ("cases", "attempts", "1"),
@@ -115,9 +115,8 @@ impl FaultMode for Flags {
         match self.scenarios() {
             Ok(scenarios) => {
                 let scenarios = scenarios.into_iter().map(Arc::new).collect();
-                let within = call.reaction_timeout;
-                let selection = Selection::new(scenarios, &self.variant, within, mistakes);
-                self.selection = if self.cases.is_some() { selection.in_turns(within) } else { selection };
+                let selection = Selection::new(scenarios, &self.variant, call.reaction_timeout, mistakes);
+                self.selection = selection.in_turns(call);
             }
             Err(found) => mistakes.extend(found),
         }

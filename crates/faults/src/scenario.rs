@@ -285,7 +285,7 @@ pub fn longest_pause(scenarios: &[Arc<Scenario>], reaction_timeout: Duration) ->
         scenarios.iter().flat_map(|scenario| scenario.cases.iter().map(move |case| scenario.steps_of(case)));
     // Deliveries to further clients are waited for as well.
     let further = reaction_timeout;
-    cases.map(|steps| pauses(&steps, reaction_timeout) + further).max().unwrap_or_default()
+    cases.map(|steps| pauses(&steps, reaction_timeout).saturating_add(further)).max().unwrap_or_default()
 }
 
 fn pauses(steps: &[Step], reaction_timeout: Duration) -> Duration {

@@ -122,6 +122,29 @@ fn expectations_that_exclude_each_other_are_rejected() {
 }
 
 #[test]
+fn a_will_is_watched_and_a_served_client_is_connected() {
+    let will = |will: &str| {
+        with_steps(&format!(
+            "[[step]]\nconnect = {{ {will} }}\n[[step]]\nend = \"rst\"\n[[expect]]\nwill = \"published\"\nmay = \"x\"\n"
+        ))
+    };
+    assert!(parse(&will("will = {}")).is_ok() && parse(&will("will = { topic = \"{will}\" }")).is_ok());
+    assert_mistake(&will("will = { topic = \"{topic}\" }"), &["the witness waits at the topic {will}"]);
+    assert_mistake(&will(""), &["no CONNECT of a step has a Will"]);
+    let stays = |end: &str| {
+        with_steps(&format!(
+            "[[step]]\nconnect = {{}}\n{end}[[step]]\nsend = {{ pingreq = {{}} }}\n[[expect]]\nstays = true\nmay = \"x\"\n"
+        ))
+    };
+    assert!(parse(&stays("")).is_ok());
+    assert_mistake(&stays("[[step]]\nend = \"fin\"\n"), &["the client has ended its connection"]);
+    assert_mistake(
+        &stays("[[step]]\nsend = { disconnect = {} }\n"),
+        &["the client has ended its connection"],
+    );
+}
+
+#[test]
 fn a_scenario_has_something_to_do_and_few_clients() {
     assert_mistake(&with_steps(""), &["there are no steps"]);
     assert_mistake(&with_steps("[[step]]\npause = \"1s\"\n"), &["nothing provokes"]);

@@ -284,7 +284,9 @@ prop_compose! {
         mut steps in vec(step(), 0..4),
         expects in expects(),
     ) -> Scenario {
-        // Something provokes.
+        // There is a Will to expect, and something provokes.
+        let connect = Connect { will: Some(Will::default()), ..Connect::default() };
+        steps.insert(0, Step::new(Action::Connect(Box::new(Packet::new(Body::Connect(Box::new(connect)))))));
         steps.push(Step::new(Action::End(End::Rst)));
         let report = Report { name: "CVE-1".into(), broker: "some 1.0".into() };
         Scenario {

@@ -58,7 +58,7 @@ fn entry_of(tool: &Tool, fault: &'static dyn FaultMode) -> Option<Entry> {
     let command = command.mut_args(|arg| arg.env(None::<&'static str>));
     let arguments = std::iter::once(&tool.name).chain(fault.required_flags()).map(OsString::from);
     let (matches, _) = collecting(|| command.try_get_matches_from(arguments));
-    let call = Call { reaction_timeout: Duration::ZERO, broker: &BrokerChoice::Embedded };
+    let call = Call { reaction_timeout: Duration::ZERO, attempts: 1, broker: &BrokerChoice::Embedded };
     let plan = fault.plan(&matches.expect("a test lists every mode"), &call, &mut Vec::new());
     let mut entry: Option<Entry> = None;
     for case in (plan.make)(&ProtocolVersion::ALL).iter().map(|fault| fault.case()) {

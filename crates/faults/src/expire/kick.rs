@@ -283,7 +283,7 @@ mod tests {
         let command = Flags::augment_args(Command::new("kick").no_binary_name(true));
         let mut flags = Flags::from_arg_matches(&command.get_matches_from(words)).unwrap();
         let mut mistakes = Vec::new();
-        flags.check(&Call { reaction_timeout: Duration::from_secs(1), broker }, &mut mistakes);
+        flags.check(&Call { reaction_timeout: Duration::from_secs(1), attempts: 1, broker }, &mut mistakes);
         (flags, mistakes.iter().map(ToString::to_string).collect())
     }
 

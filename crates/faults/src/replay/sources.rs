@@ -82,6 +82,11 @@ impl Reading<'_> {
         if lines.iter().all(|line| line.bytes.is_empty()) {
             return Err(mistake(format!("{name} has no bytes: write packets in hexadecimal, one a line")));
         }
+        if !lines.iter().any(|line| line.from == hex_lines::Side::Client && !line.bytes.is_empty()) {
+            return Err(mistake(format!(
+                "{name} has no bytes of the client: mark its lines with > or leave the mark out"
+            )));
+        }
         let mut exchange = Exchange::of_hex(&lines);
         for part in &mut exchange.parts {
             part.pause = self.scaled(part.pause);

@@ -7,15 +7,19 @@ use std::time::Duration;
 
 use ungraceful_flags::Mistake;
 use ungraceful_mqtt::ProtocolVersion;
+use ungraceful_record::scale::span;
 use ungraceful_rig::attempts::fault::Fault;
 use ungraceful_scenario::Scenario;
 
 use super::catalogue::Entry;
 use super::{ScenarioFault, connections, longest_pause, longest_wait_for_turn};
-use crate::mode::ConnectionsOf;
+use crate::mode::{Call, ConnectionsOf};
 
 /// How often an attempt gives the broker time to react: to what was sent, to the last PINGREQ, and after a stall.
 const REACTIONS_OF_ATTEMPT: u32 = 4;
+
+/// The longest time that the steps of an attempt may take by themselves.
+const PAUSE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The scenarios of a run.
 #[derive(Clone, Debug, Default)]
@@ -60,13 +64,23 @@ impl Selection {
         });
         let scenarios: Vec<Arc<Scenario>> = chosen.collect();
         let longest_pause = longest_pause(&scenarios, reaction_timeout);
+        if longest_pause > PAUSE_MAX {
+            let what = format!(
+                "the steps of an attempt may take {}; at most {} are carried out: shorten pauses, waits or repetitions",
+                span(longest_pause),
+                span(PAUSE_MAX)
+            );
+            mistakes.push(Mistake::new("FILE", what));
+            return Self::default();
+        }
         Self { longest_pause, scenarios, takes_turns: false }
     }
 
     /// The same where attempts that would disturb each other take turns.
-    pub(crate) fn in_turns(self, reaction_timeout: Duration) -> Self {
-        let longest_attempt = self.longest_pause + reaction_timeout.saturating_mul(REACTIONS_OF_ATTEMPT);
-        let wait = longest_wait_for_turn(&self.scenarios, longest_attempt);
+    pub(crate) fn in_turns(self, call: &Call<'_>) -> Self {
+        let reactions = call.reaction_timeout.saturating_mul(REACTIONS_OF_ATTEMPT);
+        let longest_attempt = self.longest_pause.saturating_add(reactions);
+        let wait = longest_wait_for_turn(&self.scenarios, longest_attempt).saturating_mul(call.attempts);
         Self { longest_pause: self.longest_pause.saturating_add(wait), takes_turns: true, ..self }
     }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use tokio::sync::{Mutex, OwnedMutexGuard, OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 use ungraceful_mqtt::{Framed, Packet as Received, PacketType, ProtocolVersion, frame};
-use ungraceful_scenario::model::{Action, Body, FIRST_CLIENT, Sending, Step};
+use ungraceful_scenario::model::{Action, Body, FIRST_CLIENT, Packet, Sending, Step};
 use ungraceful_scenario::template::{Random, Variables};
 
 /// What only one attempt at a time may use.
@@ -97,6 +97,14 @@ impl Turn {
     }
 }
 
+/// The ClientID that a CONNECT has in every attempt; absent where the attempt decides it.
+fn client_id_of(packet: &Packet) -> Option<Shared> {
+    let Body::Connect(connect) = &packet.body else { return None };
+    // Without the variables of an attempt, only what is fixed can be made.
+    let client_id = connect.client_id.as_ref()?.make(&Variables::new(), &mut Random::new(0)).ok()?;
+    (!client_id.is_empty()).then_some(Shared::ClientId(client_id))
+}
+
 fn uses(steps: &[Step]) -> Uses {
     let mut shared = BTreeSet::new();
     // What the first client has sent.
@@ -105,13 +113,20 @@ fn uses(steps: &[Step]) -> Uses {
         bytes.make(&Variables::new(), &mut Random::new(0)).unwrap_or_default()
     };
     for step in steps {
+        if let Action::Connect(packet) = &step.action {
+            shared.extend(client_id_of(packet));
+        }
         let Action::Send(sending) = &step.action else { continue };
         match &**sending {
             Sending::Bytes(bytes) if step.client == FIRST_CLIENT => sent.extend(make(bytes)),
             Sending::Bytes(_) => {}
             Sending::Packet(packet) => {
-                if let Body::Publish(publish) = &packet.body {
-                    shared.insert(Shared::Topic(make(&publish.topic)));
+                shared.extend(client_id_of(packet));
+                if let Body::Publish(publish) = &packet.body
+                    && let topic = make(&publish.topic)
+                    && !topic.is_empty()
+                {
+                    shared.insert(Shared::Topic(topic));
                 }
             }
         }

@@ -25,7 +25,7 @@ pub(super) const ALL: &[Explanation] = &[
             "rarely, under load: two writers",
             "right after connect, from unknown addresses: not MQTT at all",
         ],
-        provoke: Provoke::NotYet("no mode sends malformed packets"),
+        provoke: Provoke::With { tool: "ungraceful-violate", mode: "scenario", flags: &["packet/*"] },
         cure_client: &[
             "update the library; use one writer per connection",
             "capture the bytes (tcpdump) and compare them with the standard",

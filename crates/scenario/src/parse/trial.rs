@@ -3,13 +3,13 @@
 
 use std::collections::BTreeSet;
 
-use ungraceful_mqtt::ProtocolVersion;
+use ungraceful_mqtt::{PacketType, ProtocolVersion};
 use ungraceful_record::expectation::Expected;
 
 use crate::encode::Context;
 use crate::fields::{Fields, Reader};
-use crate::model::{Action, CLIENTS_MAX, Case, End, Expect, Field, Force, Scenario, Step};
-use crate::template::{Random, Value, Variables};
+use crate::model::{Action, Body, CLIENTS_MAX, Case, End, Expect, Field, Force, Scenario, Sending, Step};
+use crate::template::{Bytes, Random, Text, Value, Variables};
 
 /// Adds a mistake for everything that no run could carry out.
 pub(super) fn try_all(reader: &mut Reader, fields: &Fields<'_, '_>, scenario: &Scenario) {
@@ -78,7 +78,18 @@ impl Trial {
         if provoking.len() > 1 {
             return Err("several steps provoke: keep one".to_owned());
         }
-        self.expects(&expects)
+        self.expects(&expects)?;
+        let is_will = |expect: &&&Expect| matches!(expect.what, Expected::Will(_));
+        if expects.iter().any(|expect| is_will(&expect)) {
+            will_is_watched(&steps)?;
+        }
+        let stays = expects.iter().any(|expect| expect.what == Expected::Stays);
+        if stays && !is_connected_when_provoked(&steps) {
+            return Err(
+                "stays: the client has ended its connection, or never sent CONNECT, before the provoking step".to_owned()
+            );
+        }
+        Ok(())
     }
 
     fn steps(&mut self, steps: &[Step], path: &str) -> Result<(), String> {
@@ -163,6 +174,60 @@ impl Trial {
         }
         Ok(())
     }
+}
+
+/// The witness waits for a Will at its own topic alone.
+fn will_is_watched(steps: &[Step]) -> Result<(), String> {
+    let connects = steps.iter().filter_map(|step| match &step.action {
+        Action::Connect(packet) => Some(&**packet),
+        Action::Send(sending) => match &**sending {
+            Sending::Packet(packet) => Some(&**packet),
+            Sending::Bytes(_) => None,
+        },
+        _ => None,
+    });
+    let wills = connects.filter_map(|packet| match &packet.body {
+        Body::Connect(connect) => connect.will.as_ref(),
+        _ => None,
+    });
+    let topics: Vec<_> = wills.map(|will| &will.topic).collect();
+    let is_watched = |topic: &Option<Bytes>| {
+        topic.as_ref().is_none_or(|topic| *topic == Bytes::Text(Text::variable("will")))
+    };
+    match topics.iter().any(|topic| is_watched(topic)) {
+        true => Ok(()),
+        false if topics.is_empty() => Err("will: no CONNECT of a step has a Will".to_owned()),
+        false => {
+            Err("will: the witness waits at the topic {will}: leave out the topic of the Will".to_owned())
+        }
+    }
+}
+
+/// Whether the client of the provoking step has a connection on which it has sent CONNECT.
+fn is_connected_when_provoked(steps: &[Step]) -> bool {
+    let acts = |step: &Step| {
+        matches!(step.action, Action::Send(_) | Action::End(_) | Action::Open | Action::Repeat(..))
+    };
+    let provoking = steps.iter().position(|step| step.provokes).or_else(|| steps.iter().rposition(acts));
+    let Some(provoking) = provoking else { return false };
+    let client = &steps[provoking].client;
+    let of_client = steps[..=provoking].iter().filter(|step| step.client == *client);
+    of_client.fold(false, |is_connected, step| match &step.action {
+        Action::Connect(_) => true,
+        Action::Open | Action::End(_) => false,
+        Action::Send(sending) => match &**sending {
+            // They may be a CONNECT.
+            Sending::Bytes(_) => true,
+            Sending::Packet(packet) => match packet.body.packet_type() {
+                PacketType::Connect => true,
+                PacketType::Disconnect => false,
+                _ => is_connected,
+            },
+        },
+        // Its steps may do anything.
+        Action::Repeat(..) => true,
+        Action::WaitFor(_) | Action::Pause(_) => is_connected,
+    })
 }
 
 /// Whether no later step of the same client sends.

@@ -46,7 +46,11 @@ pub(crate) fn prepare(
     }
     let watch = target.watch(&mut mistakes);
     let settings = run.settings(&mut mistakes);
-    let of_run = FaultCall { reaction_timeout: settings.reaction_timeout, broker: &target_settings.broker };
+    let of_run = FaultCall {
+        reaction_timeout: settings.reaction_timeout,
+        attempts: run.attempts.get(),
+        broker: &target_settings.broker,
+    };
     let plan = mode.plan(&parsed.matches, &of_run, &mut mistakes);
     check_plan(&settings, mode, &plan, &mut mistakes);
     mistakes.extend(flags_without_effect(&parsed.settings, mode.attempts()));
