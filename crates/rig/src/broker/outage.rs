@@ -273,7 +273,8 @@ mod tests {
     #[tokio::test]
     async fn the_broker_is_back_when_its_port_accepts() {
         let restart = |within| Restart { by: RestartBy::Command("true".to_owned()), within };
-        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        // Other tests listen at another address, so that none takes the port when it is free.
+        let listener = TcpListener::bind(("127.77.0.1", 0)).unwrap();
         let address = listener.local_addr().unwrap();
         assert_eq!(restart(LONG).carry_out(None, address).await, Ok(()));
         drop(listener);
