@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use ungraceful_flags::{Mistake, Versions, Wanted};
+use ungraceful_flags::{Mistake, Wanted};
 use ungraceful_mqtt::ProtocolVersion;
 use ungraceful_record::check::Check;
 use ungraceful_rig::attempts::fault::Fault;
@@ -16,8 +16,7 @@ use ungraceful_scenario::Scenario;
 
 use self::sources::Reading;
 use crate::mode::{Call, ConnectionsOf, FaultMode, Mode, mode};
-use crate::scenario::as_hex::AsHex;
-use crate::scenario::selection::Selection;
+use crate::scenario::selection::{CaseFlags, Selection};
 
 /// The mode of `ungraceful-replay`.
 pub const MODES: &[&dyn Mode] = &[mode::<Flags>()];
@@ -44,13 +43,8 @@ pub struct Flags {
     /// Print what would be carried out as scenarios, and exit
     #[arg(long)]
     as_scenario: bool,
-    /// Cases of the scenarios, separated by commas [default: all]
-    #[arg(long, value_name = "CASE", value_delimiter = ',')]
-    variant: Vec<String>,
     #[command(flatten)]
-    as_hex: AsHex,
-    #[command(flatten)]
-    versions: Versions,
+    cases_of: CaseFlags,
     #[arg(skip)]
     selection: Selection,
 }
@@ -91,17 +85,16 @@ impl FaultMode for Flags {
     ];
 
     fn wanted(&self) -> Wanted {
-        self.versions.wanted()
+        self.cases_of.wanted()
     }
 
     fn prints(&self) -> Option<String> {
-        if !self.as_scenario && !self.as_hex.is_given() {
+        if !self.as_scenario && !self.cases_of.prints_hex() {
             return None;
         }
         let scenarios = self.scenarios().ok()?;
-        if self.as_hex.is_given() {
-            let scenarios: Vec<_> = scenarios.into_iter().map(Arc::new).collect();
-            return self.as_hex.lines(&scenarios, &self.variant, &self.versions.wanted());
+        if self.cases_of.prints_hex() {
+            return self.cases_of.hex(scenarios.into_iter().map(Arc::new).collect());
         }
         let printed: Vec<String> = scenarios.iter().map(ungraceful_scenario::print).collect();
         Some(printed.join("\n"))
@@ -115,8 +108,7 @@ impl FaultMode for Flags {
         match self.scenarios() {
             Ok(scenarios) => {
                 let scenarios = scenarios.into_iter().map(Arc::new).collect();
-                let selection = Selection::new(scenarios, &self.variant, call.reaction_timeout, mistakes);
-                self.selection = selection.in_turns(call);
+                self.selection = self.cases_of.selection(scenarios, call, mistakes).in_turns(call);
             }
             Err(found) => mistakes.extend(found),
         }

@@ -81,10 +81,7 @@ impl ScenarioFault {
     fn new(scenario: &Arc<Scenario>, index: usize, version: ProtocolVersion) -> Self {
         let case = &scenario.cases[index];
         let steps: Arc<[Step]> = scenario.steps_of(case).into();
-        let acts = |step: &Step| {
-            matches!(step.action, Action::Send(_) | Action::End(_) | Action::Open | Action::Repeat(..))
-        };
-        let provoking = steps.iter().position(|step| step.provokes).or_else(|| steps.iter().rposition(acts));
+        let provoking = model::provoking_step(&steps);
         let expects = scenario.expects_of(case, version).into_iter();
         Self {
             scenario: Arc::clone(scenario),

@@ -503,6 +503,16 @@ impl Scenario {
     }
 }
 
+/// The step from which reaction times count, by its index: the one that provokes, else the last that sends, ends or opens; absent where
+/// none does.
+#[must_use]
+pub fn provoking_step(steps: &[Step]) -> Option<usize> {
+    let acts = |step: &Step| {
+        matches!(step.action, Action::Send(_) | Action::End(_) | Action::Open | Action::Repeat(..))
+    };
+    steps.iter().position(|step| step.provokes).or_else(|| steps.iter().rposition(acts))
+}
+
 impl Case {
     /// The values of its parameters. `known` are the variables that they may use.
     ///

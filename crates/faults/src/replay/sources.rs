@@ -1,6 +1,6 @@
 //! Files of the user, and what kind each is.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -32,24 +32,24 @@ impl Reading<'_> {
     /// Every mistake in every file.
     pub(super) fn all(&self, files: &[PathBuf]) -> Result<Vec<Scenario>, Vec<Mistake>> {
         let (mut scenarios, mut mistakes) = (Vec::new(), Vec::new());
+        let mut of_id: BTreeMap<String, PathBuf> = BTreeMap::new();
         for file in files {
             match within(file) {
                 Ok(files) => {
                     for file in files {
                         match self.one(&file) {
-                            Ok(found) => scenarios.extend(found),
+                            Ok(found) => {
+                                for scenario in &found {
+                                    let other = of_id.insert(scenario.id.clone(), file.clone());
+                                    mistakes.extend(other.map(|other| same_id(&scenario.id, &other, &file)));
+                                }
+                                scenarios.extend(found);
+                            }
                             Err(found) => mistakes.extend(found),
                         }
                     }
                 }
                 Err(mistake) => mistakes.push(mistake),
-            }
-        }
-        let mut ids = BTreeSet::new();
-        for scenario in &scenarios {
-            if !ids.insert(scenario.id.clone()) {
-                let what = format!("two files have scenarios of the id {}: rename one", scenario.id);
-                mistakes.push(Mistake::new(FILE, what));
             }
         }
         if mistakes.is_empty() { Ok(scenarios) } else { Err(mistakes) }
@@ -147,6 +147,16 @@ impl Reading<'_> {
             speed => Duration::try_from_secs_f64(pause.as_secs_f64() / speed).unwrap_or(Duration::MAX),
         }
     }
+}
+
+/// Two files have scenarios of one id, by which a record tells them apart.
+fn same_id(id: &str, one: &Path, other: &Path) -> Mistake {
+    let what = format!(
+        "{} and {} both have a scenario of the id {id}: rename a file of bytes, or change an id",
+        one.display(),
+        other.display()
+    );
+    Mistake::new(FILE, what)
 }
 
 /// The connections of a capture in words, the first ones.

@@ -14,8 +14,7 @@ use ungraceful_scenario::template::{Number, Random, Unresolved, Value, Variables
 
 use super::ScenarioFault;
 
-/// In topics and ClientIDs: whoever carries a line out replaces it by as many other letters, so that no two attempts share a topic or a
-/// session.
+/// In topics and ClientIDs: a client replaces it by as many other letters, so that no two attempts share a topic or a session.
 const TOKEN: &str = "RUNTOKEN";
 /// The most bytes of one line, in all steps: longer cases are left to the runs themselves.
 const LINE_BYTES_MAX: usize = 8 << 20;
@@ -38,19 +37,11 @@ impl AsHex {
     }
 
     /// The lines; absent without the flag, and when no scenario has such a case.
-    pub(crate) fn lines(
-        &self,
-        scenarios: &[Arc<Scenario>],
-        variants: &[String],
-        wanted: &Wanted,
-    ) -> Option<String> {
+    pub(crate) fn lines(&self, scenarios: &[Arc<Scenario>], wanted: &Wanted) -> Option<String> {
         let credentials = self.hex.as_ref()?.split_once(':');
         let mut lines: Vec<String> = Vec::new();
         for scenario in scenarios {
             for (index, case) in scenario.cases.iter().enumerate() {
-                if !variants.is_empty() && !variants.contains(&case.name) {
-                    continue;
-                }
                 for version in scenario.versions_of(case) {
                     if wanted.versions.contains(&version) {
                         let fault = ScenarioFault::new(scenario, index, version);
@@ -298,7 +289,7 @@ mod tests {
         let scenarios: Vec<Arc<Scenario>> =
             catalogue::matching(pattern).into_iter().map(|entry| Arc::clone(&entry.scenario)).collect();
         let both = Wanted { versions: ProtocolVersion::ALL.to_vec(), are_named: false };
-        let lines = AsHex { hex: Some(String::new()) }.lines(&scenarios, &[], &both).unwrap();
+        let lines = AsHex { hex: Some(String::new()) }.lines(&scenarios, &both).unwrap();
         lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 

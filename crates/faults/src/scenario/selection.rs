@@ -5,12 +5,14 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ungraceful_flags::Mistake;
+use clap::Args;
+use ungraceful_flags::{Mistake, Versions, Wanted};
 use ungraceful_mqtt::ProtocolVersion;
 use ungraceful_record::scale::span;
 use ungraceful_rig::attempts::fault::Fault;
 use ungraceful_scenario::Scenario;
 
+use super::as_hex::AsHex;
 use super::catalogue::Entry;
 use super::{ScenarioFault, connections, longest_pause, longest_wait_for_turn};
 use crate::mode::{Call, ConnectionsOf};
@@ -20,6 +22,59 @@ const REACTIONS_OF_ATTEMPT: u32 = 4;
 
 /// The longest time that the steps of an attempt may take by themselves.
 const PAUSE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The flags of a tool that carries out scenarios, besides those that name them.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Fault")]
+pub(crate) struct CaseFlags {
+    /// Cases of the scenarios, separated by commas [default: all]
+    #[arg(long, value_name = "CASE", value_delimiter = ',')]
+    variant: Vec<String>,
+    #[command(flatten)]
+    as_hex: AsHex,
+    #[command(flatten)]
+    versions: Versions,
+}
+
+impl CaseFlags {
+    /// The versions to speak.
+    pub(crate) fn wanted(&self) -> Wanted {
+        self.versions.wanted()
+    }
+
+    /// Whether bytes are printed instead of a run.
+    pub(crate) const fn prints_hex(&self) -> bool {
+        self.as_hex.is_given()
+    }
+
+    /// What the chosen cases send, in hexadecimal; absent when no scenario has such a case.
+    pub(crate) fn hex(&self, scenarios: Vec<Arc<Scenario>>) -> Option<String> {
+        self.as_hex.lines(&with_cases(scenarios, &self.variant), &self.wanted())
+    }
+
+    /// The chosen cases of these scenarios.
+    pub(crate) fn selection(
+        &self,
+        scenarios: Vec<Arc<Scenario>>,
+        call: &Call<'_>,
+        mistakes: &mut Vec<Mistake>,
+    ) -> Selection {
+        Selection::new(scenarios, &self.variant, call.reaction_timeout, mistakes)
+    }
+}
+
+/// These scenarios, each with the cases of these names alone; all of them without names, and by the name `all`, as in every tool.
+fn with_cases(scenarios: Vec<Arc<Scenario>>, names: &[String]) -> Vec<Arc<Scenario>> {
+    if names.is_empty() || names.iter().any(|name| name == "all") {
+        return scenarios;
+    }
+    let chosen = scenarios.into_iter().filter_map(|scenario| {
+        let mut scenario = Scenario::clone(&scenario);
+        scenario.cases.retain(|case| names.contains(&case.name));
+        (!scenario.cases.is_empty()).then(|| Arc::new(scenario))
+    });
+    chosen.collect()
+}
 
 /// The scenarios of a run.
 #[derive(Clone, Debug, Default)]
@@ -33,15 +88,13 @@ pub(crate) struct Selection {
 
 impl Selection {
     /// These scenarios, each with the cases of these names; with all when there are none.
-    pub(crate) fn new(
+    fn new(
         scenarios: Vec<Arc<Scenario>>,
         variants: &[String],
         reaction_timeout: Duration,
         mistakes: &mut Vec<Mistake>,
     ) -> Self {
-        // As in every tool.
-        let variants = if variants.iter().any(|variant| variant == "all") { &[] } else { variants };
-        for variant in variants {
+        for variant in variants.iter().filter(|variant| *variant != "all") {
             let is_one = |scenario: &Arc<Scenario>| scenario.cases.iter().any(|case| case.name == *variant);
             if !scenarios.iter().any(is_one) {
                 let names: BTreeSet<&str> =
@@ -54,15 +107,7 @@ impl Selection {
                 mistakes.push(Mistake::new("--variant", what));
             }
         }
-        let chosen = scenarios.into_iter().filter_map(|scenario| {
-            if variants.is_empty() {
-                return Some(scenario);
-            }
-            let mut scenario = Scenario::clone(&scenario);
-            scenario.cases.retain(|case| variants.contains(&case.name));
-            (!scenario.cases.is_empty()).then(|| Arc::new(scenario))
-        });
-        let scenarios: Vec<Arc<Scenario>> = chosen.collect();
+        let scenarios = with_cases(scenarios, variants);
         let longest_pause = longest_pause(&scenarios, reaction_timeout);
         if longest_pause > PAUSE_MAX {
             let what = format!(

@@ -3,16 +3,15 @@
 use std::sync::Arc;
 
 use clap::Args;
-use ungraceful_flags::{Mistake, Versions, Wanted};
+use ungraceful_flags::{Mistake, Wanted};
 use ungraceful_mqtt::ProtocolVersion;
 use ungraceful_record::check::Check;
 use ungraceful_rig::attempts::fault::Fault;
 use ungraceful_scenario::Scenario;
 
 use crate::mode::{Call, ConnectionsOf, FaultMode};
-use crate::scenario::as_hex::AsHex;
 use crate::scenario::catalogue::{self, Entry};
-use crate::scenario::selection::Selection;
+use crate::scenario::selection::{CaseFlags, Selection};
 
 /// The mode's name.
 pub const ID: &str = "scenario";
@@ -30,13 +29,8 @@ pub struct Flags {
     /// Print the scenario with this ID, to edit it for `ungraceful replay`, and exit
     #[arg(long, value_name = "ID")]
     show: Option<String>,
-    /// Cases of the scenarios, separated by commas [default: all]
-    #[arg(long, value_name = "CASE", value_delimiter = ',')]
-    variant: Vec<String>,
     #[command(flatten)]
-    as_hex: AsHex,
-    #[command(flatten)]
-    versions: Versions,
+    cases_of: CaseFlags,
     #[arg(skip)]
     selection: Selection,
 }
@@ -78,15 +72,15 @@ impl FaultMode for Flags {
         &[("attempts", "3"), ("connrate", "100"), ("count", "400"), ("reaction-timeout", "2s")];
 
     fn wanted(&self) -> Wanted {
-        self.versions.wanted()
+        self.cases_of.wanted()
     }
 
     fn prints(&self) -> Option<String> {
         if let Some(id) = &self.show {
             return catalogue::find(id).map(|entry| entry.source.to_owned());
         }
-        if let Some(lines) = self.as_hex.lines(&self.scenarios(), &self.variant, &self.versions.wanted()) {
-            return Some(lines);
+        if self.cases_of.prints_hex() {
+            return self.cases_of.hex(self.scenarios());
         }
         self.list.then(|| crate::scenario::selection::listed(&self.entries())).filter(|list| !list.is_empty())
     }
@@ -98,7 +92,7 @@ impl FaultMode for Flags {
         if let Some(id) = self.show.as_ref().filter(|id| catalogue::find(id).is_none()) {
             mistakes.push(Mistake::new("--show", catalogue::unknown(id)));
         }
-        self.selection = Selection::new(self.scenarios(), &self.variant, call.reaction_timeout, mistakes);
+        self.selection = self.cases_of.selection(self.scenarios(), call, mistakes);
     }
 
     fn connections(&self) -> ConnectionsOf {

@@ -129,12 +129,7 @@ pub async fn observe(client: &mut Client, clock: &RunClock, stop: &Stop, watch: 
 /// prove, and so never reports, [`Outcome::Tolerated`].
 pub async fn observe_silently(client: &mut Client, clock: &RunClock, stop: &Stop, watch: Watch) -> Observed {
     let mut expects_nothing = |_packet: &Packet<'_>| false;
-    let mut nothing = Expecting(&mut expects_nothing);
-    let mut watching = Watching::begin(&mut nothing, clock, client.version, watch);
-    if !watching.take_until(client, watch.provoked_at + watch.within, stop, false).await {
-        watching.seen.outcome = Some(Outcome::NoReaction);
-    }
-    watching.seen
+    observe_until(client, clock, stop, watch, &mut Expecting(&mut expects_nothing)).await
 }
 
 /// As [`observe_silently`], until the occupation [is satisfied](Occupation::is_satisfied): the outcome is absent then, and when the run

@@ -8,7 +8,9 @@ use ungraceful_record::expectation::Expected;
 
 use crate::encode::Context;
 use crate::fields::{Fields, Reader};
-use crate::model::{Action, Body, CLIENTS_MAX, Case, End, Expect, Field, Force, Scenario, Sending, Step};
+use crate::model::{
+    Action, Body, CLIENTS_MAX, Case, End, Expect, Field, Force, Scenario, Sending, Step, provoking_step,
+};
 use crate::template::{Bytes, Random, Text, Value, Variables};
 
 /// Adds a mistake for everything that no run could carry out.
@@ -69,18 +71,14 @@ impl Trial {
         if self.clients.len() > CLIENTS_MAX {
             return Err(format!("{} clients: a scenario has at most {CLIENTS_MAX}", self.clients.len()));
         }
-        if !steps.iter().any(|step| {
-            matches!(step.action, Action::Send(_) | Action::End(_) | Action::Open | Action::Repeat(..))
-        }) {
+        if provoking_step(&steps).is_none() {
             return Err("no step sends, opens or ends anything, so nothing provokes the broker".to_owned());
         }
-        let provoking: Vec<&Step> = steps.iter().filter(|step| step.provokes).collect();
-        if provoking.len() > 1 {
+        if steps.iter().filter(|step| step.provokes).count() > 1 {
             return Err("several steps provoke: keep one".to_owned());
         }
         self.expects(&expects)?;
-        let is_will = |expect: &&&Expect| matches!(expect.what, Expected::Will(_));
-        if expects.iter().any(|expect| is_will(&expect)) {
+        if expects.iter().any(|expect| matches!(expect.what, Expected::Will(_))) {
             will_is_watched(&steps)?;
         }
         let stays = expects.iter().any(|expect| expect.what == Expected::Stays);
@@ -205,11 +203,7 @@ fn will_is_watched(steps: &[Step]) -> Result<(), String> {
 
 /// Whether the client of the provoking step has a connection on which it has sent CONNECT.
 fn is_connected_when_provoked(steps: &[Step]) -> bool {
-    let acts = |step: &Step| {
-        matches!(step.action, Action::Send(_) | Action::End(_) | Action::Open | Action::Repeat(..))
-    };
-    let provoking = steps.iter().position(|step| step.provokes).or_else(|| steps.iter().rposition(acts));
-    let Some(provoking) = provoking else { return false };
+    let Some(provoking) = provoking_step(steps) else { return false };
     let client = &steps[provoking].client;
     let of_client = steps[..=provoking].iter().filter(|step| step.client == *client);
     of_client.fold(false, |is_connected, step| match &step.action {
