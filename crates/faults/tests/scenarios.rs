@@ -159,7 +159,7 @@ fn no_expectation_holds_without_samples() {
 }
 
 #[test]
-fn a_broker_that_may_have_restarted_is_not_accused_of_what_it_forgot() {
+fn what_a_broker_may_have_forgotten_in_a_restart_is_no_violation() {
     let mut judged = 0;
     for case in cases() {
         for expectation in &case.expects {

@@ -16,21 +16,17 @@ use crate::judging::{
     names_the_reason, no_sample, no_will, sent_code, served_on, withheld,
 };
 
-/// The checks, in the order in which they are reported.
+/// The checks, in the order in which they are reported. Each applies to the cases that have such an expectation.
 pub const CHECKS: &[Check] = &[
-    Check::must("closes_the_connection", statement::ALL, closes_the_connection)
-        .on(|case| !case.expects.is_empty()),
-    Check::must("keeps_serving", statement::ALL, keeps_serving).on(|case| !case.expects.is_empty()),
-    Check::must("refuses_the_connect", statement::ALL, refuses_the_connect)
-        .on(|case| !case.expects.is_empty()),
-    Check::must("answers_as_expected", statement::ALL, answers_as_expected)
-        .on(|case| !case.expects.is_empty()),
-    Check::prose("sends_what_was_recorded", sends_what_was_recorded).on(|case| !case.expects.is_empty()),
-    Check::must("delivers_as_expected", statement::ALL, delivers_as_expected)
-        .on(|case| !case.expects.is_empty()),
-    Check::must("publishes_the_will", statement::ALL, publishes_the_will).on(|case| !case.expects.is_empty()),
-    Check::must("withholds_the_will", statement::ALL, withholds_the_will).on(|case| !case.expects.is_empty()),
-    Check::new("reports_the_reason", Force::May, reports_the_reason).on(|case| !case.expects.is_empty()),
+    Check::must("closes_the_connection", statement::ALL, closes_the_connection),
+    Check::must("keeps_serving", statement::ALL, keeps_serving),
+    Check::must("refuses_the_connect", statement::ALL, refuses_the_connect),
+    Check::must("answers_as_expected", statement::ALL, answers_as_expected),
+    Check::prose("sends_what_was_recorded", sends_what_was_recorded),
+    Check::must("delivers_as_expected", statement::ALL, delivers_as_expected),
+    Check::must("publishes_the_will", statement::ALL, publishes_the_will),
+    Check::must("withholds_the_will", statement::ALL, withholds_the_will),
+    Check::new("reports_the_reason", Force::May, reports_the_reason),
     SENDS_NO_DISCONNECT_ON_3_1_1.on(|case| !case.expects.is_empty() && is_v3_1_1(case)),
     Check::of_run("broker_stays_up", Force::Run, &[], broker_stays_up),
     Check::of_run("broker_memory_stays_level", Force::Run, &[], broker_memory_stays_level),
@@ -315,12 +311,12 @@ fn reports_the_reason(case: &Judged<'_>) -> Option<Finding> {
         sent_code(case, codes),
         names.join(" or ")
     );
-    let is_other = |code: &&u8| !codes.contains(code);
-    Some(if case.disconnect_codes.keys().any(|code| is_other(&code)) {
-        names_the_reason(case, codes, all, evidence).of(expectation.force)
+    let finding = if case.disconnect_codes.keys().any(|code| !codes.contains(code)) {
+        names_the_reason(case, codes, all, evidence)
     } else {
-        Finding::holds(all, format!("{evidence}, and no other Reason Code")).of(expectation.force)
-    })
+        Finding::holds(all, format!("{evidence}, and no other Reason Code"))
+    };
+    Some(finding.of(expectation.force))
 }
 
 /// No statement says that a broker must not crash; that it did is the first thing to know.
@@ -375,8 +371,9 @@ fn broker_memory_stays_level(record: &Record) -> Option<Finding> {
 
 #[cfg(test)]
 mod tests {
+    use ungraceful_record::run::{BrokerResourcesRecord, QuantityRecord, SlopeRecord};
     use ungraceful_record::testing::{
-        assert_holds, assert_inconclusive, assert_violated, case, empty_record, with_fact,
+        assert_differs, assert_holds, assert_inconclusive, assert_violated, case, empty_record, with_fact,
     };
     use ungraceful_record::verdict::{Verdict, judge};
 
@@ -409,6 +406,59 @@ mod tests {
         assert_violated(&verdict(&[(Outcome::Tolerated, 3)], (0, 3)), CITATION);
         assert_violated(&verdict(&[(Outcome::Tolerated, 3), (Outcome::Closed, 1)], (0, 4)), CITATION);
         assert_inconclusive(&verdict(&[], (0, 0)), "none of");
+    }
+
+    /// The verdict of a check of the run on cases with so many attempts each, and this slope of memory per attempt with its interval.
+    fn of_run(check: &str, attempts: &[u64], (low, estimate, high): (f64, f64, f64)) -> Option<Verdict> {
+        let slope = SlopeRecord {
+            low: low * 1_000.0,
+            estimate: estimate * 1_000.0,
+            high: high * 1_000.0,
+            samples: 9,
+        };
+        let rss_bytes = QuantityRecord {
+            before_fault: Some(8 << 20),
+            after_fault: Some(9 << 20),
+            per_1000_attempts: Some(slope),
+            ..QuantityRecord::default()
+        };
+        let resources = BrokerResourcesRecord { rss_bytes, ..BrokerResourcesRecord::default() };
+        let cases = attempts.iter().map(|count| case("f", "plain", "5.0", &[(Outcome::Closed, *count)]));
+        let mut record =
+            Record { cases: cases.collect(), broker_resources: Some(resources), ..empty_record() };
+        judge(&mut record, CHECKS);
+        record.verdicts.into_iter().find(|verdict| verdict.check == check)
+    }
+
+    #[test]
+    fn memory_that_grows_with_the_attempts_is_a_note_with_its_slope() {
+        const MEMORY: &str = "broker_memory_stays_level";
+        let grows = of_run(MEMORY, &[1_000, 2_000], (65.0, 100.0, 135.0)).unwrap();
+        assert_differs(&grows, "the broker's memory grows with the attempts");
+        let figures = "by 100 bytes for each of 3000 attempts (95 % interval: 65 bytes to 135 bytes), from 8.00 MiB to 9.00 MiB";
+        assert!(grows.evidence.contains(figures), "{}", grows.evidence);
+        // Only the low end of the interval counts.
+        assert_holds(&of_run(MEMORY, &[1_000], (64.0, 5_000.0, 10_000.0)).unwrap());
+        assert_eq!(of_run(MEMORY, &[999, 9_000], (65.0, 100.0, 135.0)), None, "too few of one case");
+    }
+
+    #[test]
+    fn a_broker_that_went_down_is_a_note_with_the_scenarios_under_way() {
+        const UP: &str = "broker_stays_up";
+        let level = (0.0, 0.0, 0.0);
+        assert_holds(&of_run(UP, &[3], level).unwrap());
+        assert_inconclusive(&of_run(UP, &[], level).unwrap(), "nothing to judge");
+        let down = [(Outcome::Closed, 2), (Outcome::BrokerDown, 1)];
+        let mut record = empty_record();
+        record.cases = vec![case("publish-qos3", "plain", "5.0", &down), case("other", "plain", "5.0", &[])];
+        judge(&mut record, CHECKS);
+        let verdict = record.verdicts.iter().find(|verdict| verdict.check == UP).unwrap();
+        assert_differs(verdict, "the broker went down");
+        assert!(
+            verdict.evidence.starts_with("under way were publish-qos3 plain MQTT 5.0;"),
+            "{}",
+            verdict.evidence
+        );
     }
 
     #[test]

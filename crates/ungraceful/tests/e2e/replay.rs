@@ -90,6 +90,31 @@ fn a_capture_of_one_broker_is_replayed_on_another() {
 }
 
 #[test]
+fn what_cannot_be_carried_out_is_refused_before_anything_is_sent() {
+    let endless =
+        QOS_3.replace("connect = {}\n", "connect = {}\n[[step]]\npause = \"18446744073709551615s\"\n");
+    for (name, text, why) in [
+        ("server.hex", "< 20 02 00 00\n", "no bytes of the client"),
+        ("endless.toml", &*endless, "shorten pauses, waits or repetitions"),
+    ] {
+        let files = folder(&[(name, text)]);
+        let call = without_run(&format!("ungraceful-replay {}", files.path().display())).expect_exit(2);
+        assert!(call.stderr().contains(why), "{call}");
+    }
+}
+
+#[test]
+fn clients_with_one_client_id_do_not_take_each_other_over() {
+    let fixed = "id = \"fixed\"\nabout = \"a ClientID of its own\"\nversions = [\"5.0\"]\n\
+        [[step]]\nconnect = { client_id = \"fixed\" }\n\
+        [[step]]\nsend = { pingreq = {} }\n\
+        [[expect]]\nstays = true\nprose = \"x\"\n";
+    let files = folder(&[("fixed.toml", fixed)]);
+    let call = replay(Script::default(), files.path(), "-c 10 -R 20 --attempts 5 --reaction-timeout 500ms");
+    assert_eq!(call.case("plain", "5.0").outcome(Outcome::Tolerated), 5, "{call}");
+}
+
+#[test]
 fn every_mistake_of_every_file_is_reported_before_anything_is_sent() {
     let wrong = QOS_3.replace("qos = 3", "qos = 4").replace("connect = {}", "conect = {}");
     let files = folder(&[("a.toml", &wrong), ("b.hex", "10 0\n30 zz\n"), ("c.pcap", "no capture")]);
@@ -102,6 +127,11 @@ fn every_mistake_of_every_file_is_reported_before_anything_is_sent() {
         "c.pcap: not a capture",
         "nothing was sent",
     ] {
+        assert!(call.stderr().contains(part), "{part}\n{call}");
+    }
+    let twice = folder(&[("a.toml", QOS_3), ("b.toml", QOS_3)]);
+    let call = without_run(&format!("ungraceful-replay {}", twice.path().display())).expect_exit(2);
+    for part in ["a.toml and ", "b.toml both have a scenario of the id own-qos3"] {
         assert!(call.stderr().contains(part), "{part}\n{call}");
     }
     let none = folder(&[("readme.md", "")]);
