@@ -54,6 +54,7 @@ pub(crate) fn prepare(
     let plan = mode.plan(&parsed.matches, &of_run, &mut mistakes);
     check_plan(&settings, mode, &plan, &mut mistakes);
     mistakes.extend(flags_without_effect(&parsed.settings, mode.attempts()));
+    mistakes.extend(JunitFile::overwritten_input(&output, &parsed.arguments));
     check(&target_settings, &output, mistakes)?;
     let schedule = ScheduleSettings {
         attempts_per_case: attempts_per_case(&settings, mode.attempts(), cases(&plan)),

@@ -89,6 +89,20 @@ fn a_file_that_can_not_be_written_is_a_mistake_before_anything_is_sent() {
 }
 
 #[test]
+fn the_result_never_replaces_the_file_that_is_carried_out() {
+    const SCENARIO: &str = "id = \"mine\"\nabout = \"x\"\n[[step]]\nconnect = {}\n[[step]]\nend = \"fin\"\n";
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("my-fault.toml");
+    std::fs::write(&file, SCENARIO).unwrap();
+    let broker = ScriptedBroker::start(Script::default());
+    let flags = format!("{0} --junit {0}", file.display());
+    let call = call_at(broker.address(), "ungraceful-replay", "", &flags);
+    call.assert_mistake(&["--junit:", "the result would replace it; name another file"]);
+    assert_eq!(read(&file), SCENARIO);
+    assert_eq!(broker.log().connections(), 0);
+}
+
+#[test]
 fn a_plan_and_a_mistake_leave_the_file_alone() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("junit.xml");
