@@ -21,7 +21,7 @@ const AT_ONCE: Duration = Duration::from_millis(1);
 pub struct Exchange {
     /// What each side sent, in order.
     pub parts: Vec<Part>,
-    /// Who ended the connection first, and how; absent if nobody did.
+    /// Who ended the connection first, and how; absent if neither side did.
     pub end: Option<(Side, How)>,
     /// The time before the end.
     pub pause_before_end: Duration,

@@ -28,7 +28,7 @@ impl Row {
         self.offset.bytes().all(|digit| digit == b'0')
     }
 
-    /// Whether the offset is this one. `od` writes it in octal if it is not told otherwise.
+    /// Whether the offset is this one. `od` writes it in octal by default.
     pub(super) fn is_at(&self, offset: u64) -> bool {
         [16, 8, 10].iter().any(|radix| u64::from_str_radix(&self.offset, *radix) == Ok(offset))
     }

@@ -149,12 +149,12 @@ pub(crate) const THEY_ACCEPT: &[Leniency] = &[
     },
     Leniency {
         codecs: &[Mqtt5Protocol],
-        why: "is not told the version of a CONNACK, and reads one without Property Length (MQTT 5.0 [MQTT-2.2.2-1])",
+        why: "does not know the version of a CONNACK, and reads one without Property Length (MQTT 5.0 [MQTT-2.2.2-1])",
         of: &["client-sends-connack/without-properties 5.0"],
     },
     Leniency {
         codecs: &[Mqtt5Protocol],
-        why: "is not told the version of an AUTH: type 15 is reserved (MQTT 3.1.1 section 2.2.1)",
+        why: "does not know the version of an AUTH: type 15 is reserved (MQTT 3.1.1 section 2.2.1)",
         of: &["type-reserved/type-15", "type-reserved-first/type-15"],
     },
     Leniency {

@@ -1,4 +1,4 @@
-//! Bytes that nobody wrote on purpose: an error or a result, never a panic.
+//! Random and damaged bytes: an error or a result, never a panic.
 
 use proptest::prelude::*;
 
