@@ -157,6 +157,7 @@ fn uses(steps: &[Step]) -> Uses {
 mod tests {
     use ungraceful_scenario::parse;
 
+    use super::super::catalogue;
     use super::*;
 
     fn steps(text: &str) -> Vec<Step> {
@@ -221,5 +222,21 @@ mod tests {
         assert!(is_free(&same).await && is_free(&any).await);
         let _alone = any.taken().await;
         assert!(!is_free(&other).await);
+    }
+
+    #[test]
+    fn no_two_attempts_of_the_catalogue_share_a_client_id() {
+        /// Scenarios with a CONNECT that cannot be read as a whole. Each has no ClientID, one that is cut, or one of random bytes.
+        const UNREADABLE: [&str; 2] = ["huge-length-before-connect", "string-length-lie-connect"];
+        let mut unreadable = BTreeSet::new();
+        for entry in catalogue::all() {
+            for case in &entry.scenario.cases {
+                match uses(&entry.scenario.steps_of(case)) {
+                    Uses::AnyClientId => _ = unreadable.insert(&*entry.scenario.id),
+                    Uses::Some(shared) => assert_eq!(shared, BTreeSet::new(), "{}", entry.scenario.id),
+                }
+            }
+        }
+        assert_eq!(unreadable, UNREADABLE.into());
     }
 }
