@@ -1,11 +1,11 @@
-//! The supported brokers.
+//! Who writes the known lines: brokers, and clients.
 
 use std::fmt;
 use std::str::FromStr;
 
 macro_rules! brokers {
     ($($variant:ident = $slug:literal, $name:literal;)+) => {
-        /// A broker with known log lines.
+        /// A broker with known log lines; or [`Broker::Client`], which stands for the libraries and programs of clients.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum Broker {
             $(
@@ -22,6 +22,11 @@ macro_rules! brokers {
             #[must_use]
             pub const fn slug(self) -> &'static str {
                 match self { $(Self::$variant => $slug),+ }
+            }
+
+            /// The patterns of its lines: the file in `corpus`.
+            pub(crate) const fn corpus(self) -> &'static str {
+                match self { $(Self::$variant => include_str!(concat!("../corpus/", $slug, ".tsv"))),+ }
             }
 
             /// Its display name.
@@ -48,6 +53,12 @@ brokers! {
     Aedes = "aedes", "aedes";
     AwsIot = "aws-iot", "AWS IoT Core";
     AzureEventGrid = "azure-event-grid", "Azure Event Grid";
+    AzureIotHub = "azure-iot-hub", "Azure IoT Hub";
+    Mochi = "mochi", "Mochi MQTT";
+    Moquette = "moquette", "Moquette";
+    Amqtt = "amqtt", "aMQTT";
+    Ejabberd = "ejabberd", "ejabberd";
+    Client = "client", "an MQTT client";
 }
 
 impl Broker {

@@ -90,6 +90,13 @@ causes! {
     Retained = "retained", Exact;
     SessionExpired = "session-expired", Exact;
     Ended = "ended", Closing;
+    NoPingresp = "no-pingresp", Exact;
+    PeerClosed = "peer-closed", Closing;
+    Unreachable = "unreachable", Exact;
+    Bridge = "bridge", Exact;
+    KeepAliveEarly = "keep-alive-early", Exact;
+    Stall = "stall", Exact;
+    ClockJump = "clock-jump", Exact;
     BrokerStart = "broker-start", Exact;
     Accepted = "accepted", Exact;
     Connected = "connected", Exact;

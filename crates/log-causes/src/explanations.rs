@@ -4,6 +4,7 @@
 mod admission;
 mod broker;
 mod connection;
+mod elsewhere;
 mod flow;
 mod packets;
 
@@ -16,6 +17,8 @@ use crate::cause::Cause;
 pub enum Closer {
     /// The broker.
     Broker,
+    /// The client, by its own log.
+    Client,
     /// The client or the network: the broker only saw the end.
     ClientOrNetwork,
     /// Either; the line does not say.
@@ -30,6 +33,7 @@ impl Closer {
     pub const fn words(self) -> &'static str {
         match self {
             Self::Broker => "the broker closed",
+            Self::Client => "the client closed",
             Self::ClientOrNetwork => "the client or the network closed",
             Self::Unknown => "the line does not say who closed",
             Self::NotClosed => "nothing was closed",
@@ -81,7 +85,7 @@ pub struct Explanation {
 /// The explanation of `cause`.
 #[must_use]
 pub fn explain(cause: Cause) -> &'static Explanation {
-    let all = [connection::ALL, flow::ALL, packets::ALL, admission::ALL, broker::ALL];
+    let all = [connection::ALL, flow::ALL, packets::ALL, admission::ALL, broker::ALL, elsewhere::ALL];
     let found = all.into_iter().flatten().find(|explanation| explanation.cause == cause);
     found.unwrap_or_else(|| unreachable!("a test asks for every cause"))
 }
@@ -110,6 +114,7 @@ mod tests {
             super::packets::ALL,
             super::admission::ALL,
             super::broker::ALL,
+            super::elsewhere::ALL,
         ];
         assert_eq!(all.into_iter().map(<[_]>::len).sum::<usize>(), Cause::ALL.len());
     }
@@ -117,10 +122,11 @@ mod tests {
     #[test]
     fn every_cause_outside_the_codes_has_a_pattern() {
         for cause in Cause::ALL {
-            // 0x9C and 0x9D: no broker in the patterns logs them as such.
-            let is_in_codes_alone = *cause == Cause::Moved;
+            // 0x9C and 0x9D: no broker in the patterns logs them as such. The others are told from several lines.
+            let is_derived =
+                matches!(cause, Cause::Moved | Cause::KeepAliveEarly | Cause::Stall | Cause::ClockJump);
             let has_pattern = patterns().iter().any(|pattern| pattern.cause == *cause);
-            assert_eq!(has_pattern, !is_in_codes_alone, "{cause:?}");
+            assert!(has_pattern != is_derived, "{cause:?}");
         }
     }
 

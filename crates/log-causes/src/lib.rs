@@ -1,6 +1,6 @@
 //! From a line of a broker's log to the cause of a disconnect.
 //!
-//! [`Matcher`] recognises lines by the patterns in `patterns.tsv`. [`story::Story`] joins related lines into incidents
+//! [`Matcher`] recognises lines by the patterns in `corpus`. [`story::Story`] joins related lines into incidents
 //! and looks for signs that only many lines show. [`explain`] gives the meaning, reproduction and cure of a cause.
 //! [`scan::Scanner`] feeds a log of any size to a [`Matcher`] in bounded memory.
 //!
@@ -21,9 +21,11 @@ mod fields;
 mod matcher;
 mod pattern;
 mod template;
+mod unknown;
 
 pub use broker::Broker;
 pub use cause::{Cause, Effect, Precision};
 pub use explanations::{Closer, Explanation, Provoke, explain};
 pub use matcher::{Found, Matcher};
 pub use pattern::{Evidence, Pattern, patterns};
+pub use unknown::UnknownLines;

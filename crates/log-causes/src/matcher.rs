@@ -12,7 +12,7 @@ use crate::cause::{Cause, Effect, Precision};
 use crate::fields::{self, Id};
 use crate::pattern::{NEEDLE_BYTES_MAX, Pattern, needles, patterns};
 use crate::template::{Places, Template};
-use crate::{codes, envelope};
+use crate::{codes, envelope, unknown};
 
 /// What a line says.
 #[derive(Clone, Debug)]
@@ -138,6 +138,10 @@ pub struct Matcher {
     only: Option<Broker>,
     /// The patterns for lines after a take-over, as indices in `ready`.
     behind: Vec<usize>,
+    /// The index of the first needle that belongs to no pattern and tells of trouble.
+    trouble_from: usize,
+    /// Whether the latest text has one of these.
+    has_trouble: bool,
 }
 
 impl fmt::Debug for Matcher {
@@ -150,10 +154,11 @@ impl fmt::Debug for Matcher {
 }
 
 impl Matcher {
-    /// A matcher for the lines of `broker`, or of any broker.
+    /// A matcher for the lines of `broker`, or of any broker; and for those of clients, which stand beside them in many logs.
     #[must_use]
     pub fn new(broker: Option<Broker>) -> Self {
-        let chosen = patterns().iter().filter(|pattern| broker.is_none_or(|broker| pattern.broker == broker));
+        let is_chosen = |of: Broker| of == Broker::Client || broker.is_none_or(|broker| of == broker);
+        let chosen = patterns().iter().filter(|pattern| is_chosen(pattern.broker));
         let ready: Vec<Ready> = chosen.map(|pattern| Ready { pattern, made: None }).collect();
         let (mut texts, mut owners): (Vec<Vec<u8>>, Vec<Vec<usize>>) = (Vec::new(), Vec::new());
         let is_behind = |ready: &Ready| ready.pattern.effect == Effect::Behind;
@@ -169,6 +174,10 @@ impl Matcher {
                 owners[needle_place].push(place);
             }
         }
+        let trouble_from = texts.len();
+        let trouble: Vec<Vec<u8>> = unknown::needles().filter(|needle| !texts.contains(needle)).collect();
+        texts.extend(trouble);
+        owners.resize(texts.len(), Vec::new());
         let search = AhoCorasick::builder()
             .kind(Some(AhoCorasickKind::DFA))
             .build(&texts)
@@ -187,6 +196,8 @@ impl Matcher {
             votes,
             only: broker,
             behind,
+            trouble_from,
+            has_trouble: false,
         }
     }
 
@@ -196,12 +207,20 @@ impl Matcher {
         self.search.find(text).map(|needle| needle.range())
     }
 
-    /// The broker of most lines so far; absent before the first.
+    /// The broker of most lines so far, a client only where no line is a broker's; absent before the first.
     #[must_use]
     pub fn leader(&self) -> Option<Broker> {
-        let most = *self.votes.iter().max()?;
-        let place = self.votes.iter().position(|votes| *votes == most && most > 0)?;
-        Some(Broker::ALL[place])
+        let votes = |broker: Broker| (self.votes[broker as usize], broker);
+        let brokers =
+            Broker::ALL.iter().map(|broker| votes(*broker)).filter(|(_, broker)| *broker != Broker::Client);
+        // The first of those with equally many.
+        let most = brokers.rev().max_by_key(|(count, _)| *count).filter(|(count, _)| *count > 0);
+        most.or(Some(votes(Broker::Client))).filter(|(count, _)| *count > 0).map(|(_, broker)| broker)
+    }
+
+    /// Whether the latest line, if it was not recognised, tells of trouble.
+    pub(crate) fn has_trouble(&self, line: &[u8]) -> bool {
+        self.has_trouble && unknown::is_trouble(line)
     }
 
     /// Recognises `line`, with or without its line end. When several brokers match, the broker of most earlier lines wins,
@@ -213,6 +232,7 @@ impl Matcher {
 
     /// Recognises a line whose first needle ends at `needle_end`.
     pub(crate) fn candidate(&mut self, line: &[u8], needle_end: usize) -> Option<Found> {
+        self.has_trouble = false;
         let found = if line.trim_ascii_start().first() == Some(&b'{') {
             let layers = envelope::layers(line);
             let outermost = layers.len() - 1;
@@ -253,6 +273,10 @@ impl Matcher {
         self.texts += 1;
         for needle in self.search.find_overlapping_iter(text.get(from..).unwrap_or_default()) {
             let needle = needle.pattern().as_usize();
+            if needle >= self.trouble_from {
+                self.has_trouble = true;
+                continue;
+            }
             if std::mem::replace(&mut self.seen_in[needle], self.texts) == self.texts {
                 continue;
             }
@@ -277,7 +301,8 @@ impl Matcher {
         for (place, length) in candidates {
             let broker = self.ready[*place].pattern.broker;
             let is_same = best.is_some_and(|(best, _)| self.ready[best].pattern.broker == broker);
-            let is_longer = best.is_none_or(|(_, longest)| *length > longest);
+            let is_longer = best.is_none_or(|(_, longest)| *length > longest)
+                && !(broker == Broker::Client && best.is_some());
             if is_same || !(is_longer || leader == Some(broker)) || !self.matches(*place, text) {
                 continue;
             }

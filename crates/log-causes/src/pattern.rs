@@ -1,6 +1,6 @@
-//! The patterns of `patterns.tsv`, one per row. Within a broker the first matching row counts.
+//! The patterns in `corpus`: a file for each broker, a pattern per row. Within a broker the first matching row counts.
 //!
-//! Columns: broker, versions that print it, effect, cause, regular expression, example, and evidence. Named groups
+//! Columns: versions that print it, effect, cause, regular expression, example, and evidence. Named groups
 //! mean the same in every row: `id` ClientID, `conn` or `peer` or `ip` and `port` the client's address, `handle` the
 //! broker's own name of the connection, `k` Keep Alive, `p` protocol, `rc` Reason Code in decimal, `repr` a text of
 //! the broker's that holds the ClientID, `old` and `new` the two connections of a take-over, `topic` a Topic Name.
@@ -51,7 +51,7 @@ impl Evidence {
 /// One pattern.
 #[derive(Clone, Copy, Debug)]
 pub struct Pattern {
-    /// Its line in the file, from 2.
+    /// Its number among all patterns, from 1.
     pub row: u16,
     /// The broker that logs it.
     pub broker: Broker,
@@ -69,25 +69,27 @@ pub struct Pattern {
     pub evidence: Evidence,
 }
 
-static TABLE: &str = include_str!("patterns.tsv");
-static PATTERNS: LazyLock<Vec<Pattern>> =
-    LazyLock::new(|| TABLE.lines().zip(1..).skip(1).map(|(line, row)| read(line, row)).collect());
+static PATTERNS: LazyLock<Vec<Pattern>> = LazyLock::new(|| {
+    let lines =
+        Broker::ALL.iter().flat_map(|broker| broker.corpus().lines().skip(1).map(|line| (*broker, line)));
+    lines.zip(1..).map(|((broker, line), row)| read(broker, line, row)).collect()
+});
 
-/// Every pattern, in the order of the file.
+/// Every pattern, by broker, in the order of the files.
 #[must_use]
 pub fn patterns() -> &'static [Pattern] {
     &PATTERNS
 }
 
-fn read(line: &'static str, row: u16) -> Pattern {
+fn read(broker: Broker, line: &'static str, row: u16) -> Pattern {
     let columns: Vec<&'static str> = line.split('\t').collect();
     let parsed = || {
-        let &[broker, versions, effect, cause, regex, example, evidence] = columns.as_slice() else {
+        let &[versions, effect, cause, regex, example, evidence] = columns.as_slice() else {
             return None;
         };
         Some(Pattern {
             row,
-            broker: Broker::find(broker)?,
+            broker,
             versions,
             effect: Effect::find(effect)?,
             cause: Cause::find(cause)?,
@@ -96,8 +98,9 @@ fn read(line: &'static str, row: u16) -> Pattern {
             evidence: Evidence::find(evidence)?,
         })
     };
-    parsed()
-        .unwrap_or_else(|| unreachable!("a test reads every row of patterns.tsv; this one is no row: {line}"))
+    parsed().unwrap_or_else(|| {
+        unreachable!("a test reads every row of the corpus; this one of {broker} is none: {line}")
+    })
 }
 
 /// Texts of which every matching line contains at least one: the longest literal of the expression, or one per branch.

@@ -7,6 +7,7 @@ use std::io::{self, Read};
 use crate::broker::Broker;
 use crate::cause::Cause;
 use crate::matcher::{Found, Matcher};
+use crate::unknown::{Unknown, UnknownLines};
 
 /// Bytes of a line that are looked at: as many as container runtimes put into one line. What is behind them is skipped,
 /// so that the work, and what is kept, does not depend on what a client has a broker write into its log.
@@ -37,6 +38,8 @@ pub struct Scanned {
     pub bytes: u64,
     /// Recognised lines.
     pub recognised: u64,
+    /// Lines that were not recognised, and tell of trouble.
+    pub unknown: u64,
     /// Lines longer than [`LINE_BYTES_MAX`], whose rest was ignored.
     pub lines_cut: u64,
 }
@@ -56,6 +59,7 @@ pub struct Scanner {
     /// Lines that wait for the detection, and whether each directly follows a take-over.
     undecided: Vec<(u64, Vec<u8>, bool)>,
     undecided_bytes: usize,
+    unknown: Unknown,
 }
 
 impl Scanner {
@@ -72,6 +76,7 @@ impl Scanner {
             is_behind: false,
             undecided: Vec::new(),
             undecided_bytes: 0,
+            unknown: Unknown::default(),
         }
     }
 
@@ -84,7 +89,13 @@ impl Scanner {
     /// The counts so far.
     #[must_use]
     pub fn scanned(&self) -> Scanned {
-        self.scanned
+        Scanned { unknown: self.unknown.lines(), ..self.scanned }
+    }
+
+    /// The lines that were not recognised and tell of trouble, by their shape; most frequent first, at most 1,000 shapes.
+    #[must_use]
+    pub fn unknown(&self) -> Vec<UnknownLines> {
+        self.unknown.shapes()
     }
 
     /// Reads the next block and passes complete recognised lines to `take`. Returns the bytes read: 0 at the end.
@@ -190,7 +201,12 @@ impl Scanner {
         needle_end: usize,
         take: &mut dyn FnMut(Line<'_>),
     ) -> bool {
-        let Some(found) = self.matcher.candidate(bytes, needle_end) else { return false };
+        let Some(found) = self.matcher.candidate(bytes, needle_end) else {
+            if self.matcher.has_trouble(bytes) {
+                self.unknown.add(number, bytes);
+            }
+            return false;
+        };
         let is_take_over = found.cause == Cause::TakeOver;
         self.recognised(Line { number, bytes, found }, false, take);
         is_take_over

@@ -8,7 +8,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::Value;
-use ungraceful_log_causes::{Cause, command};
+use ungraceful_log_causes::{Broker, Cause, Effect, command, patterns};
 use ungraceful_mqtt::ProtocolVersion;
 use ungraceful_record::testing::every;
 
@@ -695,15 +695,9 @@ fn a_kick_is_reported_as_one_from_mosquittos_log() {
 
 #[test]
 fn the_lines_of_every_broker_are_recognised_in_every_wrapper() {
-    let patterns = Path::new(env!("CARGO_MANIFEST_DIR")).join("../log-causes/src/patterns.tsv");
-    let table = std::fs::read_to_string(patterns).unwrap();
-    let rows = || table.lines().skip(1).map(|line| line.split('\t').collect::<Vec<_>>());
-    let brokers: BTreeSet<&str> = rows().map(|row| row[0]).collect();
-    for broker in brokers {
-        let examples: Vec<String> = rows()
-            .filter(|row| row[0] == broker && row[2] != "behind")
-            .map(|row| row[5].to_owned())
-            .collect();
+    for broker in Broker::ALL {
+        let rows = patterns().iter().filter(|row| row.broker == *broker && row.effect != Effect::Behind);
+        let examples: Vec<&str> = rows.map(|row| row.example).collect();
         let wraps: [fn(&str) -> String; 3] = [
             |line| line.to_owned(),
             |line| format!("Nov 24 23:10:06 host broker[812]: {line}"),
@@ -714,8 +708,8 @@ fn the_lines_of_every_broker_are_recognised_in_every_wrapper() {
         for wrap in wraps {
             let log: String = examples.iter().map(|line| wrap(line) + "\n").collect();
             let explained = explained("", &log);
-            assert_eq!(explained["logs"][0]["broker"], broker, "{explained}");
-            assert_eq!(explained["logs"][0]["lines_recognised"], examples.len(), "{}", wrap(broker));
+            assert_eq!(explained["logs"][0]["broker"], broker.slug(), "{explained}");
+            assert_eq!(explained["logs"][0]["lines_recognised"], examples.len(), "{}", wrap(broker.slug()));
         }
     }
 }

@@ -95,7 +95,8 @@ fn every_must_close_is_violated_by_a_broker_that_serves_on() {
     // Also fails for a scenario that need not be in the list.
     let never_served = BTreeSet::from(NEVER_SERVED);
     verdicts.retain(|verdict| {
-        let differs = |case: &Case| (served_nowhere.contains(&*case.fault)) != never_served.contains(&*case.fault);
+        let differs =
+            |case: &Case| (served_nowhere.contains(&*case.fault)) != never_served.contains(&*case.fault);
         verdict.check == "closes_the_connection" && verdict.case.as_ref().is_some_and(differs)
     });
     assert_eq!(served_nowhere, never_served, "{verdicts:#?}");
