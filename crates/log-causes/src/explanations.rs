@@ -53,8 +53,15 @@ pub enum Provoke {
         /// Flags of the mode.
         flags: &'static [&'static str],
     },
-    /// No tool of this project does it yet; a hint how else.
+    /// No tool does it; why not, or how else.
     NotYet(&'static str),
+}
+
+impl Provoke {
+    /// With scenarios of the catalogue, by names or patterns.
+    pub(crate) const fn scenario(ids: &'static [&'static str]) -> Self {
+        Self::With { tool: "ungraceful-violate", mode: "scenario", flags: ids }
+    }
 }
 
 /// The explanation of a cause.

@@ -44,6 +44,16 @@ pub struct Scanned {
     pub lines_cut: u64,
 }
 
+impl std::ops::AddAssign for Scanned {
+    fn add_assign(&mut self, other: Self) {
+        self.lines += other.lines;
+        self.bytes += other.bytes;
+        self.recognised += other.recognised;
+        self.unknown += other.unknown;
+        self.lines_cut += other.lines_cut;
+    }
+}
+
 /// Reads one log. Unless given, the broker is detected from the first recognised lines.
 #[derive(Debug)]
 pub struct Scanner {

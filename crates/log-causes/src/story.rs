@@ -10,7 +10,7 @@ pub use clients::{ClientSummary, Connections};
 pub use incident::Incident;
 pub use picture::{CauseSummary, Picture};
 pub use rates::{RateRow, Rates};
-pub use signs::{Duel, Flapping, HealthCheck, Herd, Signs, SimultaneousLapses, WillsAtTakeOver};
+pub use signs::{Duel, EqualLifetimes, Flapping, Herd, Signs, SimultaneousLapses, Visits, WillsAtTakeOver};
 
 use std::collections::BTreeMap;
 
@@ -62,6 +62,8 @@ pub struct Story {
     next: u64,
     /// The client of the latest take-over; absent when its line names no client.
     taken_over: Option<String>,
+    /// Recognised lines that name the client to report on.
+    lines_of_client: u64,
     /// Number of the current log, from 0.
     log: usize,
     /// Where the latest time lies; a line without a time counts as late as the line before it.
@@ -91,6 +93,7 @@ impl Story {
             open_of: [HashMap::new(), HashMap::new(), HashMap::new()],
             next: 1,
             taken_over: None,
+            lines_of_client: 0,
             log: 0,
             span: Span::Within,
             picture: Picture::default(),
@@ -118,7 +121,10 @@ impl Story {
             self.picture.seen_at(time);
         }
         self.close_what_is_over(number, time, report);
+        self.picture.signs.line(text, found.pattern.effect, time);
         self.connections.complete(&mut found);
+        let of_client = self.limits.client.as_deref().filter(|_| found.client.is_some());
+        self.lines_of_client += u64::from(of_client.is_some() && found.client.as_deref() == of_client);
         if found.cause == Cause::TakeOver {
             self.taken_over.clone_from(&found.client);
         }
@@ -188,6 +194,18 @@ impl Story {
     #[must_use]
     pub fn worst_clients(&self, count: usize) -> Vec<ClientSummary> {
         self.clients.worst(count, self.log)
+    }
+
+    /// Recognised lines that name the client to report on; 0 without one.
+    #[must_use]
+    pub fn lines_of_client(&self) -> u64 {
+        self.lines_of_client
+    }
+
+    /// Up to three ClientIDs that a user may have meant by `name`: the same letters and digits, or `name` is a part.
+    #[must_use]
+    pub fn clients_like(&self, name: &str) -> Vec<&str> {
+        self.clients.like(name)
     }
 
     /// Number of tracked clients, and number of incidents of untracked ones.
@@ -291,7 +309,10 @@ impl Story {
     }
 
     fn report(&mut self, open: Open, report: &mut dyn FnMut(Incident)) {
-        let incident = open.incident;
+        let mut incident = open.incident;
+        if incident.cause == Cause::KeepAlive && incident.is_before_its_keep_alive() {
+            incident.cause = Cause::KeepAliveEarly;
+        }
         if !self.limits.is_of_interest(incident.client.as_deref()) {
             return;
         }
@@ -306,6 +327,12 @@ impl Story {
 }
 
 impl Limits {
+    /// Whether they leave out anything that was read.
+    #[must_use]
+    pub fn is_limited(&self) -> bool {
+        self.since.is_some() || self.until.is_some() || self.client.is_some()
+    }
+
     fn span(&self, time: LogTime) -> Span {
         if self.until.is_some_and(|until| time >= until) {
             Span::After

@@ -1,16 +1,23 @@
-//! The time at the start of a log line, in many formats; its zone is ignored.
+//! The time at the start of a log line, in many forms; its zone is ignored.
+
+mod forms;
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::envelope;
 use crate::matcher::Found;
+use forms::Stamp;
 
 /// A time in ms since 1970, as the log prints it: a zone is not applied, so that times can be found again in the log.
-/// Numbers of seconds since 1970 are UTC.
+/// Numbers of seconds since 1970 are UTC. In a log that prints no day, it is the time since the begin of the log's first day, or since
+/// the start of the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LogTime(pub i64);
 
+const DAY_MS: i64 = 86_400_000;
+/// Times before this many days are of a log that names no day.
+const DAYS_MAX: i64 = 3_650;
 /// Bytes at the start of a line that may contain its time, after prefixes of containers and journald.
 const LOOK_AT_MAX: usize = 160;
 /// Quoted time keys of journald, container runtimes, loggers and clouds.
@@ -18,9 +25,6 @@ const KEYS: [&[u8]; 5] =
     [b"\"__REALTIME_TIMESTAMP\"", b"\"time\"", b"\"timestamp\"", b"\"ts\"", b"\"@timestamp\""];
 /// Texts that precede a ClientID.
 const CLIENT_IDS: [&[u8]; 5] = [b"lientid", b"lientId", b"lient_id", b"lient ID", b" - mid:"];
-const MONTHS: [&[u8]; 12] =
-    [b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"];
-
 /// Days from 1970-01-01 to a day of the proleptic Gregorian calendar.
 fn days(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
@@ -43,48 +47,10 @@ fn civil(days: i64) -> (i64, i64, i64) {
 }
 
 impl LogTime {
-    /// The time of `line` before the match of `found`; absent when there is none. `year` completes syslog's times.
+    /// Whether its log names no day.
     #[must_use]
-    pub fn of_line(line: &[u8], found: &Found, year: i64) -> Option<Self> {
-        // An object has numbers of every kind, so only a time key counts.
-        if line.first() == Some(&b'{')
-            && let Some(time) = KEYS.iter().find_map(|key| named(line, key))
-        {
-            return Some(time);
-        }
-        if found.depth == 0 {
-            return Self::before(&line[..found.begins_at.min(line.len())], year);
-        }
-        let layers = envelope::layers(line);
-        let text = layers.get(layers.len().checked_sub(found.depth + 1)?)?;
-        Self::before(&text[..found.begins_at.min(text.len())], year)
-    }
-
-    /// The first time in the text before the match.
-    fn before(head: &[u8], year: i64) -> Option<Self> {
-        if let Some(time) = syslog(head, year) {
-            return Some(time);
-        }
-        let head = &head[..head.len().min(LOOK_AT_MAX)];
-        let mut is_begin = true;
-        for (at, byte) in head.iter().enumerate() {
-            if is_begin && byte.is_ascii_digit() {
-                let rest = &head[at..];
-                // Plain seconds or milliseconds stand at the very begin, or before a colon.
-                let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
-                let plain = || since_1970(rest).filter(|_| at <= 1 || rest.get(digits) == Some(&b':'));
-                if let Some(time) = dated(rest).or_else(plain) {
-                    // A ClientID may look like a time.
-                    let is_id =
-                        || CLIENT_IDS.iter().any(|key| memchr::memmem::find(&head[..at], key).is_some());
-                    return Some(time).filter(|_| at == 0 || !is_id());
-                }
-            }
-            // Colours end in an `m`.
-            let ends_a_colour = *byte == b'm' && is_colour(&head[..at]);
-            is_begin = !byte.is_ascii_alphanumeric() || ends_a_colour;
-        }
-        None
+    pub const fn is_without_day(self) -> bool {
+        self.0 < DAYS_MAX * DAY_MS
     }
 
     /// Seconds since 1970.
@@ -94,23 +60,132 @@ impl LogTime {
     }
 }
 
+/// Reads the times of one log, line after line.
+#[derive(Clone, Debug)]
+pub struct Times {
+    /// The latest day that the log can be about, for lines without a year.
+    latest: LogTime,
+    /// The latest time without a day, and the midnights before it.
+    last_of_day: i64,
+    midnights: i64,
+    /// Lines without a time that is understood.
+    untimed: u64,
+}
+
+impl Times {
+    /// `latest`: a moment after the last line, such as the file's last change. Times without a year lie in the year before it.
+    #[must_use]
+    pub const fn until(latest: LogTime) -> Self {
+        Self { latest, last_of_day: 0, midnights: 0, untimed: 0 }
+    }
+
+    /// Recognised lines so far without a time that is understood.
+    #[must_use]
+    pub const fn untimed(&self) -> u64 {
+        self.untimed
+    }
+
+    /// The time of a recognised line; absent when it has none that is understood.
+    pub fn of(&mut self, line: &[u8], found: &Found) -> Option<LogTime> {
+        let time = stamp_of(line, found).map(|stamp| self.resolved(stamp));
+        self.untimed += u64::from(time.is_none());
+        time
+    }
+
+    fn resolved(&mut self, stamp: Stamp) -> LogTime {
+        match stamp {
+            Stamp::Full(time) => time,
+            Stamp::WithoutYear(month, day, ms) => {
+                let (year, ..) = civil(self.latest.0.div_euclid(DAY_MS));
+                let in_year = |year: i64| LogTime(days(year, month, day) * DAY_MS + ms);
+                // A day of leeway, since the log may be of another zone.
+                let is_past = in_year(year).0 <= self.latest.0 + DAY_MS;
+                in_year(if is_past { year } else { year - 1 })
+            }
+            Stamp::OfDay(ms) => {
+                if ms < self.last_of_day - DAY_MS / 2 && self.midnights < DAYS_MAX - 2 {
+                    self.midnights += 1;
+                }
+                self.last_of_day = ms;
+                LogTime(self.midnights * DAY_MS + ms)
+            }
+        }
+    }
+}
+
+/// The stamp of `line` before the match of `found`.
+fn stamp_of(line: &[u8], found: &Found) -> Option<Stamp> {
+    // An object has numbers of every kind, so only a time key counts.
+    if line.first() == Some(&b'{')
+        && let Some(stamp) = KEYS.iter().find_map(|key| named(line, key))
+    {
+        return Some(stamp);
+    }
+    if found.depth == 0 {
+        return before(&line[..found.begins_at.min(line.len())]);
+    }
+    let layers = envelope::layers(line);
+    let text = layers.get(layers.len().checked_sub(found.depth + 1)?)?;
+    before(&text[..found.begins_at.min(text.len())])
+}
+
+/// The first stamp in the text before the match; one that names its day goes first.
+fn before(head: &[u8]) -> Option<Stamp> {
+    if let Some(stamp) = forms::since_boot(head) {
+        return Some(stamp);
+    }
+    let head = &head[..head.len().min(LOOK_AT_MAX)];
+    let (mut is_begin, mut clock) = (true, None);
+    for (at, byte) in head.iter().enumerate() {
+        if is_begin && (byte.is_ascii_digit() || byte.is_ascii_uppercase()) {
+            let rest = &head[at..];
+            // Plain seconds or milliseconds stand at the very begin, or before a colon.
+            let plain = || {
+                let (time, length) = forms::since_1970(rest)?;
+                (at <= 1 || rest.get(length) == Some(&b':')).then_some(Stamp::Full(time))
+            };
+            if let Some(stamp) = forms::dated(rest).or_else(plain) {
+                return Some(stamp).filter(|_| !is_in_client_id(head, at));
+            }
+            if clock.is_none() {
+                clock = forms::of_day(rest).filter(|_| !is_in_client_id(head, at));
+            }
+        }
+        // Colours end in an `m`.
+        let ends_a_colour = *byte == b'm' && is_colour(&head[..at]);
+        is_begin = !(byte.is_ascii_alphanumeric() || *byte == b':') || ends_a_colour;
+    }
+    clock
+}
+
+/// A ClientID may look like a time.
+fn is_in_client_id(head: &[u8], at: usize) -> bool {
+    at > 0 && CLIENT_IDS.iter().any(|key| memchr::memmem::find(&head[..at], key).is_some())
+}
+
 impl FromStr for LogTime {
     type Err = String;
 
-    /// A time as a user gives it: `2026-11-24`, `2026-11-24T23:10`, `2026-11-24 23:10:06`, or seconds since 1970.
+    /// A time as a user gives it: `2026-11-24`, `2026-11-24T23:10`, `2026-11-24 23:10:06`, seconds since 1970, or `23:10` for a log
+    /// that names no day.
     fn from_str(text: &str) -> Result<Self, String> {
         let text = text.trim();
         let wrong =
             || format!("invalid time {text:?}: give one as the log prints it, such as 2026-11-24T23:10");
         if text.bytes().all(|byte| byte.is_ascii_digit()) && text.len() >= 9 {
-            return since_1970(text.as_bytes()).ok_or_else(wrong);
+            return forms::since_1970(text.as_bytes()).map(|(time, _)| time).ok_or_else(wrong);
         }
         let full = match text.len() {
+            5 => format!("{text}:00"),
             10 => format!("{text}T00:00:00"),
             16 => format!("{text}:00"),
             _ => text.to_owned(),
         };
-        dated(full.as_bytes()).ok_or_else(wrong)
+        match forms::dated(full.as_bytes()).or_else(|| forms::of_day(full.as_bytes())) {
+            Some(Stamp::Full(time)) => Ok(time),
+            Some(Stamp::OfDay(ms)) => Ok(Self(ms)),
+            _ => Err(wrong()),
+        }
     }
 }
 
@@ -119,7 +194,12 @@ impl fmt::Display for LogTime {
         let (year, month, day) = civil(self.0.div_euclid(86_400_000));
         let of_day = self.0.rem_euclid(86_400_000);
         let (hour, minute, second) = (of_day / 3_600_000, of_day / 60_000 % 60, of_day / 1_000 % 60);
-        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")?;
+        match self.0.div_euclid(86_400_000) {
+            0 => {}
+            later @ 1..DAYS_MAX => write!(f, "day {}, ", later + 1)?,
+            _ => write!(f, "{year:04}-{month:02}-{day:02}T")?,
+        }
+        write!(f, "{hour:02}:{minute:02}:{second:02}")?;
         match of_day % 1_000 {
             0 => Ok(()),
             ms => write!(f, ".{ms:03}"),
@@ -133,74 +213,18 @@ fn is_colour(text: &[u8]) -> bool {
     text[..text.len() - codes].ends_with(b"\x1b[")
 }
 
-fn number(digits: &[u8]) -> Option<i64> {
-    let is_number = !digits.is_empty() && digits.len() <= 18 && digits.iter().all(u8::is_ascii_digit);
-    is_number.then(|| digits.iter().fold(0, |sum, digit| sum * 10 + i64::from(digit - b'0')))
-}
-
-/// The time that is the value of this key, in quotes or not.
-fn named(object: &[u8], key: &[u8]) -> Option<LogTime> {
+/// The stamp that is the value of this key, in quotes or not.
+fn named(object: &[u8], key: &[u8]) -> Option<Stamp> {
     memchr::memmem::find_iter(object, key).find_map(|at| {
         let value = object[at + key.len()..].trim_ascii_start().strip_prefix(b":")?.trim_ascii_start();
         let value = value.strip_prefix(b"\"").unwrap_or(value);
-        dated(value).or_else(|| since_1970(value))
+        forms::dated(value).or_else(|| forms::since_1970(value).map(|(time, _)| Stamp::Full(time)))
     })
-}
-
-/// `2026-11-24T23:10:06.123`, with `/` or `-`, a blank or `T`, `.` or `,`.
-fn dated(text: &[u8]) -> Option<LogTime> {
-    let part = |from: usize, to: usize| number(text.get(from..to)?);
-    let is = |at: usize, allowed: &[u8]| text.get(at).is_some_and(|byte| allowed.contains(byte));
-    if !(is(4, b"-/") && is(7, b"-/") && is(10, b"T ") && is(13, b":") && is(16, b":")) {
-        return None;
-    }
-    let (month, day) = (part(5, 7)?, part(8, 10)?);
-    if !(1..=12).contains(&month) || !(1..=31).contains(&day) {
-        return None;
-    }
-    let seconds = days(part(0, 4)?, month, day) * 86_400 + clock(&text[11..])?;
-    let mut ms = 0;
-    if is(19, b".,") {
-        let digits = text[20..].iter().take(3).take_while(|byte| byte.is_ascii_digit());
-        let (value, count) = digits
-            .fold((0, 0_u32), |(value, count), digit| (value * 10 + i64::from(digit - b'0'), count + 1));
-        ms = value * 10_i64.pow(3 - count);
-    }
-    Some(LogTime(seconds * 1_000 + ms))
-}
-
-/// Seconds of `23:10:06`.
-fn clock(text: &[u8]) -> Option<i64> {
-    let part = |from: usize, to: usize| number(text.get(from..to)?);
-    (text.get(2) == Some(&b':') && text.get(5) == Some(&b':'))
-        .then(|| Some(part(0, 2)? * 3_600 + part(3, 5)? * 60 + part(6, 8)?))?
-}
-
-/// Ten digits are seconds, thirteen milliseconds, sixteen microseconds.
-fn since_1970(text: &[u8]) -> Option<LogTime> {
-    let count = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let value = number(&text[..count])?;
-    match count {
-        10 => Some(LogTime(value * 1_000)),
-        13 => Some(LogTime(value)),
-        16 => Some(LogTime(value / 1_000)),
-        _ => None,
-    }
-}
-
-/// `Nov 24 23:10:06`.
-fn syslog(text: &[u8], year: i64) -> Option<LogTime> {
-    let month = MONTHS.iter().position(|name| text.starts_with(name))?;
-    let rest = text.get(4..)?;
-    let day = number(rest.get(..2)?.trim_ascii_start())?;
-    let seconds = clock(rest.get(3..)?)?;
-    let month = i64::try_from(month).ok()? + 1;
-    Some(LogTime((days(year, month, day) * 86_400 + seconds) * 1_000))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::LogTime;
+    use super::{LogTime, Times};
     use crate::matcher::Matcher;
 
     thread_local! {
@@ -211,7 +235,7 @@ mod tests {
     fn of(line: &str) -> Option<String> {
         let found = MATCHER.with_borrow_mut(|matcher| matcher.line(line.as_bytes()));
         let found = found.unwrap_or_else(|| panic!("not recognised: {line}"));
-        LogTime::of_line(line.as_bytes(), &found, 2026).map(|time| time.to_string())
+        Times::until("2026-12-01".parse().unwrap()).of(line.as_bytes(), &found).map(|time| time.to_string())
     }
 
     #[test]
@@ -259,6 +283,78 @@ mod tests {
             ),
             ("2024-02-29T00:00:00.5 Client c1 closed its connection.", "2024-02-29T00:00:00.500"),
         ];
+        for (line, time) in lines {
+            assert_eq!(of(line).as_deref(), Some(time), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_times_of_other_families_are_read() {
+        let heads = [
+            ("20240621T14:22:38", "2024-06-21T14:22:38"),
+            ("20240621 142238", "2024-06-21T14:22:38"),
+            ("24.12.2024 13:02:03", "2024-12-24T13:02:03"),
+            ("24.12.2024, 13:02:03.25", "2024-12-24T13:02:03.250"),
+            ("[24/12/2024, 13:02:03]", "2024-12-24T13:02:03"),
+            ("12/24/2024, 1:02:03 PM", "2024-12-24T13:02:03"),
+            ("1/2/2024, 12:02:03 AM", "2024-01-02T00:02:03"),
+            ("Tue Nov 24 23:10:06 2026", "2026-11-24T23:10:06"),
+            ("Nov  4 23:10:06 host mosquitto[7]:", "2026-11-04T23:10:06"),
+            ("Dec 24 23:10:06 host mosquitto[7]:", "2025-12-24T23:10:06"),
+            ("24 Nov 23:10:06 -", "2026-11-24T23:10:06"),
+            ("Nov 24, 2024 11:10:06 PM", "2024-11-24T23:10:06"),
+            ("10.0.0.7 - - [24/Nov/2026:23:10:06 +0000]", "2026-11-24T23:10:06"),
+            ("22:14:04.022 [debug]", "22:14:04.022"),
+            ("[10:45:28] INFO:", "10:45:28"),
+            ("E (300711) MQTT:", "00:05:00.711"),
+            ("1795442586.123", "2026-11-23T14:03:06.123"),
+            ("1795442586123456", "2026-11-23T14:03:06.123"),
+            ("1795442586123456789", "2026-11-23T14:03:06.123"),
+            ("2019-01-31T08:26:06.267938862Z 1548923166:", "2019-01-31T08:26:06.267"),
+            ("zigbee2mqtt  | [2025-04-10 09:22:32] error:", "2025-04-10T09:22:32"),
+        ];
+        for (head, time) in heads {
+            let line = format!("{head} Client c1 closed its connection.");
+            assert_eq!(of(&line).as_deref(), Some(time), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_log_without_days_counts_its_midnights() {
+        let mut times = Times::until("2026-12-01".parse().unwrap());
+        let seen = ["23:59:58", "23:59:57", "00:00:01", "12:00:00", "23:00:00", "00:10:00"].map(|clock| {
+            let line = format!("{clock} Client c1 closed its connection.");
+            let found = Matcher::new(None).line(line.as_bytes()).unwrap();
+            times.of(line.as_bytes(), &found).unwrap().to_string()
+        });
+        assert_eq!(
+            seen,
+            [
+                "23:59:58",
+                "23:59:57",
+                "day 2, 00:00:01",
+                "day 2, 12:00:00",
+                "day 2, 23:00:00",
+                "day 3, 00:10:00"
+            ]
+        );
+        assert_eq!(times.untimed(), 0);
+    }
+
+    #[test]
+    fn lines_without_a_time_are_counted() {
+        let mut times = Times::until("2026-12-01".parse().unwrap());
+        let line = b"Client c1 closed its connection.";
+        let found = Matcher::new(None).line(line).unwrap();
+        assert_eq!((times.of(line, &found), times.untimed()), (None, 1));
+    }
+
+    #[test]
+    fn the_times_in_objects_are_read() {
+        let lines = [(
+            r#"{"log":"Client c1 closed its connection.","time":"24.11.2026 23:10:06"}"#,
+            "2026-11-24T23:10:06",
+        )];
         for (line, time) in lines {
             assert_eq!(of(line).as_deref(), Some(time), "{line}");
         }
@@ -322,6 +418,7 @@ mod tests {
         assert_eq!(parsed("2026-11-24 23:10").unwrap(), "2026-11-24T23:10:00");
         assert_eq!(parsed("2026-11-24T23:10:06.5").unwrap(), "2026-11-24T23:10:06.500");
         assert_eq!(parsed("1795442586").unwrap(), "2026-11-23T14:03:06");
+        assert_eq!(parsed("23:10").unwrap(), "23:10:00");
         assert!(parsed("yesterday").unwrap_err().contains("2026-11-24T23:10"));
     }
 }

@@ -11,15 +11,16 @@
 //!
 //! After `=>` stand the incidents in any order, each with the number of equal ones if there are several (`=> 4 keep-alive`), its cause
 //! and the fields to compare: client, address, newcomer, keep_alive (s), version, code, after (s), effect; `-` is an absent one. Signs
-//! stand as `=> sign duel`, `=> nothing` is a case without incidents, and `=> unknown 2` has two lines that tell of trouble and that no
+//! stand as `=> sign duel` (or herd, reconnects-too-fast, lapsed-together, stall, will-at-take-over, health-check, retries,
+//! equal-lifetimes), `=> nothing` is a case without incidents, and `=> unknown 2` has two lines that tell of trouble and that no
 //! pattern knows. What does not stand there must not come.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use ungraceful_log_causes::scan::{Line, Scanner};
-use ungraceful_log_causes::story::{Incident, Limits, Story};
-use ungraceful_log_causes::timestamp::LogTime;
+use ungraceful_log_causes::story::{Incident, Limits, SimultaneousLapses, Story, Visits};
+use ungraceful_log_causes::timestamp::Times;
 use ungraceful_log_causes::{Broker, Cause};
 
 /// One case.
@@ -96,8 +97,9 @@ fn seen(broker: Option<Broker>, log: &str) -> Seen {
     let mut scanner = Scanner::new(broker);
     let mut story = Story::new(Limits::default());
     let mut incidents = Vec::new();
+    let mut times = Times::until("2026-12-01".parse().unwrap());
     let mut take = |line: Line<'_>| {
-        let time = LogTime::of_line(line.bytes, &line.found, 2026);
+        let time = times.of(line.bytes, &line.found);
         story.take(line.number, line.bytes, time, line.found, &mut |incident| incidents.push(incident));
     };
     let mut reader = log.as_bytes();
@@ -105,13 +107,20 @@ fn seen(broker: Option<Broker>, log: &str) -> Seen {
     scanner.finish(&mut take);
     story.finish(&mut |incident| incidents.push(incident));
     let signs = &story.picture().signs;
+    let (stalls, lapses): (Vec<_>, Vec<_>) =
+        signs.lapsed_together().into_iter().partition(SimultaneousLapses::is_stall);
+    let is_check = |visits: &Visits| matches!(visits.cause, Cause::BeforeConnect | Cause::NoConnect);
+    let (checks, retries): (Vec<_>, Vec<_>) = signs.visits().into_iter().partition(is_check);
     let counts = [
         ("duel", signs.duels().len()),
         ("herd", signs.herds().len()),
         ("reconnects-too-fast", signs.flapping().len()),
-        ("lapsed-together", signs.lapsed_together().len()),
+        ("lapsed-together", lapses.len()),
+        ("stall", stalls.len()),
         ("will-at-take-over", signs.wills_at_take_over().len()),
-        ("health-check", signs.health_checks().len()),
+        ("health-check", checks.len()),
+        ("retries", retries.len()),
+        ("equal-lifetimes", signs.equal_lifetimes().len()),
     ];
     let lines = scanner.unknown().iter().map(|of| format!("{} x {}\n", of.lines, of.example)).collect();
     Seen {

@@ -5,29 +5,28 @@
 mod document;
 mod flags;
 mod follow;
+mod input;
 mod json;
 mod over_time;
 mod reference;
 mod render;
 mod scenario;
 mod signs;
+mod summary;
 
 use std::ffi::OsString;
-use std::fs::File;
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Command, FromArgMatches};
 use flags::{ExplainArgs, Options, Wanted};
 use ungraceful_flags::{collecting, with_environment};
-use ungraceful_log_causes::Broker;
 use ungraceful_log_causes::scan::{Line, Scanned, Scanner};
 use ungraceful_log_causes::story::{Incident, Story};
-use ungraceful_log_causes::timestamp::LogTime;
+use ungraceful_log_causes::timestamp::Times;
+use ungraceful_log_causes::{Broker, UnknownLines};
 use ungraceful_record::exit::Exit;
 use ungraceful_rig::error::RunError;
-use ungraceful_rig::measure::clock::RunClock;
 
 use crate::launch;
 
@@ -43,8 +42,9 @@ pub fn command() -> Command {
     let command = Command::new(NAME).version(env!("CARGO_PKG_VERSION")).disable_help_flag(true);
     let command = command.arg(clap::arg!(--help "Print help").action(clap::ArgAction::Help));
     with_environment(ExplainArgs::augment_args(command)).about(QUESTION).long_about(format!(
-        "{QUESTION}.\n\nReads the logs of {}: plain text or JSON, with or without the prefixes of journald and containers. \
-         Lines that belong together are one incident. For each cause it reports who closed the connection, what the \
+        "{QUESTION}.\n\nReads the logs of {}: plain text or JSON, with or without the prefixes of journald and containers, \
+         compressed by gzip, Zstandard or xz, in UTF-8 or UTF-16. Parts of one log, such as broker.log.1 and broker.log, are read in \
+         the order of their times. Lines that belong together are one incident. For each cause it reports who closed the connection, what the \
          standard says, the usual reasons, how to distinguish them, a command that reproduces it, and the fix. Sends \
          nothing and needs no broker.",
         names()
@@ -58,7 +58,9 @@ fn exit_codes() -> String {
         Exit::Holds => "the logs were read to their end, with or without incidents",
         Exit::Violated => "never: logs are not judged",
         Exit::Usage => "invalid usage; nothing was read",
-        Exit::Inconclusive => "no line was recognised: the log of an unknown broker, or no log",
+        Exit::Inconclusive => {
+            "no line was recognised, or fewer than half of those that look like events; or no line names the client of --client"
+        }
         Exit::Environment => "a log can't be read",
         Exit::Bug => "a defect of this program",
         Exit::Interrupted => "interrupted",
@@ -103,12 +105,25 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-/// A log that was read.
+/// A log that was read: one file, or the parts of one that was rotated.
 #[derive(Clone, Debug)]
 struct Log {
     name: String,
     broker: Option<Broker>,
     scanned: Scanned,
+    /// The files, each with the number of lines before it.
+    parts: Vec<(String, u64)>,
+    /// Lines that were not recognised and tell of trouble, by shape.
+    unknown: Vec<UnknownLines>,
+    /// Recognised lines without a time that is understood.
+    untimed: u64,
+}
+
+impl Log {
+    /// Lines that look like events: those that were recognised, and those that tell of trouble.
+    const fn events(&self) -> u64 {
+        self.scanned.recognised + self.scanned.unknown
+    }
 }
 
 /// The result for all logs.
@@ -129,9 +144,28 @@ impl Explained {
         self.logs.get(log).filter(|_| self.logs.len() > 1).map(|log| log.name.as_str())
     }
 
-    fn exit(&self) -> Exit {
-        let recognised: u64 = self.logs.iter().map(|log| log.scanned.recognised).sum();
-        if recognised == 0 { Exit::Inconclusive } else { Exit::Holds }
+    /// The line in its file; and the file's name, where there are several files.
+    fn place(&self, log: usize, line: u64) -> (u64, Option<&str>) {
+        let is_one = self.logs.len() == 1 && self.logs.iter().all(|log| log.parts.len() == 1);
+        let part = self.logs.get(log).and_then(|log| log.parts.iter().rfind(|(_, before)| *before < line));
+        part.map_or((line, None), |(name, before)| (line - before, Some(name.as_str()).filter(|_| !is_one)))
+    }
+
+    /// Recognised lines, and lines that look like events.
+    fn coverage(&self) -> (u64, u64) {
+        let sum = |count: fn(&Log) -> u64| self.logs.iter().map(count).sum();
+        (sum(|log| log.scanned.recognised), sum(Log::events))
+    }
+
+    /// Whether the client of `--client` is in no recognised line.
+    fn lacks_its_client(&self, options: &Options) -> bool {
+        options.limits.client.is_some() && self.story.lines_of_client() == 0
+    }
+
+    fn exit(&self, options: &Options) -> Exit {
+        let (recognised, events) = self.coverage();
+        let is_known = recognised > 0 && recognised * 2 >= events && !self.lacks_its_client(options);
+        if is_known { Exit::Holds } else { Exit::Inconclusive }
     }
 }
 
@@ -139,18 +173,17 @@ fn read(paths: &[PathBuf], options: &Options) -> Result<Exit, RunError> {
     let mut explained =
         Explained { logs: Vec::new(), story: Story::new(options.limits.clone()), incidents: Vec::new() };
     if paths.is_empty() {
-        let log =
-            read_one("standard input", &mut io::stdin().lock(), current_year(), options, &mut explained)?;
-        explained.logs.push(log);
+        read_log(vec![("standard input".to_owned(), input::standard()?)], options, &mut explained)?;
     }
-    for (number, path) in paths.iter().enumerate() {
-        let (mut file, year) = open(path)?;
+    for (number, group) in input::parts(paths).into_iter().enumerate() {
+        // All are opened first: a missing file is told before the others are read for minutes.
+        let open = |path: &PathBuf| Ok((path.to_string_lossy().into_owned(), input::open(path)?));
+        let parts = group.iter().map(open).collect::<Result<Vec<_>, RunError>>()?;
         if number > 0 {
             let Explained { story, incidents, .. } = &mut explained;
             story.end_log(&mut |incident| keep(incidents, incident, options));
         }
-        let log = read_one(&path.to_string_lossy(), &mut file, year, options, &mut explained)?;
-        explained.logs.push(log);
+        read_log(parts, options, &mut explained)?;
     }
     let Explained { story, incidents, .. } = &mut explained;
     story.finish(&mut |incident| keep(incidents, incident, options));
@@ -167,7 +200,7 @@ fn read(paths: &[PathBuf], options: &Options) -> Result<Exit, RunError> {
         });
     }
     let printed = launch::print(&render::render(&explained, options));
-    Ok(if printed == Exit::Holds { explained.exit() } else { printed })
+    Ok(if printed == Exit::Holds { explained.exit(options) } else { printed })
 }
 
 fn keep(incidents: &mut Vec<Incident>, incident: Incident, options: &Options) {
@@ -176,52 +209,48 @@ fn keep(incidents: &mut Vec<Incident>, incident: Incident, options: &Options) {
     }
 }
 
-fn read_one(
-    name: &str,
-    reader: &mut dyn Read,
-    year: i64,
+/// Reads the parts of one log, the oldest first.
+fn read_log(
+    parts: Vec<(String, input::Input)>,
     options: &Options,
     explained: &mut Explained,
-) -> Result<Log, RunError> {
-    let mut scanner = Scanner::new(options.broker);
-    let Explained { story, incidents, .. } = explained;
-    let mut take = |line: Line<'_>| {
-        let time = LogTime::of_line(line.bytes, &line.found, year);
-        story.take(line.number, line.bytes, time, line.found, &mut |incident| {
-            keep(incidents, incident, options);
-        });
+) -> Result<(), RunError> {
+    let mut log = Log {
+        name: parts.last().map(|(name, _)| name.clone()).unwrap_or_default(),
+        broker: options.broker,
+        scanned: Scanned::default(),
+        parts: Vec::new(),
+        unknown: Vec::new(),
+        untimed: 0,
     };
-    let mut reader = reader;
-    loop {
-        match scanner.read(&mut reader, &mut take) {
-            Ok(0) => break,
-            Ok(_) => {}
-            Err(error) => return Err(RunError::Environment(format!("cannot read {name}: {error}"))),
+    let Explained { story, incidents, .. } = &mut *explained;
+    for (name, input) in parts {
+        let before = log.scanned.lines;
+        let mut scanner = Scanner::new(log.broker);
+        let mut times = Times::until(input.latest);
+        let mut take = |line: Line<'_>| {
+            let time = times.of(line.bytes, &line.found);
+            story.take(before + line.number, line.bytes, time, line.found, &mut |incident| {
+                keep(incidents, incident, options);
+            });
+        };
+        let mut reader = input.reader;
+        loop {
+            match scanner.read(&mut reader, &mut take) {
+                Ok(0) => break,
+                Ok(_) => {}
+                Err(error) => return Err(RunError::Environment(format!("cannot read {name}: {error}"))),
+            }
         }
+        scanner.finish(&mut take);
+        log.broker = scanner.broker();
+        log.scanned += scanner.scanned();
+        log.untimed += times.untimed();
+        log.unknown
+            .extend(scanner.unknown().into_iter().map(|of| UnknownLines { first: before + of.first, ..of }));
+        log.parts.push((name, before));
     }
-    scanner.finish(&mut take);
-    Ok(Log { name: name.to_owned(), broker: scanner.broker(), scanned: scanner.scanned() })
-}
-
-/// Opens a log. For times without a year, returns the year of the file's last change.
-fn open(path: &Path) -> Result<(File, i64), RunError> {
-    let cannot = |error: io::Error| RunError::Environment(format!("cannot read {}: {error}", path.display()));
-    let file = File::open(path).map_err(cannot)?;
-    let metadata = file.metadata().map_err(cannot)?;
-    if metadata.is_dir() {
-        return Err(RunError::Environment(format!(
-            "{} is a folder; give the log files in it",
-            path.display()
-        )));
-    }
-    let changed = metadata.modified().ok().and_then(|time| jiff::Timestamp::try_from(time).ok());
-    Ok((file, changed.map_or_else(current_year, year_of)))
-}
-
-fn current_year() -> i64 {
-    year_of(RunClock::start().started())
-}
-
-fn year_of(time: jiff::Timestamp) -> i64 {
-    time.strftime("%Y").to_string().parse().unwrap_or(1970)
+    log.unknown.sort_by_key(|of| (std::cmp::Reverse(of.lines), of.first));
+    explained.logs.push(log);
+    Ok(())
 }

@@ -216,7 +216,7 @@ pub(super) const ALL: &[Explanation] = &[
             "the byte in the line: 16 begins a TLS handshake, 47 is the G of GET, 50 the P of PROXY or POST, C0 a PINGREQ",
             "the address: a load balancer's, a device's, or a stranger's",
         ],
-        provoke: Provoke::NotYet("send any byte but 0x10 first: printf '\\xc0\\x00' | nc HOST PORT"),
+        provoke: Provoke::scenario(&["first-packet-not-connect"]),
         cure_client: &[
             "connect to the right port, with TLS where the listener has it",
             "send CONNECT first after each reconnect",
@@ -236,7 +236,7 @@ pub(super) const ALL: &[Explanation] = &[
         tell_apart: &[
             "only under load, or only with an external authentication service: that service is slow",
         ],
-        provoke: Provoke::NotYet("publish in the same write as CONNECT, many times"),
+        provoke: Provoke::scenario(&["packets-before-connack"]),
         cure_client: &["wait for CONNACK before anything else"],
         cure_broker: &["make authentication faster, or cache it"],
     },
@@ -310,7 +310,9 @@ pub(super) const ALL: &[Explanation] = &[
             "a listener that expects the header and a load balancer, or a client, that sends none or another version",
         ],
         tell_apart: &["all connections: the setting", "some: they bypass the load balancer"],
-        provoke: Provoke::NotYet("connect directly to a listener that expects the header"),
+        provoke: Provoke::NotYet(
+            "no tool sends a PROXY header: connect to that listener directly, which sends none",
+        ),
         cure_client: &["connect through the load balancer"],
         cure_broker: &[
             "use the same PROXY protocol version on both sides, and a separate listener for health checks",
@@ -324,7 +326,7 @@ pub(super) const ALL: &[Explanation] = &[
         standard_prose: NO_STATEMENT,
         behind: &["look at the lines about the same client or connection just before"],
         tell_apart: &["raise the broker's log level for connections, and look again"],
-        provoke: Provoke::NotYet("first find the cause"),
+        provoke: Provoke::NotYet("the line does not tell the cause; find that out first"),
         cure_client: &["log why the library closed"],
         cure_broker: &["raise the log level for connections"],
     },

@@ -220,6 +220,7 @@ impl Clients {
             let since = client.connected_at.zip(incident.time);
             incident.connected_for_ms = since.map(|(since, until)| until.0 - since.0).filter(|ms| *ms >= 0);
         }
+        incident.was_connected |= client.is_connected;
     }
 
     pub(super) fn count(&mut self, incident: &Incident) {
@@ -240,6 +241,26 @@ impl Clients {
 
     pub(super) fn known(&self) -> usize {
         self.known.len() + self.of_other_logs.len()
+    }
+
+    /// Up to three ClientIDs with the same letters and digits as `name`, or of which it is a part.
+    pub(super) fn like(&self, name: &str) -> Vec<&str> {
+        let plain = |text: &str| {
+            text.chars()
+                .filter(|character| character.is_alphanumeric())
+                .flat_map(char::to_lowercase)
+                .collect::<String>()
+        };
+        let wanted = plain(name);
+        if wanted.is_empty() {
+            return Vec::new();
+        }
+        let ids = self.known.iter().map(|(id, _)| id).chain(self.of_other_logs.iter().map(|(_, id, _)| id));
+        let mut like: Vec<&str> = ids.map(String::as_str).filter(|id| plain(id).contains(&wanted)).collect();
+        like.sort_unstable_by_key(|id| (id.len(), *id));
+        like.dedup();
+        like.truncate(3);
+        like
     }
 
     /// Ends the log of this number and forgets its clients.

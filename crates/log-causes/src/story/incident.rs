@@ -41,6 +41,8 @@ pub struct Incident {
     pub code: Option<u8>,
     /// How long the connection lasted, in ms; absent when its begin is unknown.
     pub connected_for_ms: Option<i64>,
+    /// Whether the client was connected, by the lines before.
+    pub was_connected: bool,
     /// Row of the pattern that gave the cause.
     pub row: u16,
     /// The line that gave the cause, at most 300 bytes; invalid UTF-8 is replaced.
@@ -65,9 +67,21 @@ impl Incident {
             version: found.version,
             code: found.code,
             connected_for_ms: None,
+            was_connected: false,
             row: found.pattern.row,
             text: String::from_utf8_lossy(&text[..text.len().min(TEXT_MAX)]).into_owned(),
         }
+    }
+
+    /// Whether the connection did not last as long as its Keep Alive, so that it can't have been exceeded. An MQTT 5.0 broker
+    /// may have set another one in its CONNACK, which the log does not show.
+    pub(super) fn is_before_its_keep_alive(&self) -> bool {
+        /// Many logs print whole seconds.
+        const RESOLUTION_MS: i64 = 1_000;
+        let keep_alive_s =
+            self.keep_alive_s.filter(|seconds| *seconds > 0 && self.version != Some(ProtocolVersion::V5));
+        let lasted = keep_alive_s.zip(self.connected_for_ms);
+        lasted.is_some_and(|(seconds, ms)| ms + RESOLUTION_MS < i64::from(seconds) * 1_000)
     }
 }
 

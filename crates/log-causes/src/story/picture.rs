@@ -26,6 +26,9 @@ pub struct CauseSummary {
     pub examples: Vec<Incident>,
     versions: Vec<ProtocolVersion>,
     prefix: Option<String>,
+    /// Whether they are of more than one client.
+    is_of_several: bool,
+    was_connected: bool,
     keep_alive_s: Option<u16>,
     /// The shortest and the longest time from connect to end, in ms; absent when the log has no begin.
     pub lasted_ms: Option<(i64, i64)>,
@@ -68,6 +71,8 @@ impl Picture {
             examples: Vec::new(),
             versions: Vec::new(),
             prefix: None,
+            is_of_several: false,
+            was_connected: false,
             keep_alive_s: None,
             lasted_ms: None,
         });
@@ -97,7 +102,9 @@ impl Picture {
             (Some(one), Some(other)) => Some(one.min(other)),
             (one, other) => one.or(other),
         };
+        summary.was_connected |= incident.was_connected;
         if let Some(client) = &incident.client {
+            summary.is_of_several |= summary.prefix.as_ref().is_some_and(|prefix| prefix != client);
             summary.prefix = Some(match summary.prefix.take() {
                 None => client.clone(),
                 Some(prefix) => in_common(&prefix, client),
@@ -113,12 +120,17 @@ impl Picture {
             [version] => Some(*version),
             _ => None,
         };
-        let prefix = summary.prefix.clone().unwrap_or_default();
+        // The ClientID of a single client would be a device's own.
+        let prefix = summary.prefix.clone().filter(|_| summary.is_of_several).unwrap_or_default();
+        let duel = Some(self.signs.duels()).filter(|duels| cause == Cause::TakeOver && !duels.is_empty());
         Seen {
             version,
             client_id_prefix: prefix,
             keep_alive_s: summary.keep_alive_s,
-            is_duel: cause == Cause::TakeOver && !self.signs.duels().is_empty(),
+            is_duel: duel.is_some(),
+            take_overs_per_minute: duel.and_then(|duels| duels.first()?.per_minute()),
+            lifetime_s: self.signs.equal_lifetimes().first().map(|equal| equal.seconds),
+            was_connected: summary.was_connected,
         }
     }
 }

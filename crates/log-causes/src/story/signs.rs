@@ -1,7 +1,8 @@
-//! Signs that only many lines show: duels, herds, clients that reconnect too fast, simultaneous Keep Alive lapses, health
-//! checks. Memory is bounded: anything beyond the limits is ignored.
+//! Signs that only many lines show: duels, herds, clients that reconnect too fast, simultaneous Keep Alive lapses, a broker that stalls,
+//! connections that always last equally long, and regular visitors. Memory is bounded: anything beyond the limits is ignored.
 
 mod herds;
+mod lifetimes;
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -9,6 +10,8 @@ use foldhash::HashMap;
 
 pub use herds::Herd;
 use herds::Herds;
+pub use lifetimes::EqualLifetimes;
+use lifetimes::Lifetimes;
 
 use super::incident::{Incident, host_of};
 use crate::cause::{Cause, Effect};
@@ -31,9 +34,14 @@ const TOGETHER_MIN: usize = 5;
 /// Clients of one such event that are counted individually.
 const LAPSES_MAX: usize = 100;
 /// A health check: at least this many connections without CONNECT from one address, whose intervals vary by at most
-/// this share of their mean.
+/// this share of their mean. Fewer refusals are enough for a client that tries again and again.
 const KNOCKS_MIN: u64 = 5;
+const RETRIES_MIN: u64 = 3;
 const KNOCKS_SPREAD_MAX: f64 = 0.2;
+/// A broker that logs nothing for this long, and then ends several clients in one second, has stalled.
+const STALL_MIN_MS: i64 = 5_000;
+/// What Mosquitto logs before it writes its database, in the thread that serves clients.
+const SAVING: &[u8] = b"aving in-memory database";
 /// Reported signs of each kind.
 const SIGNS_MAX: usize = 20;
 
@@ -84,15 +92,32 @@ pub struct SimultaneousLapses {
     pub at: LogTime,
     /// Number of clients.
     pub clients: usize,
+    /// Whether so many of them lapsed in one second. A fault of the network spreads lapses over the clients' Keep Alives, since each was
+    /// heard last at another time: together they point to the broker, or to its clock.
+    pub in_one_second: bool,
+    /// How long the broker had logged nothing known before, in ms, where it was at least 5 s.
+    pub silent_ms: Option<i64>,
+    /// Whether the last line before the silence says that the broker saves its database.
+    pub while_saving: bool,
 }
 
-/// An address that opens connections without CONNECT at regular intervals.
+impl SimultaneousLapses {
+    /// Whether the broker stopped for a while.
+    #[must_use]
+    pub const fn is_stall(&self) -> bool {
+        self.in_one_second && self.silent_ms.is_some()
+    }
+}
+
+/// A host or client that comes at regular intervals, and is not accepted.
 #[derive(Clone, Debug, PartialEq)]
-pub struct HealthCheck {
+pub struct Visits {
     /// Number of its log, from 0.
     pub log: usize,
-    /// The host.
-    pub host: String,
+    /// Why no connection comes of it. [`Cause::BeforeConnect`] and [`Cause::NoConnect`] are a health check.
+    pub cause: Cause,
+    /// The host; the ClientID where the log has no address.
+    pub visitor: String,
     /// Connections.
     pub times: u64,
     /// Seconds between them, on average.
@@ -138,7 +163,12 @@ pub struct Signs {
     taken_over: HashMap<String, TakenOver>,
     ended_at: HashMap<String, LogTime>,
     too_fast: HashMap<String, u64>,
-    knocks: HashMap<String, Gaps>,
+    visits: HashMap<(Cause, String), Gaps>,
+    lifetimes: Lifetimes,
+    /// The latest line, the silence before it, and whether the broker saved its database before that.
+    last_line: Option<LogTime>,
+    silence: Option<(LogTime, i64, bool)>,
+    is_saving: bool,
     wills: HashMap<String, (u64, String)>,
     lapses: VecDeque<(LogTime, String)>,
     lapsed: Vec<SimultaneousLapses>,
@@ -152,7 +182,8 @@ struct Found {
     herds: Vec<Herd>,
     flapping: Vec<Flapping>,
     lapsed: Vec<SimultaneousLapses>,
-    checks: Vec<HealthCheck>,
+    visits: Vec<Visits>,
+    lifetimes: Vec<EqualLifetimes>,
     wills: Vec<WillsAtTakeOver>,
 }
 
@@ -164,7 +195,8 @@ impl Signs {
             herds: self.herds(),
             flapping: self.flapping(),
             lapsed: self.lapsed_together(),
-            checks: self.health_checks(),
+            visits: self.visits(),
+            lifetimes: self.equal_lifetimes(),
             wills: self.wills_at_take_over(),
         };
         *self = Self { log: self.log + 1, before, ..Self::default() };
@@ -172,6 +204,19 @@ impl Signs {
 
     pub(super) fn broker_started(&mut self, time: Option<LogTime>) {
         self.herds.broker_started(time);
+        // Nothing was to be logged before.
+        self.last_line = None;
+    }
+
+    /// A line that is recognised, whatever it says.
+    pub(super) fn line(&mut self, text: &[u8], effect: Effect, time: Option<LogTime>) {
+        let Some(time) = time else { return };
+        let silent_ms = self.last_line.map_or(0, |last| time.0 - last.0);
+        if silent_ms >= STALL_MIN_MS {
+            self.silence = Some((time, silent_ms, self.is_saving));
+        }
+        self.last_line = Some(time);
+        self.is_saving = effect == Effect::Aside && memchr::memmem::find(text, SAVING).is_some();
     }
 
     /// A client connected. Where it is not wanted, it only matters for later lines.
@@ -220,8 +265,11 @@ impl Signs {
     pub(super) fn incident(&mut self, incident: &Incident) {
         match incident.cause {
             Cause::TakeOver => self.take_over(incident),
-            Cause::KeepAlive => self.lapse(incident),
-            Cause::BeforeConnect => self.knock(incident),
+            Cause::KeepAlive | Cause::KeepAliveEarly => self.lapse(incident),
+            Cause::Lost | Cause::Network | Cause::PeerClosed => {
+                self.lifetimes.add(incident.connected_for_ms);
+            }
+            _ if incident.effect == Effect::Refused => self.visit(incident),
             _ => {}
         }
     }
@@ -252,24 +300,44 @@ impl Signs {
         if self.lapses.len() < LAPSES_MAX {
             self.lapses.push_back((time, client.clone()));
         }
-        let clients: BTreeSet<&String> = self.lapses.iter().map(|(_, client)| client).collect();
-        let Some((at, _)) = self.lapses.front().filter(|_| clients.len() >= TOGETHER_MIN) else { return };
+        let count = |lapses: &mut dyn Iterator<Item = &(LogTime, String)>| {
+            lapses.map(|(_, client)| client).collect::<BTreeSet<&String>>().len()
+        };
+        let clients = count(&mut self.lapses.iter());
+        let Some((at, _)) = self.lapses.front().filter(|_| clients >= TOGETHER_MIN) else { return };
+        let second = time.seconds();
+        let in_one_second =
+            count(&mut self.lapses.iter().filter(|(lapse, _)| lapse.seconds() == second)) >= TOGETHER_MIN;
+        // Lines of the first second may come between the silence and the first lapse.
+        let silence = self.silence.filter(|(until, ..)| (0..=1_000).contains(&(at.0 - until.0)));
+        let (silent_ms, while_saving) =
+            (silence.map(|(_, ms, _)| ms), silence.is_some_and(|(.., saving)| saving));
         let same = self.lapsed.iter_mut().find(|last| (0..=TOGETHER_MS).contains(&(at.0 - last.at.0)));
         if let Some(last) = same {
-            last.clients = last.clients.max(clients.len());
+            last.clients = last.clients.max(clients);
+            last.in_one_second |= in_one_second;
         } else if self.lapsed.len() < SIGNS_MAX {
-            self.lapsed.push(SimultaneousLapses { log: self.log, at: *at, clients: clients.len() });
+            let lapses = SimultaneousLapses {
+                log: self.log,
+                at: *at,
+                clients,
+                in_one_second,
+                silent_ms,
+                while_saving,
+            };
+            self.lapsed.push(lapses);
         }
     }
 
     #[expect(clippy::cast_precision_loss, reason = "times of a log are far below 2^53 ms")]
-    fn knock(&mut self, incident: &Incident) {
-        let (Some(time), Some(address)) = (incident.time, &incident.address) else { return };
-        let host = host_of(address);
-        if self.knocks.len() >= WATCHED_MAX && !self.knocks.contains_key(host) {
+    fn visit(&mut self, incident: &Incident) {
+        let visitor = incident.address.as_deref().map(host_of).or(incident.client.as_deref());
+        let (Some(time), Some(visitor)) = (incident.time, visitor) else { return };
+        let key = (incident.cause, visitor.to_owned());
+        if self.visits.len() >= WATCHED_MAX && !self.visits.contains_key(&key) {
             return;
         }
-        let gaps = self.knocks.entry(host.to_owned()).or_default();
+        let gaps = self.visits.entry(key).or_default();
         gaps.count += 1;
         if gaps.count > 1 {
             let gap = (time.0 - gaps.last_ms) as f64;
@@ -334,22 +402,32 @@ impl Signs {
         most_first(wills, |wills| (wills.messages, &wills.client))
     }
 
-    /// Addresses that look like health checks, most frequent first.
+    /// Who comes at regular intervals and is not accepted, most frequent first.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
-    pub fn health_checks(&self) -> Vec<HealthCheck> {
-        let even = self.knocks.iter().filter(|(_, gaps)| {
+    pub fn visits(&self) -> Vec<Visits> {
+        let even = self.visits.iter().filter(|((cause, _), gaps)| {
             let spread = (gaps.squares / (gaps.count.max(2) - 1) as f64).sqrt();
-            gaps.count >= KNOCKS_MIN && gaps.mean_ms > 0.0 && spread <= KNOCKS_SPREAD_MAX * gaps.mean_ms
+            let is_check = matches!(cause, Cause::BeforeConnect | Cause::NoConnect);
+            let enough = if is_check { KNOCKS_MIN } else { RETRIES_MIN };
+            gaps.count >= enough && gaps.mean_ms > 0.0 && spread <= KNOCKS_SPREAD_MAX * gaps.mean_ms
         });
-        let here = even.map(|(host, gaps)| HealthCheck {
+        let here = even.map(|((cause, visitor), gaps)| Visits {
             log: self.log,
-            host: host.clone(),
+            cause: *cause,
+            visitor: visitor.clone(),
             times: gaps.count,
             every_s: gaps.mean_ms / 1_000.0,
         });
-        let checks = self.before.checks.iter().cloned().chain(here).collect();
-        most_first(checks, |check| (check.times, &check.host))
+        let visits = self.before.visits.iter().cloned().chain(here).collect();
+        most_first(visits, |visits| (visits.times, &visits.visitor))
+    }
+
+    /// Connections that ended again and again after the same time, in the order of the logs.
+    #[must_use]
+    pub fn equal_lifetimes(&self) -> Vec<EqualLifetimes> {
+        let here = self.lifetimes.equal().map(|lifetimes| EqualLifetimes { log: self.log, ..lifetimes });
+        self.before.lifetimes.iter().copied().chain(here).take(SIGNS_MAX).collect()
     }
 }
 

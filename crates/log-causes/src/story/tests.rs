@@ -4,7 +4,7 @@ use super::{Incident, Limits, Story};
 use crate::broker::Broker;
 use crate::cause::{Cause, Effect};
 use crate::scan::Scanner;
-use crate::timestamp::LogTime;
+use crate::timestamp::{LogTime, Times};
 
 /// The story of a log, and its incidents in order.
 pub(super) fn story(broker: Option<Broker>, log: &str, limits: Limits) -> (Story, Vec<Incident>) {
@@ -21,8 +21,9 @@ fn story_of(broker: Option<Broker>, logs: &[&str], limits: Limits) -> (Story, Ve
             story.end_log(&mut report);
         }
         let mut scanner = Scanner::new(broker);
+        let mut times = Times::until("2026-12-31".parse().unwrap());
         let mut take = |line: crate::scan::Line<'_>| {
-            let time = LogTime::of_line(line.bytes, &line.found, 2026);
+            let time = times.of(line.bytes, &line.found);
             story.take(line.number, line.bytes, time, line.found, &mut report);
         };
         let mut reader = log.as_bytes();
@@ -251,7 +252,7 @@ fn a_duel_is_reported_with_both_addresses_and_its_command() {
     assert_eq!(duels[0].hosts, ["10.0.0.7", "10.0.0.8"]);
     assert_eq!(duels[0].per_minute(), Some(60.0));
     let words = crate::command::words(Cause::TakeOver, &story.picture().seen(Cause::TakeOver)).unwrap();
-    assert_eq!(words.join(" "), "ungraceful-takeover duel -V 5.0 -i twin");
+    assert_eq!(words.join(" "), "ungraceful-takeover duel --backoff fixed:1s -V 5.0 --host YOUR-BROKER");
 }
 
 #[test]
@@ -307,6 +308,81 @@ fn only_simultaneous_lapses_point_to_the_network() {
     assert!(few.picture().signs.lapsed_together().is_empty());
 }
 
+/// Keep Alive lapses of these clients, each after so many ms.
+fn lapses(at_ms: impl Iterator<Item = u64>) -> String {
+    let line = |(n, ms): (usize, u64)| {
+        format!(
+            "{}: Client c{n} has exceeded timeout, disconnecting.\n",
+            LogTime(1_795_514_400_000 + ms as i64)
+        )
+    };
+    at_ms.enumerate().map(line).collect()
+}
+
+#[test]
+fn lapses_in_one_second_after_a_silence_are_a_stall_of_the_broker() {
+    let first = "2026-11-24T09:58:00: New connection from 10.0.0.7:1 on port 1883.\n";
+    let lapsed = |log: &str| {
+        let (story, _) = story(None, log, Limits::default());
+        story.picture().signs.lapsed_together()
+    };
+    let stall = lapsed(&(first.to_owned() + &lapses((0..6).map(|_| 0))));
+    assert_eq!(
+        (stall.len(), stall[0].clients, stall[0].silent_ms, stall[0].is_stall()),
+        (1, 6, Some(120_000), true)
+    );
+    // Spread over seconds, as a fault of the network does it.
+    let network = lapsed(&(first.to_owned() + &lapses((0..6).map(|n| n * 900))));
+    assert_eq!((network.len(), network[0].in_one_second, network[0].is_stall()), (1, false, false));
+    // The broker was logging all the time.
+    let busy = first.replace("09:58:00", "09:59:59");
+    let no_silence = lapsed(&(busy + &lapses((0..6).map(|_| 0))));
+    assert_eq!((no_silence[0].in_one_second, no_silence[0].is_stall()), (true, false));
+}
+
+#[test]
+fn an_end_before_the_keep_alive_is_laid_on_the_broker() {
+    let cause = |keep_alive: u16, protocol: u8, after: u16| {
+        let log = format!(
+            "1795514400: New client connected from 10.0.0.7:1 as a (p{protocol}, c1, k{keep_alive}).\n\
+             {}: Client a has exceeded timeout, disconnecting.\n",
+            1_795_514_400 + u32::from(after)
+        );
+        incidents_of(&log)[0].0
+    };
+    assert_eq!(cause(60, 2, 38), Cause::KeepAliveEarly);
+    assert_eq!(cause(60, 2, 59), Cause::KeepAlive, "whole seconds may hide nearly one");
+    assert_eq!(cause(60, 2, 90), Cause::KeepAlive);
+    assert_eq!(cause(60, 5, 38), Cause::KeepAlive, "the CONNACK may have set a shorter one");
+}
+
+#[test]
+fn a_refused_client_that_comes_again_and_again_is_told_with_its_interval() {
+    let line = |n: u64| {
+        format!(
+            "2026-11-24T10:00:{:02}: Client ID: c1, IP: 10.0.0.9 was disconnected. reason: No client certificate provided for TLS Listener on port: 8883.\n",
+            n * 10
+        )
+    };
+    let (story, _) = story(None, &(0..4).map(line).collect::<String>(), Limits::default());
+    let visits = story.picture().signs.visits();
+    assert_eq!((visits.len(), visits[0].cause, visits[0].times, visits[0].every_s), (1, Cause::Tls, 4, 10.0));
+}
+
+#[test]
+fn connections_that_always_last_equally_long_are_told() {
+    let log: String = (0..4)
+        .map(|n| {
+            let at = LogTime(1_795_514_400_000 + n * 351_000);
+            let until = LogTime(at.0 + 350_000);
+            format!("{at}: New client connected from 10.0.0.7:{n}1 as a (p2, c1, k400).\n{until}: Client a closed its connection.\n")
+        })
+        .collect();
+    let (story, _) = story(None, &log, Limits::default());
+    let equal = story.picture().signs.equal_lifetimes();
+    assert_eq!((equal.len(), equal[0].seconds, equal[0].connections, equal[0].of), (1, 350, 4, 4));
+}
+
 #[test]
 fn only_regular_knocks_of_one_address_are_a_health_check() {
     let line = |second: u64| {
@@ -318,11 +394,11 @@ fn only_regular_knocks_of_one_address_are_a_health_check() {
     };
     let (even, incidents) =
         story(None, &(0..20).map(|n| line(n * 10)).collect::<String>(), Limits::default());
-    let checks = even.picture().signs.health_checks();
+    let checks = even.picture().signs.visits();
     assert_eq!((incidents.len(), checks.len()), (20, 1));
-    assert_eq!((checks[0].host.as_str(), checks[0].times, checks[0].every_s), ("10.0.0.9", 20, 10.0));
+    assert_eq!((checks[0].visitor.as_str(), checks[0].times, checks[0].every_s), ("10.0.0.9", 20, 10.0));
     let (uneven, _) = story(None, &(0..12).map(|n| line(n * n * 9)).collect::<String>(), Limits::default());
-    assert!(uneven.picture().signs.health_checks().is_empty());
+    assert!(uneven.picture().signs.visits().is_empty());
 }
 
 #[test]

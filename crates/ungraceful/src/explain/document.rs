@@ -3,7 +3,7 @@
 use ungraceful_report::escape;
 
 /// Columns of running text.
-const WIDTH: usize = 118;
+const WIDTH: usize = 80;
 
 #[derive(Clone, Debug)]
 pub(super) enum Block {
@@ -22,7 +22,7 @@ pub(super) fn text(blocks: &[Block]) -> String {
     let mut shown = String::new();
     for block in blocks {
         match block {
-            Block::Heading(heading) => shown.push_str(&format!("\n{}\n", escape::plain(heading))),
+            Block::Heading(heading) => shown.push_str(&format!("\n{}", wrapped(&escape::plain(heading), 2))),
             Block::Paragraph(paragraph) => shown.push_str(&wrapped(&escape::plain(paragraph), 0)),
             Block::Terms(terms) => {
                 let width = terms.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0) + 4;
@@ -46,7 +46,9 @@ pub(super) fn text(blocks: &[Block]) -> String {
 
 /// `text` in lines, all but the first indented.
 fn wrapped(text: &str, indent: usize) -> String {
-    let room = WIDTH.saturating_sub(indent).max(20);
+    // A command is copied as it stands: a line break in it would end it.
+    let room =
+        if text.starts_with("ungraceful-") { usize::MAX } else { WIDTH.saturating_sub(indent).max(20) };
     let (mut lines, mut line) = (Vec::new(), String::new());
     for word in text.split(' ') {
         if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > room {
@@ -152,6 +154,13 @@ mod tests {
         let shown = markdown(&document());
         assert!(shown.contains("## a &lt;heading&gt;") && shown.contains("| a\\|b | 5 |"), "{shown}");
         assert!(shown.contains("- **one**: first\n- **one**: second\n"), "{shown}");
+    }
+
+    #[test]
+    fn a_command_is_never_wrapped() {
+        let command = format!("ungraceful-vanish drop {}", "--flag value ".repeat(20).trim_end());
+        let shown = text(&[Block::Terms(vec![("reproduce".into(), vec![command.clone()])])]);
+        assert!(shown.contains(&command), "{shown}");
     }
 
     #[test]

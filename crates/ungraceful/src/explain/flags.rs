@@ -12,16 +12,16 @@ use ungraceful_log_causes::timestamp::LogTime;
 /// The flags.
 #[derive(Args, Clone, Debug)]
 pub(super) struct ExplainArgs {
-    /// Logs to read, one after the other; standard input without a file, or for `-`
+    /// Logs to read, plain or compressed (.gz, .zst, .xz); standard input without a file, or for `-`
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Keep reading as the log grows, and report each incident as it happens; stop with Ctrl-C
+    /// Keep reading as the log grows (`-` for standard input), and report each incident as it happens; stop with Ctrl-C
     #[arg(long)]
     follow: bool,
-    /// Broker that wrote the log: hivemq, mosquitto, emqx, vernemq, nanomq, flashmq, rumqttd, rmqtt, rabbitmq, nats, artemis, aedes, aws-iot, azure-event-grid [default: detected from its lines]
+    /// Broker that wrote the log: hivemq, mosquitto, emqx, vernemq, nanomq, flashmq, rumqttd, rmqtt, rabbitmq, nats, artemis, aedes, aws-iot, azure-event-grid, azure-iot-hub, mochi, moquette, amqtt, ejabberd, client [default: detected from its lines]
     #[arg(long, value_name = "BROKER")]
     broker: Option<Given<Broker>>,
-    /// Skip earlier lines, by the log's own times: 2026-11-24, 2026-11-24T23:10, 2026-11-24T23:10:06, or seconds since 1970
+    /// Skip earlier lines, by the log's own times: 2026-11-24, 2026-11-24T23:10, 2026-11-24T23:10:06, seconds since 1970, or 23:10 for a log that names no day
     #[arg(long, value_name = "TIME")]
     since: Option<Given<LogTime>>,
     /// Skip lines at this time or later
@@ -39,8 +39,8 @@ pub(super) struct ExplainArgs {
     /// Number of worst clients to show
     #[arg(long, value_name = "N", default_value = "10")]
     top: Whole<0, 100_000>,
-    /// Explain a Reason Code instead of a log: 0x8E, 142, "session taken over"; 1 to 5 for a CONNACK of MQTT 3.1.1
-    #[arg(long, value_name = "CODE", conflicts_with_all = ["files", "follow", "list"])]
+    /// Explain a code instead of a log: 0x8E, 142, "session taken over"; 1 to 5 for a CONNACK of MQTT 3.1.1; rc=7 or -3 of a client library, 1006 of a WebSocket, DUPLICATE_CLIENTID of a cloud
+    #[arg(long, value_name = "CODE", allow_hyphen_values = true, conflicts_with_all = ["files", "follow", "list"])]
     code: Option<String>,
     /// List every cause and every known log line, instead of reading a log
     #[arg(long, conflicts_with_all = ["files", "follow"])]
@@ -116,8 +116,11 @@ impl ExplainArgs {
         if self.files.iter().any(|file| file.as_os_str().is_empty()) {
             mistakes.push(Mistake::new("FILE", "empty file name; give a log, or none for standard input"));
         }
-        if self.follow && files.len() != 1 {
-            mistakes.push(Mistake::new("--follow", "give exactly one log file to follow"));
+        if self.follow && self.files.len() != 1 {
+            mistakes.push(Mistake::new(
+                "--follow",
+                "give exactly one log file to follow, or `-` for standard input",
+            ));
         }
         if self.follow && format != OutputFormat::Text {
             mistakes.push(Mistake::new("--format", "--follow prints text only; leave the flag out"));
@@ -141,12 +144,9 @@ impl ExplainArgs {
             format,
             as_scenario: self.as_scenario,
         };
-        Ok(match files.into_iter().next_back().filter(|_| self.follow) {
-            Some(path) => Wanted::Follow(path, options),
-            None => {
-                let files = self.files.iter().filter(|file| file.as_os_str() != "-").cloned().collect();
-                Wanted::Read(files, options)
-            }
+        Ok(match self.files.first().filter(|_| self.follow) {
+            Some(path) => Wanted::Follow(path.clone(), options),
+            None => Wanted::Read(files, options),
         })
     }
 }

@@ -10,7 +10,9 @@ use super::flags::Options;
 use super::render::by_frequency;
 
 /// Additions keep this number; any other change raises it.
-const FORMAT_VERSION: u32 = 1;
+const FORMAT_VERSION: u32 = 2;
+/// Shapes of unknown lines of each log.
+const UNKNOWN_MAX: usize = 100;
 
 /// The whole result.
 pub(super) fn render(explained: &Explained, options: &Options) -> String {
@@ -29,6 +31,12 @@ pub(super) fn render(explained: &Explained, options: &Options) -> String {
             "lines": log.scanned.lines,
             "bytes": log.scanned.bytes,
             "lines_recognised": log.scanned.recognised,
+            "lines_unknown": log.scanned.unknown,
+            "lines_without_time": log.untimed,
+            "files": log.parts.iter().map(|(name, _)| name).collect::<Vec<_>>(),
+            "unknown": log.unknown.iter().take(UNKNOWN_MAX).map(|unknown| json!({
+                "lines": unknown.lines, "first_line": unknown.first, "example": unknown.example,
+            })).collect::<Vec<_>>(),
             "lines_cut": log.scanned.lines_cut,
         })).collect::<Vec<_>>(),
         "first": time(picture.first),
@@ -72,15 +80,20 @@ pub(super) fn render(explained: &Explained, options: &Options) -> String {
             "log": log(flapping.log), "client_id": flapping.client, "times": flapping.times,
         })).collect::<Vec<_>>(),
         "lapsed_together": signs.lapsed_together().iter().map(|lapsed| json!({
-            "log": log(lapsed.log), "from": time(Some(lapsed.at)), "clients": lapsed.clients,
+            "log": log(lapsed.log), "from": time(Some(lapsed.at)), "clients": lapsed.clients, "in_one_second": lapsed.in_one_second,
+            "silent_ms_before": lapsed.silent_ms, "while_saving": lapsed.while_saving, "is_stall": lapsed.is_stall(),
         })).collect::<Vec<_>>(),
         "wills_at_take_over": signs.wills_at_take_over().iter().map(|wills| json!({
             "log": log(wills.log), "client_id": wills.client, "messages": wills.messages, "topic": wills.topic,
         })).collect::<Vec<_>>(),
-        "health_checks": signs.health_checks().iter().map(|check| json!({
-            "log": log(check.log), "host": check.host, "times": check.times, "every_s": check.every_s,
+        "visits": signs.visits().iter().map(|visits| json!({
+            "log": log(visits.log), "cause": visits.cause.slug(), "visitor": visits.visitor, "times": visits.times,
+            "every_s": visits.every_s,
         })).collect::<Vec<_>>(),
-        "incidents": explained.incidents.iter().map(|incident| incident_value(incident, log(incident.log))).collect::<Vec<_>>(),
+        "equal_lifetimes": signs.equal_lifetimes().iter().map(|equal| json!({
+            "log": log(equal.log), "seconds": equal.seconds, "connections": equal.connections, "of": equal.of,
+        })).collect::<Vec<_>>(),
+        "incidents": explained.incidents.iter().map(|incident| incident_value(incident, log(incident.log), explained.place(incident.log, incident.line))).collect::<Vec<_>>(),
     });
     print(&document)
 }
@@ -112,10 +125,11 @@ pub(super) fn cause_value(cause: Cause, seen: &command::Seen) -> Value {
     })
 }
 
-fn incident_value(incident: &Incident, log: Option<&str>) -> Value {
+fn incident_value(incident: &Incident, log: Option<&str>, (line, file): (u64, Option<&str>)) -> Value {
     json!({
         "log": log,
-        "line": incident.line,
+        "file": file,
+        "line": line,
         "lines": incident.lines,
         "time": time(incident.time),
         "broker": incident.broker.slug(),

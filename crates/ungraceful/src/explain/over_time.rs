@@ -8,11 +8,11 @@ use super::document::Block;
 
 /// Rows of the table, and the length of its longest bar.
 const ROWS_OVER_TIME: usize = 12;
-const BAR_MAX: u64 = 20;
+const BAR_MAX: u64 = 13;
 /// With fewer incidents than this, their list is enough.
 const INCIDENTS_OVER_TIME_MIN: u64 = 10;
 /// Causes with their own column.
-const COLUMNS_OVER_TIME: usize = 4;
+const COLUMNS_OVER_TIME: usize = 2;
 
 /// Incidents over time, with columns for the most frequent causes; empty for few incidents or a single row.
 pub(super) fn blocks(causes: &[(Cause, &CauseSummary)], explained: &Explained) -> Vec<Block> {

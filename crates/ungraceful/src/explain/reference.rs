@@ -1,7 +1,7 @@
 //! Known codes, causes and log lines, without reading a log.
 
 use serde_json::json;
-use ungraceful_log_causes::codes::Code;
+use ungraceful_log_causes::codes::{Code, Kind};
 use ungraceful_log_causes::command::Seen;
 use ungraceful_log_causes::{Cause, explain, patterns};
 
@@ -17,9 +17,9 @@ pub(super) fn codes(codes: &[Code], format: OutputFormat) -> String {
             .iter()
             .map(|code| {
                 let mut value = cause_value(code.cause, &Seen::default());
-                value["code"] = code.byte.into();
+                value["code"] = code.number.into();
                 value["name"] = code.name.into();
-                value["protocol_version"] = version(code).into();
+                value["of"] = code.kind.name().into();
                 value
             })
             .collect();
@@ -29,8 +29,12 @@ pub(super) fn codes(codes: &[Code], format: OutputFormat) -> String {
         .iter()
         .flat_map(|code| {
             let explanation = explain(code.cause);
-            let heading =
-                format!("0x{:02X} ({}), MQTT {}: {}", code.byte, code.byte, version(code), code.name);
+            let number = match (code.number, code.kind) {
+                (Some(number), Kind::V5 | Kind::V3) => format!("0x{number:02X} ({number}), "),
+                (Some(number), Kind::Other(_)) => format!("{number}, "),
+                (None, _) => String::new(),
+            };
+            let heading = format!("{number}{}: {}", code.kind.name(), code.name);
             let mut terms =
                 vec![("cause".to_owned(), vec![format!("{}: {}", code.cause.slug(), explanation.title)])];
             terms.extend(explanation_terms(explanation));
@@ -39,10 +43,6 @@ pub(super) fn codes(codes: &[Code], format: OutputFormat) -> String {
         })
         .collect();
     rendered(&blocks, format)
-}
-
-const fn version(code: &Code) -> &'static str {
-    if code.is_v3 { "3.1.1" } else { "5.0" }
 }
 
 /// Every known cause and log line.

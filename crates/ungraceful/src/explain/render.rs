@@ -1,13 +1,12 @@
 //! The result in each format.
 
-use ungraceful_log_causes::scan::LINE_BYTES_MAX;
-use ungraceful_log_causes::story::{CauseSummary, Incident, Rates};
+use ungraceful_log_causes::story::{CauseSummary, Incident};
+use ungraceful_log_causes::timestamp::LogTime;
 use ungraceful_log_causes::{Cause, Explanation, command, explain, patterns};
-use ungraceful_record::scale::{bytes, counted};
 
 use super::document::{self, Block};
 use super::flags::{Options, OutputFormat};
-use super::{Explained, NAME, json, over_time, signs};
+use super::{Explained, json, over_time, signs, summary};
 
 /// The result in the selected format.
 pub(super) fn render(explained: &Explained, options: &Options) -> String {
@@ -19,43 +18,17 @@ pub(super) fn render(explained: &Explained, options: &Options) -> String {
 }
 
 fn blocks(explained: &Explained, options: &Options) -> Vec<Block> {
-    let mut blocks = vec![Block::Paragraph(format!("{NAME} {}", env!("CARGO_PKG_VERSION")))];
-    blocks.extend(explained.logs.iter().map(|log| {
-        let broker = match log.broker {
-            Some(broker) if options.broker.is_some() => format!("{broker} (--broker)"),
-            Some(broker) => format!("{broker} (detected)"),
-            None => {
-                "no line was recognised; --broker selects a broker, --list prints the known lines".to_owned()
-            }
-        };
-        let lines = format!("{} of {} lines recognised", log.scanned.recognised, log.scanned.lines);
-        let cut = match log.scanned.lines_cut {
-            0 => String::new(),
-            cut => format!(
-                "; {} longer than {}, the rest ignored",
-                counted(cut, "line"),
-                bytes(LINE_BYTES_MAX as u64)
-            ),
-        };
-        Block::Paragraph(format!("{}: {broker}; {lines}{cut}", log.name))
-    }));
+    let mut blocks = summary::blocks(explained, options);
     let picture = explained.story.picture();
-    if let (Some(first), Some(last)) = (picture.first, picture.last) {
-        blocks.push(Block::Paragraph(format!("{first} to {last}, as the log prints it")));
-    }
     if picture.incidents == 0 {
-        blocks.push(Block::Paragraph(
-            "No incidents in the lines that were read: no client was disconnected ungracefully, was refused or lost messages. \
-             --since, --until and --client exclude lines."
-                .into(),
-        ));
         // Patterns across lines, such as a herd, need no incident.
         blocks.extend(signs::blocks(explained));
+        blocks.extend(summary::unknown_lines(explained));
         return blocks;
     }
     blocks.push(Block::Heading(format!("Incidents: {}", picture.incidents)));
     let causes = by_frequency(explained);
-    blocks.push(table_of_causes(&causes, explained));
+    blocks.push(table_of_causes(&causes));
     blocks.extend(over_time::blocks(&causes, explained));
     blocks.extend(signs::blocks(explained));
     blocks.extend(worst_clients(explained, options));
@@ -75,6 +48,7 @@ fn blocks(explained: &Explained, options: &Options) -> Vec<Block> {
         );
         blocks.push(Block::Paragraph(what));
     }
+    blocks.extend(summary::unknown_lines(explained));
     blocks
 }
 
@@ -86,13 +60,8 @@ pub(super) fn by_frequency(explained: &Explained) -> Vec<(Cause, &CauseSummary)>
     causes
 }
 
-fn table_of_causes(causes: &[(Cause, &CauseSummary)], explained: &Explained) -> Block {
-    let time = |time: Option<_>| {
-        time.map_or_else(
-            || "–".to_owned(),
-            |time: ungraceful_log_causes::timestamp::LogTime| time.to_string(),
-        )
-    };
+fn table_of_causes(causes: &[(Cause, &CauseSummary)]) -> Block {
+    let time = |time: Option<LogTime>| time.map_or_else(|| "–".to_owned(), |time| time.to_string());
     let rows = causes.iter().map(|(cause, of_cause)| {
         let effects: Vec<String> = of_cause
             .effects
@@ -104,12 +73,10 @@ fn table_of_causes(causes: &[(Cause, &CauseSummary)], explained: &Explained) -> 
             of_cause.incidents.to_string(),
             effects.join(", "),
             time(of_cause.first),
-            time(of_cause.last),
-            peak(&explained.story.picture().rates, *cause),
         ]
     });
     Block::Table {
-        head: vec!["cause", "incidents", "connections", "first", "last", "peak"],
+        head: vec!["cause", "incidents", "connections", "first"],
         numbers: vec![1],
         rows: rows.collect(),
     }
@@ -130,12 +97,6 @@ const fn effect_words(effect: ungraceful_log_causes::Effect) -> &'static str {
     }
 }
 
-/// The most incidents in one cell of time.
-fn peak(rates: &Rates, cause: Cause) -> String {
-    let most = rates.of(cause).into_iter().max().unwrap_or(0);
-    if most == 0 { "–".to_owned() } else { format!("{most} in {} s", rates.cell_s) }
-}
-
 fn worst_clients(explained: &Explained, options: &Options) -> Vec<Block> {
     let worst = explained.story.worst_clients(options.top);
     if worst.is_empty() {
@@ -149,14 +110,13 @@ fn worst_clients(explained: &Explained, options: &Options) -> Vec<Block> {
                 .log_name(client.log)
                 .map_or_else(|| client.client.clone(), |log| format!("{} ({log})", client.client)),
             client.incidents.to_string(),
-            client.connects.to_string(),
             client.address.clone().unwrap_or_else(|| "–".into()),
             causes.join(", "),
         ]
     });
     let table = Block::Table {
-        head: vec!["client", "incidents", "connects", "last address", "causes"],
-        numbers: vec![1, 2],
+        head: vec!["client", "incidents", "last address", "causes"],
+        numbers: vec![1],
         rows: rows.collect(),
     };
     let mut blocks = vec![Block::Heading("Worst clients".into()), table];
@@ -183,7 +143,7 @@ fn terms_of(explained: &Explained, cause: Cause, of_cause: &CauseSummary) -> Vec
         of_cause
             .examples
             .iter()
-            .map(|incident| line_about(incident, explained.log_name(incident.log)))
+            .map(|incident| line_about(incident, explained.place(incident.log, incident.line)))
             .collect(),
     ));
     terms
@@ -214,16 +174,16 @@ pub(super) fn explanation_terms(explanation: &Explanation) -> Vec<(String, Vec<S
 pub(super) fn reproduce(cause: Cause, seen: &command::Seen) -> String {
     match command::words(cause, seen) {
         Ok(words) => ungraceful_report::shell_command(&words),
-        Err(what) => format!("no ungraceful tool does yet; {what}"),
+        Err(what) => format!("no tool does it; {what}"),
     }
 }
 
-/// An incident in one line; `log` is the name of its log if there are several.
-pub(super) fn line_about(incident: &Incident, log: Option<&str>) -> String {
+/// An incident in one line, with its place: the line in its file, and the file's name if there are several.
+pub(super) fn line_about(incident: &Incident, (line, log): (u64, Option<&str>)) -> String {
     let mut parts = Vec::new();
     parts.extend(incident.time.map(|time| time.to_string()));
     let of = log.map_or_else(String::new, |log| format!(" of {log}"));
-    parts.push(format!("line {}{of}", incident.line));
+    parts.push(format!("line {line}{of}"));
     parts.push(incident.client.clone().unwrap_or_else(|| "no ClientID".to_owned()));
     parts.extend(incident.address.as_ref().map(|address| format!("at {address}")));
     parts.extend(incident.version.map(|version| format!("MQTT {version}")));

@@ -1,12 +1,32 @@
 //! Patterns across many lines, such as duels and herds, in words.
 
-use ungraceful_log_causes::story::{Duel, Flapping, HealthCheck, SimultaneousLapses, WillsAtTakeOver};
+use ungraceful_log_causes::Cause;
+use ungraceful_log_causes::story::{
+    Duel, EqualLifetimes, Flapping, SimultaneousLapses, Visits, WillsAtTakeOver,
+};
 
 use super::Explained;
 use super::document::Block;
 
 /// Patterns across many lines.
 pub(super) fn blocks(explained: &Explained) -> Vec<Block> {
+    let terms = terms(explained);
+    if terms.is_empty() {
+        return Vec::new();
+    }
+    vec![Block::Heading("Patterns across many lines".into()), Block::Terms(terms)]
+}
+
+/// The names of the patterns that there are, each with how many.
+pub(super) fn names(explained: &Explained) -> Vec<String> {
+    let named = |(name, texts): (String, Vec<String>)| match texts.len() {
+        1 => name,
+        times => format!("{name} ×{times}"),
+    };
+    terms(explained).into_iter().map(named).collect()
+}
+
+fn terms(explained: &Explained) -> Vec<(String, Vec<String>)> {
     let signs = &explained.story.picture().signs;
     let in_log = |log: usize, text: String| match explained.log_name(log) {
         Some(name) => format!("{text} ({name})"),
@@ -20,35 +40,73 @@ pub(super) fn blocks(explained: &Explained) -> Vec<Block> {
     let too_fast = texts(&signs.flapping(), |Flapping { log, client, times }| {
         in_log(*log, format!("{client} reconnected within a second {times} times: it needs a back-off"))
     });
-    let lapsed = texts(&signs.lapsed_together(), |SimultaneousLapses { log, clients, at }| {
-        let what = format!("{clients} clients exceeded their Keep Alive within 5 s from {at}");
-        in_log(*log, what + ": suspect the network, not the clients")
+    let (stalls, lapses): (Vec<_>, Vec<_>) =
+        signs.lapsed_together().into_iter().partition(SimultaneousLapses::is_stall);
+    let stalls = texts(&stalls, |stall| in_log(stall.log, about_stall(stall)));
+    let lapsed = texts(&lapses, |lapsed| in_log(lapsed.log, about_lapses(lapsed)));
+    let equal = texts(&signs.equal_lifetimes(), |EqualLifetimes { log, seconds, connections, of }| {
+        let what = format!("{connections} of {of} lost connections had lasted {seconds} s");
+        in_log(*log, what + ": suspect an idle timeout of a load balancer, proxy or NAT, not the clients")
     });
     let wills = texts(&signs.wills_at_take_over(), |WillsAtTakeOver { log, client, messages, topic }| {
         let what = format!("{client}: its Will was published {messages} times at take-overs, on {topic}");
         in_log(*log, what + ": subscribers are notified of a loss although the client is connected")
     });
-    let checks = texts(&signs.health_checks(), |HealthCheck { log, host, times, every_s }| {
-        in_log(*log, format!("{host} opens a connection without CONNECT every {every_s:.1} s, {times} times"))
+    let (checks, retries): (Vec<_>, Vec<_>) = signs.visits().into_iter().partition(is_check);
+    let checks = texts(&checks, |Visits { log, visitor, times, every_s, .. }| {
+        in_log(
+            *log,
+            format!("{visitor} opens a connection without CONNECT every {every_s:.1} s, {times} times"),
+        )
+    });
+    let retries = texts(&retries, |Visits { log, cause, visitor, times, every_s }| {
+        let what = format!("{visitor} is refused ({}) every {every_s:.1} s, {times} times", cause.slug());
+        in_log(*log, what + ": it tries again without a change; waiting longer does not help it either")
     });
     let terms = [
         ("duel", duels),
         ("herd", herds),
         ("reconnects too fast", too_fast),
+        ("broker stalled", stalls),
         ("Keep Alive exceeded together", lapsed),
+        ("always lost after the same time", equal),
         ("Will at take-over", wills),
         ("health check", checks),
+        ("refused again and again", retries),
     ];
     let terms = terms.into_iter().filter(|(_, texts)| !texts.is_empty());
-    let terms: Vec<_> = terms.map(|(name, texts)| (name.to_owned(), texts)).collect();
-    if terms.is_empty() {
-        return Vec::new();
-    }
-    vec![Block::Heading("Patterns across many lines".into()), Block::Terms(terms)]
+    terms.map(|(name, texts)| (name.to_owned(), texts)).collect()
 }
 
 fn texts<T>(signs: &[T], text: impl Fn(&T) -> String) -> Vec<String> {
     signs.iter().map(text).collect()
+}
+
+fn is_check(visits: &Visits) -> bool {
+    matches!(visits.cause, Cause::BeforeConnect | Cause::NoConnect)
+}
+
+fn about_stall(stall: &SimultaneousLapses) -> String {
+    let seconds = stall.silent_ms.unwrap_or(0) / 1_000;
+    let saving = if stall.while_saving { " after \"Saving in-memory database\"" } else { "" };
+    format!(
+        "the broker logged nothing for {seconds} s{saving}; then {} clients exceeded their Keep Alive in the second from {}: the \
+         broker stopped, the clients did not (a fault of the network spreads them over their Keep Alives)",
+        stall.clients, stall.at
+    )
+}
+
+fn about_lapses(lapses: &SimultaneousLapses) -> String {
+    let SimultaneousLapses { clients, at, in_one_second, .. } = lapses;
+    if *in_one_second {
+        format!(
+            "{clients} clients exceeded their Keep Alive in the second from {at}: suspect the broker, or its clock"
+        )
+    } else {
+        format!(
+            "{clients} clients exceeded their Keep Alive within 5 s from {at}: suspect the network, not the clients"
+        )
+    }
 }
 
 fn about_duel(duel: &Duel) -> String {
