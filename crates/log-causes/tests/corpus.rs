@@ -15,6 +15,8 @@
 //! equal-lifetimes), `=> nothing` is a case without incidents, and `=> unknown 2` has two lines that tell of trouble and that no
 //! pattern knows. What does not stand there must not come.
 
+#![cfg(test)]
+
 use std::collections::BTreeMap;
 use std::path::Path;
 

@@ -309,12 +309,9 @@ fn only_simultaneous_lapses_point_to_the_network() {
 }
 
 /// Keep Alive lapses of these clients, each after so many ms.
-fn lapses(at_ms: impl Iterator<Item = u64>) -> String {
-    let line = |(n, ms): (usize, u64)| {
-        format!(
-            "{}: Client c{n} has exceeded timeout, disconnecting.\n",
-            LogTime(1_795_514_400_000 + ms as i64)
-        )
+fn lapses(at_ms: impl Iterator<Item = i64>) -> String {
+    let line = |(n, ms): (usize, i64)| {
+        format!("{}: Client c{n} has exceeded timeout, disconnecting.\n", LogTime(1_795_514_400_000 + ms))
     };
     at_ms.enumerate().map(line).collect()
 }
