@@ -96,8 +96,10 @@ impl FaultMode for Flags {
         if self.cases_of.prints_hex() {
             return self.cases_of.hex(scenarios.into_iter().map(Arc::new).collect());
         }
-        let printed: Vec<String> = scenarios.iter().map(ungraceful_scenario::print).collect();
-        Some(printed.join("\n"))
+        match &scenarios[..] {
+            [scenario] => Some(ungraceful_scenario::print(scenario)),
+            _ => None,
+        }
     }
 
     fn check(&mut self, call: &Call<'_>, mistakes: &mut Vec<Mistake>) {
@@ -106,6 +108,19 @@ impl FaultMode for Flags {
             return;
         }
         match self.scenarios() {
+            Ok(scenarios) if self.as_scenario && scenarios.len() != 1 => {
+                const SHOWN: usize = 4;
+                let shown: Vec<&str> =
+                    scenarios.iter().take(SHOWN).map(|scenario| &*scenario.about).collect();
+                let what = format!(
+                    "there are {} scenarios, and a file holds one: give one FILE, and of a capture one connection by --connection \
+                     ({}{})",
+                    scenarios.len(),
+                    shown.join("; "),
+                    if scenarios.len() > SHOWN { "; …" } else { "" }
+                );
+                mistakes.push(Mistake::new("--as-scenario", what));
+            }
             Ok(scenarios) => {
                 let scenarios = scenarios.into_iter().map(Arc::new).collect();
                 self.selection = self.cases_of.selection(scenarios, call, mistakes).in_turns(call);

@@ -59,7 +59,9 @@ impl Reading<'_> {
         let mistake = |what: String| vec![Mistake::new(FILE, what)];
         let bytes = input_file::whole(file, FILE_BYTES_MAX).map_err(mistake)?;
         let (name, ending) = (file.display(), file.extension().and_then(|ending| ending.to_str()));
-        let is_capture = matches!(ending, Some("pcap" | "pcapng" | "cap")) || begins_as_capture(&bytes);
+        let is_capture = ending.is_some_and(|ending| {
+            ["pcap", "pcapng", "cap"].iter().any(|known| ending.eq_ignore_ascii_case(known))
+        }) || begins_as_capture(&bytes);
         if is_capture {
             return self.connections(file, &bytes).map_err(|what| mistake(format!("{name}: {what}")));
         }
@@ -67,8 +69,12 @@ impl Reading<'_> {
             let what = format!("{name} is neither text nor a packet capture (pcap or pcapng)");
             return Err(mistake(what));
         };
-        if ending == Some("toml") || text.lines().any(is_of_scenario) {
-            let scenario = parse(&text).map_err(|found| {
+        // Editors on Windows begin a file with a byte order mark.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+        if ending.is_some_and(|ending| ending.eq_ignore_ascii_case("toml"))
+            || text.lines().any(is_of_scenario)
+        {
+            let scenario = parse(text).map_err(|found| {
                 found
                     .into_iter()
                     .map(|found| Mistake::new(FILE, format!("{name}, {found}")))
@@ -76,7 +82,7 @@ impl Reading<'_> {
             })?;
             return Ok(vec![scenario]);
         }
-        let lines = hex_lines::read(&text).map_err(|found| {
+        let lines = hex_lines::read(text).map_err(|found| {
             found.into_iter().map(|found| Mistake::new(FILE, format!("{name}, {found}"))).collect::<Vec<_>>()
         })?;
         if lines.iter().all(|line| line.bytes.is_empty()) {
@@ -124,7 +130,11 @@ impl Reading<'_> {
             let who = who
                 .map_or_else(|| connection.client.to_string(), |client_id| format!("ClientID {client_id}"));
             let about = format!("The connection of {who} in {}", file.display());
-            Exchange::of_connection(connection, self.speed).scenario(id, about)
+            let mut scenario = Exchange::of_connection(connection, self.speed).scenario(id, about);
+            if !capture.warnings.is_empty() {
+                scenario.notes = format!("Of the capture: {}.", capture.warnings.join("; "));
+            }
+            scenario
         };
         Ok(chosen.iter().enumerate().map(scenario).collect())
     }
@@ -222,16 +232,23 @@ fn within(file: &Path) -> Result<Vec<PathBuf>, Mistake> {
     }
 }
 
+/// Collects the files to carry out. A gate that leaves out a file without a word would pass for the wrong reason, so any other file
+/// but hidden ones and notes is a mistake.
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
-        let is_ours = path
-            .extension()
-            .and_then(|ending| ending.to_str())
-            .is_some_and(|ending| matches!(ending, "toml" | "hex" | "pcap" | "pcapng"));
+        let is_hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        let ending = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
         if path.is_dir() && !path.is_symlink() {
             collect(&path, files)?;
-        } else if is_ours && files.len() < FILES_MAX {
+        } else if is_hidden || ending == "md" {
+        } else if !matches!(&*ending, "toml" | "hex" | "pcap" | "pcapng" | "cap") {
+            let what = format!(
+                "{} is none of .toml, .hex, .pcap and .pcapng: move it elsewhere, or name it as a file of its own",
+                path.display()
+            );
+            return Err(std::io::Error::other(what));
+        } else if files.len() < FILES_MAX {
             files.push(path);
         }
     }

@@ -48,7 +48,6 @@ pub(crate) const WELL_FORMED: &[Excuse] = &[
             "client-sends-server-packet",
             "disconnect-server-reason",
             "publish-subscription-id",
-            "publish-subscription-identifier",
         ],
     },
     Excuse {
@@ -208,7 +207,7 @@ pub(crate) const THEY_ACCEPT: &[Leniency] = &[
     Leniency {
         codecs: &[Mqtt5Protocol, MqttProtocolCore],
         why: "leaves No Local on a Shared Subscription to its caller (MQTT 5.0 [MQTT-3.8.3-4])",
-        of: &["share-no-local", "subscribe-no-local-shared"],
+        of: &["share-no-local"],
     },
     Leniency {
         codecs: &[MqttProtocolCore],

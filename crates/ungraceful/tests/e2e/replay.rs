@@ -55,7 +55,12 @@ fn hexadecimal_of_a_bug_report_is_sent_and_compared_with_what_it_says() {
 
 #[test]
 fn a_folder_is_a_gate_that_fails_when_a_fault_is_back() {
-    let files = folder(&[("a.toml", QOS_3), ("b.hex", SECOND_CONNECT), ("notes.txt", "no scenario")]);
+    let files = folder(&[
+        ("a.toml", QOS_3),
+        ("b.HEX", &format!("\u{feff}{SECOND_CONNECT}")),
+        ("notes.md", "no scenario"),
+        (".draft.hex", "zz"),
+    ]);
     let mended = replay(Script::default(), files.path(), "--attempts 1").expect_exit(0);
     let faults: Vec<String> = mended.record().cases.iter().map(|case| case.case.fault.clone()).collect();
     assert_eq!(faults, ["own-qos3", "b"], "{mended}");
@@ -71,7 +76,8 @@ fn a_folder_is_a_gate_that_fails_when_a_fault_is_back() {
 fn a_capture_of_one_broker_is_replayed_on_another() {
     let capture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenario/tests/data/mosquitto.pcap");
     let printed =
-        without_run(&format!("ungraceful-replay {} --as-scenario", capture.display())).expect_exit(0);
+        without_run(&format!("ungraceful-replay {} --connection pub-1 --as-scenario", capture.display()))
+            .expect_exit(0);
     printed.assert_prints(&[
         "send = { hex = \"10 ",
         "wait_for = { packet = \"CONNACK\"",
@@ -96,11 +102,25 @@ fn what_cannot_be_carried_out_is_refused_before_anything_is_sent() {
     for (name, text, why) in [
         ("server.hex", "< 20 02 00 00\n", "no bytes of the client"),
         ("endless.toml", &*endless, "shorten pauses, waits or repetitions"),
+        ("dump.txt", SECOND_CONNECT, "dump.txt is none of .toml"),
     ] {
         let files = folder(&[(name, text)]);
         let call = without_run(&format!("ungraceful-replay {}", files.path().display())).expect_exit(2);
         assert!(call.stderr().contains(why), "{call}");
     }
+}
+
+#[test]
+fn several_scenarios_are_not_printed_into_one_file() {
+    let files = folder(&[("a.toml", QOS_3), ("b.hex", SECOND_CONNECT)]);
+    let line = format!("ungraceful-replay {} --as-scenario", files.path().display());
+    let call = without_run(&line).expect_exit(2);
+    assert!(
+        call.stderr().contains("there are 2 scenarios") && call.stderr().contains("--connection"),
+        "{call}"
+    );
+    let one = without_run(&format!("ungraceful-replay {}/b.hex --as-scenario", files.path().display()));
+    one.expect_exit(0).assert_prints(&["id = \"b\""]);
 }
 
 #[test]
