@@ -135,7 +135,10 @@ fn terms_of(explained: &Explained, cause: Cause, of_cause: &CauseSummary) -> Vec
     let seen = explained.story.picture().seen(cause);
     terms.push(("reproduce".to_owned(), vec![reproduce(cause, &seen)]));
     if let Some((shortest, longest)) = of_cause.lasted_ms {
-        let what = format!("{} s to {} s from connect to end", seconds(shortest), seconds(longest));
+        let what = match shortest == longest {
+            true => format!("{} s from connect to end", seconds(shortest)),
+            false => format!("{} s to {} s from connect to end", seconds(shortest), seconds(longest)),
+        };
         terms.push(("lasted".to_owned(), vec![what]));
     }
     terms.push((

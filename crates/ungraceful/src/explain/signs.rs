@@ -17,13 +17,13 @@ pub(super) fn blocks(explained: &Explained) -> Vec<Block> {
     vec![Block::Heading("Patterns across many lines".into()), Block::Terms(terms)]
 }
 
-/// The names of the patterns that there are, each with how many.
-pub(super) fn names(explained: &Explained) -> Vec<String> {
-    let named = |(name, texts): (String, Vec<String>)| match texts.len() {
-        1 => name,
-        times => format!("{name} ×{times}"),
+/// The first of each kind, in words.
+pub(super) fn texts_of_each(explained: &Explained) -> Vec<String> {
+    let told = |(name, texts): (String, Vec<String>)| {
+        let more = if texts.len() > 1 { format!(" (and {} more)", texts.len() - 1) } else { String::new() };
+        texts.into_iter().next().map(|text| format!("{name}: {text}{more}"))
     };
-    terms(explained).into_iter().map(named).collect()
+    terms(explained).into_iter().filter_map(told).collect()
 }
 
 fn terms(explained: &Explained) -> Vec<(String, Vec<String>)> {
@@ -63,16 +63,17 @@ fn terms(explained: &Explained) -> Vec<(String, Vec<String>)> {
         let what = format!("{visitor} is refused ({}) every {every_s:.1} s, {times} times", cause.slug());
         in_log(*log, what + ": it tries again without a change; waiting longer does not help it either")
     });
+    // What explains the most stands first.
     let terms = [
-        ("duel", duels),
-        ("herd", herds),
-        ("reconnects too fast", too_fast),
         ("broker stalled", stalls),
-        ("Keep Alive exceeded together", lapsed),
+        ("duel", duels),
         ("always lost after the same time", equal),
+        ("Keep Alive exceeded together", lapsed),
+        ("herd", herds),
+        ("refused again and again", retries),
+        ("reconnects too fast", too_fast),
         ("Will at take-over", wills),
         ("health check", checks),
-        ("refused again and again", retries),
     ];
     let terms = terms.into_iter().filter(|(_, texts)| !texts.is_empty());
     terms.map(|(name, texts)| (name.to_owned(), texts)).collect()

@@ -13,6 +13,8 @@ use super::{Explained, Log, signs};
 
 /// Worst clients, and causes, in the summary.
 const NAMES_MAX: usize = 3;
+/// Signs in the summary.
+const SIGNS_MAX: usize = 2;
 /// Shapes of unknown lines that are shown.
 const SHAPES_MAX: usize = 10;
 /// Characters of an example.
@@ -29,10 +31,11 @@ pub(super) fn blocks(explained: &Explained, options: &Options) -> Vec<Block> {
         let what = format!("{}: {}; {}", cause.slug(), explanation.title, explanation.closed_by.words());
         terms.push(("mostly".to_owned(), vec![what]));
     }
-    let names = signs::names(explained);
-    if !names.is_empty() {
-        terms.push(("signs".to_owned(), vec![names.join(", ") + "; see below"]));
-    }
+    let mut told = signs::texts_of_each(explained);
+    let more = told.len().saturating_sub(SIGNS_MAX);
+    told.truncate(SIGNS_MAX);
+    told.extend((more > 0).then(|| format!("{more} more below")));
+    terms.extend((!told.is_empty()).then(|| ("signs".to_owned(), told)));
     if let Some((cause, _)) = causes.first() {
         let seen = explained.story.picture().seen(*cause);
         terms.push(("reproduce".to_owned(), vec![reproduce(*cause, &seen)]));
@@ -82,7 +85,8 @@ fn result(explained: &Explained, options: &Options) -> String {
         return format!("no recognised line names the client {client}{like}");
     }
     let span = match (picture.first, picture.last) {
-        (Some(first), Some(last)) => format!(", {first} to {last}"),
+        (Some(first), Some(last)) if first == last => format!("; at {first}"),
+        (Some(first), Some(last)) => format!("; from {first} to {last}"),
         _ => String::new(),
     };
     if picture.incidents == 0 {
