@@ -175,7 +175,10 @@ impl Fault for ScenarioFault {
     }
 
     fn unsupported_reason(&self, offers: Offers, _transport: &Transport) -> Option<String> {
-        lacking(&self.scenario.requires, offers).or_else(|| self.impossible(offers))
+        let of_case = &self.scenario.cases[self.case].requires;
+        lacking(&self.scenario.requires, offers)
+            .or_else(|| lacking(of_case, offers))
+            .or_else(|| self.impossible(offers))
     }
 
     fn expects(&self) -> Vec<Expectation> {

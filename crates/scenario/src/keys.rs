@@ -143,6 +143,11 @@ static CASE: Table = Table {
     keys: &[
         key("name", &[Shape::Plain], "Name: lower-case words with hyphens"),
         key("versions", &[Shape::Words(VERSIONS)], "Versions of MQTT; those of the scenario by default"),
+        key(
+            "requires",
+            &[Shape::Table(&REQUIRES)],
+            "What the broker must announce besides, as for the scenario; the case is skipped otherwise",
+        ),
         key("step", &[Shape::Tables(&STEP)], "Steps that follow those of the scenario"),
         key("expect", &[Shape::Tables(&EXPECT)], "Expectations besides those of the scenario"),
         key("…", &[Shape::Parameters], "A parameter"),

@@ -75,6 +75,8 @@ pub struct Case {
     pub name: String,
     /// Versions of MQTT; empty for those of the scenario.
     pub versions: Vec<ProtocolVersion>,
+    /// What the broker must announce, besides what the scenario requires.
+    pub requires: Requires,
     /// The parameters, by name.
     pub parameters: Vec<(String, Parameter)>,
     /// Steps that follow those of the scenario.
@@ -90,6 +92,7 @@ impl Case {
         Self {
             name: ONLY_CASE.to_owned(),
             versions: Vec::new(),
+            requires: Requires::default(),
             parameters: Vec::new(),
             steps: Vec::new(),
             expects: Vec::new(),

@@ -51,8 +51,7 @@ fn scenario(reader: &mut Reader, fields: &Fields<'_, '_>) -> Option<Scenario> {
         fields.mistake(reader, "about is missing: say in one line what the client does");
     }
     let versions = versions(reader, fields).unwrap_or_else(|| ProtocolVersion::ALL.to_vec());
-    let requires = fields.find("requires").and_then(|found| found.table(reader));
-    let requires = requires.map_or_else(Requires::default, |fields| requires_of(reader, &fields));
+    let requires = requires(reader, fields);
     let reports =
         fields.tables(reader, "report").iter().filter_map(|fields| report(reader, fields)).collect();
     let mut cases = Vec::new();
@@ -122,6 +121,12 @@ fn versions(reader: &mut Reader, fields: &Fields<'_, '_>) -> Option<Vec<Protocol
     Some(versions)
 }
 
+/// What a scenario or a case requires; nothing by default.
+fn requires(reader: &mut Reader, fields: &Fields<'_, '_>) -> Requires {
+    let requires = fields.find("requires").and_then(|found| found.table(reader));
+    requires.map_or_else(Requires::default, |fields| requires_of(reader, &fields))
+}
+
 fn requires_of(reader: &mut Reader, fields: &Fields<'_, '_>) -> Requires {
     let qos = |number: Option<u64>| number.and_then(|number| u8::try_from(number).ok());
     Requires {
@@ -147,6 +152,7 @@ fn report(reader: &mut Reader, fields: &Fields<'_, '_>) -> Option<Report> {
 fn case(reader: &mut Reader, fields: &Fields<'_, '_>) -> Option<Case> {
     let name = required_name(reader, fields, "name");
     let versions = versions(reader, fields).unwrap_or_default();
+    let requires = requires(reader, fields);
     let mut parameters = Vec::new();
     for (key, node) in fields.further() {
         let (name, path) = (key.get_ref().as_ref(), fields.path_of(key.get_ref()));
@@ -168,5 +174,5 @@ fn case(reader: &mut Reader, fields: &Fields<'_, '_>) -> Option<Case> {
     }
     let steps = step::steps(reader, fields);
     let expects = expect::expects(reader, fields);
-    Some(Case { name: name?, versions, parameters, steps, expects })
+    Some(Case { name: name?, versions, requires, parameters, steps, expects })
 }

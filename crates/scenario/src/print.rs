@@ -60,6 +60,9 @@ fn case(out: &mut String, case: &Case) {
     if !case.versions.is_empty() {
         keys.push(("versions".to_owned(), versions(&case.versions)));
     }
+    if case.requires != Requires::default() {
+        keys.push(("requires".to_owned(), requires(&case.requires)));
+    }
     for (name, parameter) in &case.parameters {
         let value = match parameter {
             Parameter::Bytes(value) => bytes(value),

@@ -268,7 +268,14 @@ fn case(name: &'static str) -> impl Strategy<Value = Case> {
         // TOML sorts keys, and so does the reader.
         let mut parameters = vec![("on".to_owned(), Parameter::Value(Value::Switch(true)))];
         parameters.extend(parameter.map(|parameter| ("other".to_owned(), parameter)));
-        Case { name: name.to_owned(), versions: Vec::new(), parameters, steps, expects: Vec::new() }
+        Case {
+            name: name.to_owned(),
+            versions: Vec::new(),
+            requires: Requires { qos: Some(1), ..Requires::default() },
+            parameters,
+            steps,
+            expects: Vec::new(),
+        }
     })
 }
 

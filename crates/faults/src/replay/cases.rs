@@ -195,6 +195,7 @@ impl Groups {
             scenario.versions.sort();
         }
         scenario.cases.push(Case {
+            requires: Requires::default(),
             name,
             versions: vec![row.version],
             parameters: Vec::new(),
