@@ -11,17 +11,40 @@ use ungraceful_flags::with_environment;
 use ungraceful_record::exit::Exit;
 
 use crate::cli::parse::{NotParsed, Parsed, parse, times_and_exit_codes_text};
-use crate::explain;
 use crate::hidden;
 use crate::launch;
+use crate::{again, explain};
 use crate::{list, reference, tools, tour};
 
 /// The binary's name.
 pub(crate) const NAME: &str = "ungraceful";
 /// The prefix of tools that are programs.
 const PREFIX: &str = "ungraceful-";
-/// The command that reads logs.
-const EXPLAIN: &str = "explain";
+/// A program that is no tool: it connects nowhere.
+pub(crate) struct Program {
+    /// The binary's name.
+    pub(crate) name: &'static str,
+    question: &'static str,
+    /// Its command line.
+    pub(crate) command: fn() -> Command,
+    main: fn(Vec<OsString>) -> ExitCode,
+}
+
+/// The programs that read what there is already.
+pub(crate) const PROGRAMS: [Program; 2] = [
+    Program {
+        name: explain::NAME,
+        question: explain::QUESTION,
+        command: explain::command,
+        main: |arguments| explain::main(arguments),
+    },
+    Program {
+        name: again::NAME,
+        question: again::QUESTION,
+        command: again::command,
+        main: |arguments| again::main(arguments),
+    },
+];
 
 /// The front's own command line.
 #[must_use]
@@ -45,7 +68,10 @@ pub fn command() -> Command {
     }
     command
         .subcommand(with_help_flag(list::command()))
-        .subcommand(Command::new(EXPLAIN).about(explain::QUESTION).disable_help_flag(true))
+        .subcommands(PROGRAMS.map(|program| {
+            let name = program.name.trim_start_matches(PREFIX);
+            Command::new(name).about(program.question).disable_help_flag(true)
+        }))
         .subcommands(printers().map(with_help_flag))
 }
 
@@ -115,8 +141,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 /// Runs the tool with this name; absent when there is none.
 fn run_tool(name: &str, arguments: &[OsString]) -> Option<ExitCode> {
     let arguments = std::iter::once(OsString::from(name)).chain(arguments.iter().cloned());
-    if name == explain::NAME {
-        return Some(explain::main(arguments));
+    if let Some(program) = PROGRAMS.iter().find(|program| program.name == name) {
+        return Some((program.main)(arguments.collect()));
     }
     let tool = tools::ALL.iter().find(|tool| tool.name == name)?;
     Some(launch::main(tool, arguments))
@@ -125,13 +151,18 @@ fn run_tool(name: &str, arguments: &[OsString]) -> Option<ExitCode> {
 /// The name of every binary.
 #[must_use]
 pub fn binaries() -> Vec<&'static str> {
-    [NAME].into_iter().chain(tools::ALL.map(|tool| tool.name)).chain([explain::NAME]).collect()
+    [NAME]
+        .into_iter()
+        .chain(tools::ALL.map(|tool| tool.name))
+        .chain(PROGRAMS.map(|program| program.name))
+        .collect()
 }
 
 /// The command lines of all tools and their modes.
 pub(crate) fn all_commands() -> Vec<Command> {
     let modes = tools::ALL.iter().flat_map(|tool| tool.modes().map(|mode| tool.mode_command(mode)));
-    [command(), explain::command()].into_iter().chain(modes).collect()
+    let programs = PROGRAMS.iter().map(|program| (program.command)());
+    std::iter::once(command()).chain(programs).chain(modes).collect()
 }
 
 /// The command line of the binary with this name; absent when there is none.
@@ -140,8 +171,8 @@ pub fn command_of(binary: &str) -> Option<Command> {
     if binary == NAME {
         return Some(command());
     }
-    if binary == explain::NAME {
-        return Some(explain::command());
+    if let Some(program) = PROGRAMS.iter().find(|program| program.name == binary) {
+        return Some((program.command)());
     }
     if let Some(tool) = tools::ALL.iter().find(|tool| tool.name == binary) {
         return Some(tool.command());

@@ -1,7 +1,8 @@
 //! The binaries: the command line, the launch of a run, the tools.
 //!
-//! Every tool is a [`launch::Tool`] with its flags, faults and checks, except [`explain`], which reads logs.
+//! Every tool is a [`launch::Tool`] with its flags, faults and checks, except [`explain`], which reads logs, and [`again`], which reads records.
 
+pub mod again;
 pub mod cli;
 pub mod explain;
 pub mod front;

@@ -15,7 +15,7 @@ use crate::cli::common::{OutputArgs, RunArgs};
 use crate::cli::parse::{TIMES, times_and_exit_codes_text};
 use crate::cli::target::TargetArgs;
 use crate::launch::{self, Mode, Tool};
-use crate::{explain, front, list, tools};
+use crate::{front, list, tools};
 
 /// The index, by the name that code hosts show with the folder.
 pub(crate) const INDEX: &str = "README";
@@ -40,9 +40,15 @@ pub fn page(name: &str) -> Option<String> {
         COMMON => common_page(&built(common())),
         SCENARIOS => scenarios_page(),
         front::NAME => front_page(),
-        explain::NAME => {
-            let command = built(explain::command());
-            [vec![format!("# {name}"), guide(name)], section(&command, &own(&command))].concat()
+        _ if let Some(program) = front::PROGRAMS.iter().find(|program| program.name == name) => {
+            let command = built((program.command)());
+            let mut paragraphs = vec![format!("# {name}"), guide(name)];
+            paragraphs.extend(section(&command, &own(&command)));
+            for command in command.get_subcommands() {
+                paragraphs.push(format!("## {}", command.get_name()));
+                paragraphs.extend(section(command, &own(command)));
+            }
+            paragraphs
         }
         _ => tool_page(tools::ALL.iter().find(|tool| tool.name == name)?),
     };

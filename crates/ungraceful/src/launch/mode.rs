@@ -114,6 +114,16 @@ impl Mode {
         self.fault().map_or_else(|| ungraceful_load::checks::CHECKS.to_vec(), FaultMode::checks)
     }
 
+    /// Its checks, and those of every run.
+    #[must_use]
+    pub fn all_checks(self) -> Vec<Check> {
+        let of_every_run = match self {
+            Self::Fault(_) => ungraceful_record::checks::CHECKS.to_vec(),
+            Self::Load(_) => ungraceful_record::checks::WITHOUT_ATTEMPTS.to_vec(),
+        };
+        [self.checks(), of_every_run].concat()
+    }
+
     /// Adds its own flags and those of every run.
     fn add_flags(self, command: Command) -> Command {
         match self {

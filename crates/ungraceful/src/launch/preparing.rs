@@ -90,7 +90,7 @@ pub(crate) fn prepare(
         output: output.output.clone().unwrap_or_else(|| default_folder(call, settings.every.seed)),
         slip_limit: settings.every.slip_limit,
         watch,
-        checks: [mode.checks(), ungraceful_record::checks::CHECKS.to_vec()].concat(),
+        checks: call.mode.all_checks(),
         thresholds: Vec::new(),
     };
     Ok((common, attempts, output))
@@ -171,7 +171,7 @@ pub(crate) fn prepare_load(call: &Call<'_>, mode: &LoadMode, parsed: &Parsed) ->
         output: output.output.clone().unwrap_or_else(|| default_folder(call, settings.seed)),
         slip_limit: settings.slip_limit,
         watch,
-        checks: [call.mode.checks(), ungraceful_record::checks::WITHOUT_ATTEMPTS.to_vec()].concat(),
+        checks: call.mode.all_checks(),
         thresholds: plan.thresholds,
     };
     let experiment = Experiment { common, work: Work::Load(Arc::new(engine.clone())) };

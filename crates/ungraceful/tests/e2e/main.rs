@@ -6,6 +6,7 @@
     reason = "what can't be had ends the test, in its helpers too; a test that is skipped says so"
 )]
 
+mod again;
 mod bad_days;
 mod bad_input;
 mod bench;

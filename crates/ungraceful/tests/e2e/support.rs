@@ -42,6 +42,7 @@ pub(crate) fn binary(line: &str) -> Command {
         "ungraceful-explain" => env!("CARGO_BIN_EXE_ungraceful-explain"),
         "ungraceful-expire" => env!("CARGO_BIN_EXE_ungraceful-expire"),
         "ungraceful-violate" => env!("CARGO_BIN_EXE_ungraceful-violate"),
+        "ungraceful-report" => env!("CARGO_BIN_EXE_ungraceful-report"),
         "ungraceful-replay" => env!("CARGO_BIN_EXE_ungraceful-replay"),
         other => panic!("unknown binary {other}"),
     };
@@ -321,6 +322,10 @@ impl Call {
 
     /// Neither the record, with those in its folders, nor the output contains this.
     #[track_caller]
+    pub(crate) fn assert_says(&self, words: &str) {
+        assert!(self.stderr().contains(words), "{words:?} is not in\n{self}");
+    }
+
     pub(crate) fn assert_keeps_secret(&self, secret: &str) {
         let mut folders = vec![self.folder.clone()];
         let mut files = Vec::new();

@@ -1,0 +1,236 @@
+//! `ungraceful-report`: the record of a run, shown in any format and judged again, without a broker.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Arg, ArgAction, Command, value_parser};
+use serde_json::Value;
+use ungraceful_record::exit::Exit;
+use ungraceful_record::run::{FORMAT_VERSION, Record};
+use ungraceful_record::threshold::Threshold;
+use ungraceful_record::verdict::{Verdict, exit_of, judge};
+use ungraceful_report::{Context, Format, render};
+use ungraceful_rig::error::RunError;
+
+use crate::{launch, tools};
+
+/// The binary's name.
+pub const NAME: &str = "ungraceful-report";
+/// The question it answers.
+pub const QUESTION: &str = "What did a run find? Its record in any format, and its verdicts again";
+
+/// The subcommand that judges.
+const JUDGE: &str = "judge";
+/// The file of a record.
+const FILE: &str = "run.json";
+
+/// The command line.
+#[must_use]
+pub fn command() -> Command {
+    let folder = || {
+        Arg::new("dir")
+            .value_name("DIR")
+            .help("Folder of the record, or its run.json")
+            .required(true)
+            .value_parser(value_parser!(PathBuf))
+    };
+    let help = || clap::arg!(--help "Print help").action(ArgAction::Help);
+    let formats = Format::ALL.map(|format| {
+        let about = match format {
+            Format::Text => "Prints the report of a run as text, as the run did",
+            Format::Json => "Prints a summary as JSON, for programs",
+            Format::Csv => "Prints a row for each case as CSV, for spreadsheets and plots",
+            Format::Markdown => "Prints the report as Markdown, for a ticket or a job summary",
+            Format::Junit => "Prints the verdicts as JUnit XML, for continuous integration",
+        };
+        Command::new(format.name()).about(about).disable_help_flag(true).args([folder(), help()])
+    });
+    let again = Command::new(JUDGE)
+        .about("Judges the record again by this program's checks, and says where its verdicts differ")
+        .disable_help_flag(true)
+        .args([folder(), help()]);
+    Command::new(NAME)
+        .version(env!("CARGO_PKG_VERSION"))
+        .disable_help_flag(true)
+        .disable_help_subcommand(true)
+        .subcommand_required(true)
+        .subcommand_value_name("COMMAND")
+        .subcommand_help_heading("Commands")
+        .arg(help())
+        .about(QUESTION)
+        .long_about(format!(
+            "{QUESTION}.\n\nReads the folder that a run wrote (--output, or results/…). Sends nothing and needs no broker. The same \
+             record gives the same verdicts: {JUDGE} shows what a newer version of this program makes of it."
+        ))
+        .subcommands(formats)
+        .subcommand(again)
+        .after_help(exit_codes())
+}
+
+/// The exit codes of all tools, with their meaning here.
+fn exit_codes() -> String {
+    let when = |exit: Exit| match exit {
+        Exit::Holds => "the record was printed; with judge, every check holds",
+        Exit::Violated => "with judge, a check or a threshold is violated",
+        Exit::Usage => "invalid usage",
+        Exit::Inconclusive => "with judge, inconclusive",
+        Exit::Environment => "the record can't be read, or the result can't be printed",
+        Exit::Bug => "a defect of this program",
+        Exit::Interrupted => "with judge, the record is of a run that was interrupted",
+    };
+    let lines = Exit::ALL.map(|exit| format!("  {:>3}  {}", exit.code(), when(exit)));
+    format!("Exit codes:\n{}", lines.join("\n"))
+}
+
+/// Runs the tool.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    launch::begin(NAME);
+    let matches = match command().try_get_matches_from(arguments) {
+        Ok(matches) => matches,
+        Err(error) => return launch::print_clap(&error).into(),
+    };
+    let (name, chosen) = matches.subcommand().expect("the parser requires one");
+    let path: &PathBuf = chosen.get_one("dir").expect("the parser requires it");
+    let done = match Format::ALL.into_iter().find(|format| format.name() == name) {
+        Some(format) => load(path).map(|record| launch::print(&render(&record, format, &context(path)))),
+        None => load(path).and_then(|record| judge_again(record, path)),
+    };
+    match done {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            launch::print_error(&format!("{NAME}: {error}"));
+            error.exit().into()
+        }
+    }
+}
+
+fn context(path: &Path) -> Context {
+    let folder = if path.is_dir() { path } else { path.parent().unwrap_or(path) };
+    Context { record_dir: Some(folder.to_owned()), ..launch::stdout_context() }
+}
+
+/// Reads the record at `path`, a folder or its file.
+pub(crate) fn load(path: &Path) -> Result<Record, RunError> {
+    let wrong = |why: String| RunError::Environment(format!("{}: {why}", path.display()));
+    let file = if path.is_dir() { path.join(FILE) } else { path.to_owned() };
+    let text = match std::fs::read_to_string(&file) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && path.is_dir() => {
+            return Err(wrong(format!("no {FILE} in this folder{}", runs_within(path))));
+        }
+        Err(error) => return Err(wrong(error.to_string())),
+    };
+    if text.trim().is_empty() {
+        return Err(wrong("the record is empty: the run was cut short before it wrote anything".to_owned()));
+    }
+    let value: Value = serde_json::from_str(&text).map_err(|error| {
+        wrong(if error.is_eof() {
+            format!(
+                "the record is cut short at line {}: the disk was full, or the run was killed",
+                error.line()
+            )
+        } else {
+            format!("no record: {error}")
+        })
+    })?;
+    match value["format_version"].as_u64().filter(|_| value["tool"]["name"].is_string()) {
+        None => Err(wrong(format!(
+            "no record of a run: it has no format_version or tool; a run's folder has a {FILE}"
+        ))),
+        Some(newer) if newer > u64::from(FORMAT_VERSION) => Err(wrong(format!(
+            "the record has format {newer}, and this program reads formats up to {FORMAT_VERSION}: use the version that wrote it, or a \
+             newer one"
+        ))),
+        Some(version) => serde_json::from_value(value)
+            .map_err(|error| wrong(format!("the record has format {version}, but can't be read: {error}"))),
+    }
+}
+
+/// The records within a folder that is none itself, such as a tour's.
+fn runs_within(folder: &Path) -> String {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut runs: Vec<String> = entries
+        .map(|entry| entry.path())
+        .filter(|path| path.join(FILE).is_file())
+        .map(|path| path.display().to_string())
+        .collect();
+    runs.sort();
+    if runs.is_empty() { String::new() } else { format!("; records are in {}", runs.join(", ")) }
+}
+
+/// Judges a record by the checks of its tool and mode, prints the report, and says what differs from before.
+fn judge_again(mut record: Record, path: &Path) -> Result<Exit, RunError> {
+    let before = std::mem::take(&mut record.verdicts);
+    judge_by_current_checks(&mut record)
+        .map_err(|why| RunError::Environment(format!("{}: {why}", path.display())))?;
+    let printed = launch::print(&render(&record, Format::Text, &context(path)));
+    if printed != Exit::Holds {
+        return Ok(printed);
+    }
+    let differences = differences(&before, &record.verdicts);
+    let what = match differences.len() {
+        0 => format!("\nJudged again: the same {} verdicts as in the record\n", record.verdicts.len()),
+        _ => format!("\nJudged again, and otherwise than in the record:\n  {}\n", differences.join("\n  ")),
+    };
+    let what: Vec<String> = what.lines().map(ungraceful_report::escape::plain).collect();
+    let printed = launch::print(&(what.join("\n") + "\n"));
+    Ok(if printed == Exit::Holds { exit_of(&record) } else { printed })
+}
+
+/// Sets the verdicts that this program makes of the record.
+pub(crate) fn judge_by_current_checks(record: &mut Record) -> Result<(), String> {
+    let tool = tools::ALL.iter().find(|tool| tool.name == record.tool.name);
+    let tool =
+        tool.ok_or_else(|| format!("made by {}, which is no tool of this program", record.tool.name))?;
+    let mode = match &record.tool.mode {
+        None => tool.default_mode(),
+        Some(name) => tool.mode(name).ok_or_else(|| format!("{} has no mode {name} any more", tool.name))?,
+    };
+    let thresholds = thresholds(record)?;
+    judge(record, &mode.all_checks());
+    let of_user: Vec<Verdict> = thresholds.iter().map(|threshold| threshold.judge(record)).collect();
+    record.verdicts.extend(of_user);
+    Ok(())
+}
+
+/// The user's thresholds, as the settings have them.
+fn thresholds(record: &Record) -> Result<Vec<Threshold>, String> {
+    let setting = record.settings.get("threshold").map(|setting| setting.value.as_str()).unwrap_or_default();
+    setting.split(',').filter(|text| !text.trim().is_empty()).map(str::parse).collect()
+}
+
+/// Verdicts that are not the same, in words.
+fn differences(before: &[Verdict], now: &[Verdict]) -> Vec<String> {
+    fn by_claim(verdicts: &[Verdict]) -> BTreeMap<(String, String), Vec<&Verdict>> {
+        let mut by_claim: BTreeMap<_, Vec<&Verdict>> = BTreeMap::new();
+        for verdict in verdicts {
+            let case = verdict.case.as_ref().map(ToString::to_string).unwrap_or_default();
+            by_claim.entry((verdict.check.clone(), case)).or_default().push(verdict);
+        }
+        by_claim
+    }
+    let words = |verdicts: Option<&Vec<&Verdict>>| match verdicts.map(Vec::as_slice) {
+        None | Some([]) => "nothing".to_owned(),
+        Some(verdicts) => {
+            let words = |verdict: &&Verdict| {
+                let note =
+                    verdict.differs.as_ref().map(|note| format!(" with a note ({note})")).unwrap_or_default();
+                format!("{:?}{note}: {}", verdict.conclusion, verdict.evidence).to_lowercase()
+            };
+            verdicts.iter().map(words).collect::<Vec<_>>().join("; ")
+        }
+    };
+    let (before, now) = (by_claim(before), by_claim(now));
+    let claims: std::collections::BTreeSet<_> = before.keys().chain(now.keys()).collect();
+    let mut differences = Vec::new();
+    for claim in claims {
+        let (was, is) = (before.get(claim), now.get(claim));
+        if was != is {
+            let of = if claim.1.is_empty() { String::new() } else { format!(" ({})", claim.1) };
+            differences.push(format!("{}{of}: was {}; is {}", claim.0, words(was), words(is)));
+        }
+    }
+    differences
+}
