@@ -75,7 +75,7 @@ pub(super) const ALL: &[Explanation] = &[
             "a Keep Alive so short that one lost packet and its retransmissions use it up",
         ],
         tell_apart: &[
-            "many clients within seconds: the network, not the clients",
+            "many clients within seconds: the network, not the clients; all in one second: the broker stopped for a while",
             "one client at regular times, with a good network: its loop is blocked",
             "the client considers itself connected after the broker closed the connection: a half-open connection",
         ],
