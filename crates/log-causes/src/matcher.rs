@@ -486,7 +486,7 @@ mod tests {
         let found = matcher.line(b"2026-11-24T23:13:48: Client <unknown> closed its connection.").unwrap();
         assert_eq!((found.cause, found.client, found.is_unknown_client), (Cause::BeforeConnect, None, true));
         let found = matcher.line(b"Sending CONNACK to c1 (0, 135)").unwrap();
-        assert_eq!((found.cause, found.code), (Cause::NotAuthorized, Some(135)));
+        assert_eq!((found.cause, found.code), (Cause::BadCredentials, Some(135)));
         assert!(matcher.line(b"Sending CONNACK to c1 (0, 0)").is_none());
         let binary = b"\xff\xfe\x00 Client \xff\xff closed its connection.";
         assert_eq!(matcher.line(binary).unwrap().cause, Cause::Lost);

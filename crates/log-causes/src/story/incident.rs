@@ -132,7 +132,17 @@ impl Open {
     /// Whether a second line about it may follow the client's next connect: HiveMQ before 2023.4 logs the newcomer of a
     /// take-over first.
     pub(super) fn outlives_the_next_connect(&self) -> bool {
-        self.incident.broker == Broker::HiveMq && !self.has_tail && self.incident.cause == Cause::TakeOver
+        if self.has_tail || self.incident.cause != Cause::TakeOver {
+            return false;
+        }
+        // Mosquitto up to 2.0 closes a WebSocket later than it accepts the newcomer. Only there it logs mapped addresses.
+        let is_web_socket =
+            || self.incident.address.as_ref().is_some_and(|address| address.starts_with("::ffff:"));
+        match self.incident.broker {
+            Broker::HiveMq => true,
+            Broker::Mosquitto => is_web_socket(),
+            _ => false,
+        }
     }
 
     /// Whether a line can belong to this incident. A repeated kind of line is a new incident, unless the connection lives
