@@ -9,6 +9,7 @@ use ungraceful_mqtt::ProtocolVersion;
 use super::incident::{Incident, host_of};
 use crate::broker::Broker;
 use crate::cause::{Cause, Effect, Precision};
+use crate::codes::cause_of;
 use crate::matcher::Found;
 use crate::timestamp::LogTime;
 
@@ -88,7 +89,10 @@ impl Connections {
         let by_handle = found.handle.as_ref().and_then(|handle| self.named(handle));
         let by_address = found.address.as_ref().and_then(|address| self.named(address));
         let Some(connection) = by_handle.or(by_address) else { return };
-        if found.client.is_none() && !found.is_unknown_client {
+        // A refused connection has no client; that of an address without a port is another one.
+        let is_refused = found.pattern.broker == Broker::Mosquitto
+            && (found.pattern.effect == Effect::Refused || never_has_a_client(found.cause));
+        if found.client.is_none() && !found.is_unknown_client && !is_refused {
             found.client.clone_from(&connection.client);
         }
         if found.address.is_none() {
@@ -112,16 +116,17 @@ impl Connections {
             Effect::Aside
                 if !matches!(found.cause, Cause::Note | Cause::SessionExpired | Cause::Shutdown) =>
             {
-                self.before = Some(Before {
-                    cause: found.cause,
-                    client: found.client.clone(),
-                    address: None,
-                    handle: None,
-                    is_incident: false,
-                });
+                // The line knows no client yet, which is no reason for the cause of a connection without one.
+                let cause = if found.code.is_some() { found.cause } else { found.pattern.cause };
+                let client = found.client.clone();
+                self.before = Some(Before { cause, client, address: None, handle: None, is_incident: false });
             }
             Effect::Ended | Effect::Tail | Effect::Refused => {
                 self.add_port(found);
+                // What a CONNACK refuses began with a CONNECT.
+                if found.cause == Cause::FirstPacket && found.code.is_some() {
+                    found.cause = found.code.and_then(cause_of).unwrap_or(found.cause);
+                }
                 if found.client.as_ref().is_some_and(|client| self.bridges.contains(client)) {
                     found.cause = Cause::Bridge;
                     return;
@@ -142,12 +147,13 @@ impl Connections {
 
     /// Some lines name the host of a connection without its port.
     fn add_port(&mut self, found: &mut Found) {
-        let Some(host) = found.address.as_deref().filter(|address| host_of(address).len() == address.len())
-        else {
+        let Some(host) = found.address.as_deref() else { return };
+        if host_of(host).len() < host.len() {
+            self.completed.clone_from(&found.address);
             return;
-        };
+        }
         // These come before the line about the new connection.
-        if found.client.is_some() || matches!(found.cause, Cause::Tls | Cause::ConnectionLimit) {
+        if found.client.is_some() || never_has_a_client(found.cause) {
             return;
         }
         let waiting = self.waiting.iter().rev().map(|waiting| &waiting.address);
@@ -224,6 +230,13 @@ impl Connections {
     pub(super) fn fill_in(&mut self, incident: &mut Incident) {
         let is_mosquitto = incident.broker == Broker::Mosquitto;
         // Mosquitto names the client that it refuses, but not the address.
+        if is_mosquitto
+            && incident.effect == Effect::Ended
+            && (incident.cause == Cause::BadCredentials
+                || incident.client.is_none() && never_has_a_client(incident.cause))
+        {
+            incident.effect = Effect::Refused;
+        }
         let is_refused = is_mosquitto && incident.effect == Effect::Refused;
         if incident.client.is_some() && !is_refused
             || incident.effect == Effect::Lives
@@ -259,6 +272,11 @@ impl Connections {
             incident.cause = Cause::Tls;
         }
     }
+}
+
+/// Whether Mosquitto ends a connection for this cause before it knows the client, where the line names none.
+fn never_has_a_client(cause: Cause) -> bool {
+    matches!(cause, Cause::Tls | Cause::ConnectionLimit | Cause::Banned)
 }
 
 /// Gives the line about an end what the line before says. Returns the name that both get, where neither has one.

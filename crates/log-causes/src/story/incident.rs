@@ -158,7 +158,16 @@ impl Open {
             && self.incident.cause == Cause::Lost
             && self.incident.effect == Effect::Ended
             && !self.has_tail;
-        if is_same_row || is_the_whole(found) || is_begun_by_the_whole || self.is_elsewhere(found) {
+        // Mosquitto logs the refusal before the end, so this one is of the next connection.
+        let is_of_the_next = self.has_end
+            && self.incident.broker == Broker::Mosquitto
+            && found.pattern.effect == Effect::Refused;
+        if is_same_row
+            || is_the_whole(found)
+            || is_begun_by_the_whole
+            || is_of_the_next
+            || self.is_elsewhere(found)
+        {
             return false;
         }
         let both_are_exact = self.incident.cause.precision() == Precision::Exact
