@@ -8,7 +8,7 @@ use ungraceful_mqtt::ProtocolVersion;
 
 use super::incident::{Incident, host_of};
 use crate::broker::Broker;
-use crate::cause::{Cause, Effect, Precision};
+use crate::cause::{Cause, Effect};
 use crate::codes::cause_of;
 use crate::matcher::Found;
 use crate::timestamp::LogTime;
@@ -129,7 +129,6 @@ impl Connections {
                 }
                 if found.client.as_ref().is_some_and(|client| self.bridges.contains(client)) {
                     found.cause = Cause::Bridge;
-                    return;
                 }
                 let handle = before.and_then(|before| adopt(before, found));
                 self.expect_more(found, handle);
@@ -291,14 +290,9 @@ fn adopt(before: Before, found: &mut Found) -> Option<String> {
         if before.cause == Cause::NoConnect && !found.pattern.example.starts_with("Socket error") {
             return None;
         }
-        if is_nameless {
-            found.handle.clone_from(&before.handle);
-            return before.handle;
-        }
-        if found.cause.precision() < Precision::Exact {
-            found.cause = before.cause;
-        }
-        return None;
+        found.client_of_handle = found.client.take();
+        found.handle.clone_from(&before.handle);
+        return before.handle;
     }
     match before.cause {
         // The peer ended TCP without ending TLS, which clients often do.

@@ -149,6 +149,9 @@ impl Open {
     /// on.
     pub(super) fn takes(&self, found: &Found) -> bool {
         let is_same_row = self.rows.contains(&found.pattern.row);
+        if found.client_of_handle.is_some() {
+            return true;
+        }
         if self.incident.effect == Effect::Lives || found.pattern.effect == Effect::Lives {
             return is_same_row
                 && self.incident.effect == found.pattern.effect
@@ -197,7 +200,13 @@ impl Open {
         if incident.effect == Effect::Sign {
             incident.effect = effect_of(found);
         }
-        if found.cause.precision() > incident.cause.precision() {
+        // Mosquitto names the client, or its own bridge, only in the line after OpenSSL's error.
+        if found.client_of_handle.is_some() {
+            incident.client.clone_from(&found.client_of_handle);
+            incident.effect = Effect::Ended;
+        }
+        let is_bridge = found.client_of_handle.is_some() && found.cause == Cause::Bridge;
+        if is_bridge || found.cause.precision() > incident.cause.precision() {
             incident.cause = found.cause;
             incident.row = found.pattern.row;
         }
