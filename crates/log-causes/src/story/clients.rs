@@ -275,7 +275,7 @@ impl Connections {
 
 /// Whether Mosquitto ends a connection for this cause before it knows the client, where the line names none.
 fn never_has_a_client(cause: Cause) -> bool {
-    matches!(cause, Cause::Tls | Cause::ConnectionLimit | Cause::Banned)
+    matches!(cause, Cause::Tls | Cause::ConnectionLimit | Cause::Descriptors)
 }
 
 /// Gives the line about an end what the line before says. Returns the name that both get, where neither has one.
