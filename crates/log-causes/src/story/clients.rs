@@ -225,6 +225,16 @@ impl Connections {
         self.waiting.remove(place)
     }
 
+    /// The address, or at least the host, that the oldest waiting connection has in common with all others.
+    fn common_address(&self, oldest: &Waiting, is_mosquitto: bool) -> Option<String> {
+        if self.waiting.iter().all(|other| other.address == oldest.address) {
+            return Some(oldest.address.clone());
+        }
+        let host = host_of(&oldest.address);
+        let have_one_host = is_mosquitto && self.waiting.iter().all(|other| host_of(&other.address) == host);
+        have_one_host.then(|| host.to_owned())
+    }
+
     /// Adds the address of a connection that ended before it had a client, where only one candidate exists.
     pub(super) fn fill_in(&mut self, incident: &mut Incident) {
         let is_mosquitto = incident.broker == Broker::Mosquitto;
@@ -243,21 +253,15 @@ impl Connections {
         {
             return;
         }
-        let waiting = match &incident.address {
-            Some(address) => self.forget_waiting(address),
+        let is_on_tls_port = match &incident.address {
+            Some(address) => self.forget_waiting(address).is_some_and(|waiting| waiting.is_tls),
             None => {
-                // Ambiguous among several hosts; the oldest is dropped so that they do not pile up.
-                let waiting = self.waiting.pop_front();
-                if let Some(waiting) = &waiting {
-                    let is_it = |other: &Waiting| other.address == waiting.address;
-                    let host = host_of(&waiting.address);
-                    if self.waiting.iter().all(is_it) {
-                        incident.address = Some(waiting.address.clone());
-                    } else if self.waiting.iter().all(|other| host_of(&other.address) == host) {
-                        incident.address = Some(host.to_owned());
-                    }
-                }
-                waiting
+                let are_tls = self.waiting.iter().all(|waiting| waiting.is_tls);
+                // Ambiguous among several; the oldest is dropped so that they do not pile up.
+                let oldest = self.waiting.pop_front();
+                incident.address =
+                    oldest.as_ref().and_then(|oldest| self.common_address(oldest, is_mosquitto));
+                oldest.is_some() && are_tls
             }
         };
         if !is_mosquitto || incident.client.is_some() {
@@ -265,9 +269,8 @@ impl Connections {
         }
         // `Protocol error` is what the system calls an error of OpenSSL's.
         let is_of_openssl = incident.cause == Cause::Network && incident.text.ends_with(" Protocol error.");
-        let is_on_tls_port = waiting.is_some_and(|waiting| waiting.is_tls)
-            && matches!(incident.cause, Cause::FirstPacket | Cause::NoConnect);
-        if is_of_openssl || is_on_tls_port {
+        let is_unfinished = matches!(incident.cause, Cause::FirstPacket | Cause::NoConnect);
+        if is_of_openssl || is_on_tls_port && is_unfinished {
             incident.cause = Cause::Tls;
         }
     }
@@ -287,7 +290,9 @@ fn adopt(before: Before, found: &mut Found) -> Option<String> {
         return None;
     }
     if before.is_incident && before.client.is_none() && before.address.is_none() {
-        if before.cause == Cause::NoConnect && !found.pattern.example.starts_with("Socket error") {
+        // Up to 1.5, a timeout is logged as a socket error too.
+        let is_of_silence = is_nameless && found.pattern.example.starts_with("Socket error");
+        if before.cause == Cause::NoConnect && !is_of_silence {
             return None;
         }
         found.client_of_handle = found.client.take();

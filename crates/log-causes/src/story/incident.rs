@@ -60,7 +60,7 @@ impl Incident {
             broker: found.pattern.broker,
             cause: found.cause,
             effect: effect_of(found),
-            client: found.client.clone(),
+            client: found.client.clone().or_else(|| found.client_of_handle.clone()),
             address: found.address.clone(),
             newcomer: found.newcomer.clone(),
             keep_alive_s: found.keep_alive_s,
