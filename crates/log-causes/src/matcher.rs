@@ -35,6 +35,8 @@ pub struct Found {
     pub newcomer: Option<String>,
     /// The broker's own name for the connection; absent when the line has none.
     pub handle: Option<String>,
+    /// The client of an incident that the line before began without one; `handle` names that incident.
+    pub(crate) client_of_handle: Option<String>,
     /// Keep Alive in seconds; absent when the line has none.
     pub keep_alive_s: Option<u16>,
     /// The client's MQTT version; absent when the line has none.
@@ -369,6 +371,7 @@ impl Matcher {
             address: address.filter(|address| !address.is_empty()),
             newcomer: group(made.groups.newcomer).map(|named| text_of(fields::address(named))),
             handle: group(made.groups.handle).or_else(|| fields::handle(broker, text)).map(text_of),
+            client_of_handle: None,
             keep_alive_s: group(made.groups.keep_alive).and_then(number),
             version: group(made.groups.protocol).and_then(number).and_then(version),
             code,
@@ -486,7 +489,7 @@ mod tests {
         let found = matcher.line(b"2026-11-24T23:13:48: Client <unknown> closed its connection.").unwrap();
         assert_eq!((found.cause, found.client, found.is_unknown_client), (Cause::BeforeConnect, None, true));
         let found = matcher.line(b"Sending CONNACK to c1 (0, 135)").unwrap();
-        assert_eq!((found.cause, found.code), (Cause::NotAuthorized, Some(135)));
+        assert_eq!((found.cause, found.code), (Cause::BadCredentials, Some(135)));
         assert!(matcher.line(b"Sending CONNACK to c1 (0, 0)").is_none());
         let binary = b"\xff\xfe\x00 Client \xff\xff closed its connection.";
         assert_eq!(matcher.line(binary).unwrap().cause, Cause::Lost);

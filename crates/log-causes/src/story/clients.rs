@@ -6,8 +6,10 @@ use foldhash::{HashMap, HashMapExt};
 
 use ungraceful_mqtt::ProtocolVersion;
 
-use super::incident::Incident;
+use super::incident::{Incident, host_of};
+use crate::broker::Broker;
 use crate::cause::{Cause, Effect};
+use crate::codes::cause_of;
 use crate::matcher::Found;
 use crate::timestamp::LogTime;
 
@@ -15,6 +17,8 @@ use crate::timestamp::LogTime;
 const NAMES_PER_GENERATION: usize = 50_000;
 /// Connections without CONNECT that are kept.
 const WAITING_MAX: usize = 1_000;
+/// Bridges that are kept.
+const BRIDGES_MAX: usize = 1_000;
 
 /// A connection whose begin is in the log.
 #[derive(Clone, Debug)]
@@ -30,7 +34,35 @@ pub struct Connections {
     /// The generation before.
     known_before: HashMap<String, Connection>,
     /// Accepted, without a client so far.
-    waiting: VecDeque<String>,
+    waiting: VecDeque<Waiting>,
+    /// Mosquitto's line directly before, when the next one may be about the same end.
+    before: Option<Before>,
+    /// The latest address that was completed with its port.
+    completed: Option<String>,
+    /// ClientIDs of the broker's own bridges.
+    bridges: Vec<String>,
+    /// Number of lines from OpenSSL, which names the incident of each.
+    errors: u64,
+}
+
+/// A connection without a client so far.
+#[derive(Debug)]
+struct Waiting {
+    address: String,
+    /// Whether its listener's port is one that is usual for TLS.
+    is_tls: bool,
+}
+
+/// What a line of Mosquitto says about the end that the next line may report.
+#[derive(Debug)]
+struct Before {
+    cause: Cause,
+    client: Option<String>,
+    address: Option<String>,
+    /// The name that both lines get, where neither has one.
+    handle: Option<String>,
+    /// Whether the line makes an incident itself.
+    is_incident: bool,
 }
 
 impl Connections {
@@ -47,14 +79,20 @@ impl Connections {
     }
 
     /// Adds what is known of the connection: brokers log the client at the begin and the address at the end.
-    pub(super) fn complete(&self, found: &mut Found) {
+    pub(super) fn complete(&mut self, found: &mut Found) {
+        if found.pattern.broker == Broker::Mosquitto {
+            self.complete_mosquitto(found);
+        }
         if found.pattern.effect == Effect::Connected {
             return;
         }
         let by_handle = found.handle.as_ref().and_then(|handle| self.named(handle));
         let by_address = found.address.as_ref().and_then(|address| self.named(address));
         let Some(connection) = by_handle.or(by_address) else { return };
-        if found.client.is_none() && !found.is_unknown_client {
+        // A refused connection has no client; that of an address without a port is another one.
+        let is_refused = found.pattern.broker == Broker::Mosquitto
+            && (found.pattern.effect == Effect::Refused || never_has_a_client(found.cause));
+        if found.client.is_none() && !found.is_unknown_client && !is_refused {
             found.client.clone_from(&connection.client);
         }
         if found.address.is_none() {
@@ -67,12 +105,87 @@ impl Connections {
         if self.waiting.len() >= WAITING_MAX {
             self.waiting.pop_front();
         }
-        self.waiting.push_back(address.clone());
+        self.waiting.push_back(Waiting { address: address.clone(), is_tls: found.cause == Cause::Tls });
+    }
+
+    /// Mosquitto's reasons stand in a line of their own, without a name, directly before the line about the end.
+    fn complete_mosquitto(&mut self, found: &mut Found) {
+        let before = self.before.take();
+        match found.pattern.effect {
+            Effect::Aside if found.cause == Cause::Bridge => self.bridge(found),
+            Effect::Aside
+                if !matches!(found.cause, Cause::Note | Cause::SessionExpired | Cause::Shutdown) =>
+            {
+                // The line knows no client yet, which is no reason for the cause of a connection without one.
+                let cause = if found.code.is_some() { found.cause } else { found.pattern.cause };
+                let client = found.client.clone();
+                self.before = Some(Before { cause, client, address: None, handle: None, is_incident: false });
+            }
+            Effect::Ended | Effect::Tail | Effect::Refused => {
+                self.add_port(found);
+                // What a CONNACK refuses began with a CONNECT.
+                if found.cause == Cause::FirstPacket && found.code.is_some() {
+                    found.cause = found.code.and_then(cause_of).unwrap_or(found.cause);
+                }
+                if found.client.as_ref().is_some_and(|client| self.bridges.contains(client)) {
+                    found.cause = Cause::Bridge;
+                }
+                let handle = before.and_then(|before| adopt(before, found));
+                self.expect_more(found, handle);
+            }
+            _ => {}
+        }
+    }
+
+    fn bridge(&mut self, found: &Found) {
+        let Some(client) = &found.client else { return };
+        if self.bridges.len() < BRIDGES_MAX && !self.bridges.contains(client) {
+            self.bridges.push(client.clone());
+        }
+    }
+
+    /// Some lines name the host of a connection without its port.
+    fn add_port(&mut self, found: &mut Found) {
+        let Some(host) = found.address.as_deref() else { return };
+        if host_of(host).len() < host.len() {
+            self.completed.clone_from(&found.address);
+            return;
+        }
+        // These come before the line about the new connection.
+        if found.client.is_some() || never_has_a_client(found.cause) {
+            return;
+        }
+        let waiting = self.waiting.iter().rev().map(|waiting| &waiting.address);
+        let known = waiting.chain(&self.completed).find(|address| host_of(address) == host).cloned();
+        if known.is_some() {
+            self.completed.clone_from(&known);
+            found.address = known;
+        }
+    }
+
+    /// Remembers a line that the line about the end may follow.
+    fn expect_more(&mut self, found: &mut Found, handle: Option<String>) {
+        let is_nameless = found.client.is_none() && found.address.is_none();
+        let is_of_openssl = is_nameless && found.cause == Cause::Tls && !found.is_unknown_client;
+        let is_silent = is_nameless && found.cause == Cause::NoConnect;
+        if is_of_openssl || is_silent {
+            self.errors += 1;
+            found.handle = Some(handle.unwrap_or_else(|| format!("line {}", self.errors)));
+        }
+        if is_of_openssl || is_silent || (found.code.is_some() && found.pattern.effect == Effect::Refused) {
+            self.before = Some(Before {
+                cause: found.cause,
+                client: found.client.clone(),
+                address: found.address.clone(),
+                handle: found.handle.clone(),
+                is_incident: true,
+            });
+        }
     }
 
     pub(super) fn connected(&mut self, found: &Found) {
         if let Some(address) = &found.address {
-            self.waiting.retain(|waiting| waiting != address);
+            self.forget_waiting(address);
         }
         let Some(address) = &found.address else {
             if let Some(handle) = &found.handle {
@@ -106,20 +219,100 @@ impl Connections {
         }
     }
 
+    /// Forgets one connection of this address: without ports, there may be several.
+    fn forget_waiting(&mut self, address: &str) -> Option<Waiting> {
+        let place = self.waiting.iter().position(|waiting| waiting.address == address)?;
+        self.waiting.remove(place)
+    }
+
+    /// The address, or at least the host, that the oldest waiting connection has in common with all others.
+    fn common_address(&self, oldest: &Waiting, is_mosquitto: bool) -> Option<String> {
+        if self.waiting.iter().all(|other| other.address == oldest.address) {
+            return Some(oldest.address.clone());
+        }
+        let host = host_of(&oldest.address);
+        let have_one_host = is_mosquitto && self.waiting.iter().all(|other| host_of(&other.address) == host);
+        have_one_host.then(|| host.to_owned())
+    }
+
     /// Adds the address of a connection that ended before it had a client, where only one candidate exists.
     pub(super) fn fill_in(&mut self, incident: &mut Incident) {
-        if incident.client.is_some() || incident.effect == Effect::Lives || incident.effect == Effect::Sign {
+        let is_mosquitto = incident.broker == Broker::Mosquitto;
+        // Mosquitto names the client that it refuses, but not the address.
+        if is_mosquitto
+            && incident.effect == Effect::Ended
+            && (incident.cause == Cause::BadCredentials
+                || incident.client.is_none() && never_has_a_client(incident.cause))
+        {
+            incident.effect = Effect::Refused;
+        }
+        let is_refused = is_mosquitto && incident.effect == Effect::Refused;
+        if incident.client.is_some() && !is_refused
+            || incident.effect == Effect::Lives
+            || incident.effect == Effect::Sign
+        {
             return;
         }
-        match &incident.address {
-            Some(address) => self.waiting.retain(|waiting| waiting != address),
-            // Ambiguous among several; the oldest is dropped so that they do not pile up.
-            None if self.waiting.len() > 1 => {
-                self.waiting.pop_front();
+        let is_on_tls_port = match &incident.address {
+            Some(address) => self.forget_waiting(address).is_some_and(|waiting| waiting.is_tls),
+            None => {
+                let are_tls = self.waiting.iter().all(|waiting| waiting.is_tls);
+                // Ambiguous among several; the oldest is dropped so that they do not pile up.
+                let oldest = self.waiting.pop_front();
+                incident.address =
+                    oldest.as_ref().and_then(|oldest| self.common_address(oldest, is_mosquitto));
+                oldest.is_some() && are_tls
             }
-            None => incident.address = self.waiting.pop_front(),
+        };
+        if !is_mosquitto || incident.client.is_some() {
+            return;
+        }
+        // `Protocol error` is what the system calls an error of OpenSSL's.
+        let is_of_openssl = incident.cause == Cause::Network && incident.text.ends_with(" Protocol error.");
+        let is_unfinished = matches!(incident.cause, Cause::FirstPacket | Cause::NoConnect);
+        if is_of_openssl || is_on_tls_port && is_unfinished {
+            incident.cause = Cause::Tls;
         }
     }
+}
+
+/// Whether Mosquitto ends a connection for this cause before it knows the client, where the line names none.
+fn never_has_a_client(cause: Cause) -> bool {
+    matches!(cause, Cause::Tls | Cause::ConnectionLimit | Cause::Descriptors)
+}
+
+/// Gives the line about an end what the line before says. Returns the name that both get, where neither has one.
+fn adopt(before: Before, found: &mut Found) -> Option<String> {
+    let is_nameless = found.client.is_none();
+    let is_the_same =
+        |of: &Option<String>, other: &Option<String>| of.is_none() || other.is_none() || of == other;
+    if !is_the_same(&before.client, &found.client) || !is_the_same(&before.address, &found.address) {
+        return None;
+    }
+    if before.is_incident && before.client.is_none() && before.address.is_none() {
+        // Up to 1.5, a timeout is logged as a socket error too.
+        let is_of_silence = is_nameless && found.pattern.example.starts_with("Socket error");
+        if before.cause == Cause::NoConnect && !is_of_silence {
+            return None;
+        }
+        found.client_of_handle = found.client.take();
+        found.handle.clone_from(&before.handle);
+        return before.handle;
+    }
+    match before.cause {
+        // The peer ended TCP without ending TLS, which clients often do.
+        Cause::Lost if is_nameless => found.cause = Cause::Tls,
+        Cause::Lost => {}
+        cause if cause.precision() >= found.cause.precision() => found.cause = cause,
+        _ => {}
+    }
+    if is_nameless {
+        found.client = before.client;
+        if before.address.is_some() {
+            found.address = before.address;
+        }
+    }
+    None
 }
 
 /// The incidents of one client.
@@ -211,6 +404,15 @@ impl Clients {
     /// Adds to an incident what is known of its client.
     pub(super) fn fill_in(&mut self, incident: &mut Incident) {
         let Some(client) = incident.client.as_deref().and_then(|id| self.at(id)) else { return };
+        // Mosquitto's words for a refused log-in are also those for a client that it lets go.
+        if incident.broker == Broker::Mosquitto
+            && incident.cause == Cause::BadCredentials
+            && incident.code.is_none()
+            && client.is_connected
+            && (incident.address.is_none() || incident.address == client.address)
+        {
+            (incident.cause, incident.effect) = (Cause::NotAuthorized, Effect::Ended);
+        }
         incident.keep_alive_s = incident.keep_alive_s.or(client.keep_alive_s);
         incident.version = incident.version.or(client.version);
         if incident.address.is_none() && incident.effect != Effect::Refused {

@@ -60,7 +60,7 @@ impl Incident {
             broker: found.pattern.broker,
             cause: found.cause,
             effect: effect_of(found),
-            client: found.client.clone(),
+            client: found.client.clone().or_else(|| found.client_of_handle.clone()),
             address: found.address.clone(),
             newcomer: found.newcomer.clone(),
             keep_alive_s: found.keep_alive_s,
@@ -132,13 +132,26 @@ impl Open {
     /// Whether a second line about it may follow the client's next connect: HiveMQ before 2023.4 logs the newcomer of a
     /// take-over first.
     pub(super) fn outlives_the_next_connect(&self) -> bool {
-        self.incident.broker == Broker::HiveMq && !self.has_tail && self.incident.cause == Cause::TakeOver
+        if self.has_tail || self.incident.cause != Cause::TakeOver {
+            return false;
+        }
+        // Mosquitto up to 2.0 closes a WebSocket later than it accepts the newcomer. Only there it logs mapped addresses.
+        let is_web_socket =
+            || self.incident.address.as_ref().is_some_and(|address| address.starts_with("::ffff:"));
+        match self.incident.broker {
+            Broker::HiveMq => true,
+            Broker::Mosquitto => is_web_socket(),
+            _ => false,
+        }
     }
 
     /// Whether a line can belong to this incident. A repeated kind of line is a new incident, unless the connection lives
     /// on.
     pub(super) fn takes(&self, found: &Found) -> bool {
         let is_same_row = self.rows.contains(&found.pattern.row);
+        if found.client_of_handle.is_some() {
+            return true;
+        }
         if self.incident.effect == Effect::Lives || found.pattern.effect == Effect::Lives {
             return is_same_row
                 && self.incident.effect == found.pattern.effect
@@ -148,7 +161,16 @@ impl Open {
             && self.incident.cause == Cause::Lost
             && self.incident.effect == Effect::Ended
             && !self.has_tail;
-        if is_same_row || is_the_whole(found) || is_begun_by_the_whole || self.is_elsewhere(found) {
+        // Mosquitto logs the refusal before the end, so this one is of the next connection.
+        let is_of_the_next = self.has_end
+            && self.incident.broker == Broker::Mosquitto
+            && found.pattern.effect == Effect::Refused;
+        if is_same_row
+            || is_the_whole(found)
+            || is_begun_by_the_whole
+            || is_of_the_next
+            || self.is_elsewhere(found)
+        {
             return false;
         }
         let both_are_exact = self.incident.cause.precision() == Precision::Exact
@@ -178,7 +200,13 @@ impl Open {
         if incident.effect == Effect::Sign {
             incident.effect = effect_of(found);
         }
-        if found.cause.precision() > incident.cause.precision() {
+        // Mosquitto names the client, or its own bridge, only in the line after OpenSSL's error.
+        if found.client_of_handle.is_some() {
+            incident.client.clone_from(&found.client_of_handle);
+            incident.effect = Effect::Ended;
+        }
+        let is_bridge = found.client_of_handle.is_some() && found.cause == Cause::Bridge;
+        if is_bridge || found.cause.precision() > incident.cause.precision() {
             incident.cause = found.cause;
             incident.row = found.pattern.row;
         }
