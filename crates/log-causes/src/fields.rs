@@ -101,6 +101,14 @@ pub(crate) fn handle(broker: Broker, text: &[u8]) -> Option<&[u8]> {
     Some(&text[at..=at + end])
 }
 
+/// The same in the object around the broker's text: RabbitMQ's JSON has the process in a field of its own.
+pub(crate) fn handle_around(broker: Broker, object: &[u8]) -> Option<&[u8]> {
+    (broker == Broker::RabbitMq)
+        .then(|| value(object, b"\"pid\""))
+        .flatten()
+        .filter(|pid| pid.starts_with(b"<"))
+}
+
 /// `1@10.0.0.1:1883/10.0.0.7:50123/c1/user`, or `c1@10.0.0.7`.
 fn rmqtt_id(captured: &[u8]) -> &[u8] {
     let mut parts = captured.split(|byte| *byte == b'/');
@@ -172,7 +180,7 @@ fn is_address(text: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Id, address, address_elsewhere, handle, id, id_elsewhere};
+    use super::{Id, address, address_elsewhere, handle, handle_around, id, id_elsewhere};
     use crate::broker::Broker;
 
     fn known(id: Id<'_>) -> String {
@@ -235,5 +243,8 @@ mod tests {
         assert_eq!(address_elsewhere(Broker::Artemis, from), Some(&b"10.0.0.7:50123"[..]));
         let line = b"2026-11-24 23:14:04.064964+00:00 [info] <0.724.0> accepting MQTT connection <0.724.0> (";
         assert_eq!(handle(Broker::RabbitMq, line), Some(&b"<0.724.0>"[..]));
+        let object = br#"{"level":"info","msg":"closing","line":7,"pid":"<0.724.0>"}"#;
+        assert_eq!(handle_around(Broker::RabbitMq, object), Some(&b"<0.724.0>"[..]));
+        assert_eq!(handle_around(Broker::Emqx, object), None);
     }
 }

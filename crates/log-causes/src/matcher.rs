@@ -239,7 +239,11 @@ impl Matcher {
             let found = layers.iter().enumerate().find_map(|(at, layer)| {
                 self.layer(layer, 0).map(|found| Found { depth: outermost - at, ..found })
             });
-            found?
+            let mut found = found?;
+            if found.handle.is_none() {
+                found.handle = fields::handle_around(found.pattern.broker, line).map(text_of);
+            }
+            found
         } else {
             // No needle ends before the first one, so none begins much earlier.
             self.layer(line.trim_ascii_end(), needle_end.saturating_sub(NEEDLE_BYTES_MAX))?
