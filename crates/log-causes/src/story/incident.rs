@@ -130,9 +130,11 @@ impl Open {
     }
 
     /// Whether a second line about it may follow the client's next connect: HiveMQ before 2023.4 logs the newcomer of a
-    /// take-over first.
+    /// take-over first, and NATS logs the end of the older connection last.
     pub(super) fn outlives_the_next_connect(&self) -> bool {
-        self.incident.broker == Broker::HiveMq && !self.has_tail && self.incident.cause == Cause::TakeOver
+        matches!(self.incident.broker, Broker::HiveMq | Broker::Nats)
+            && !self.has_tail
+            && self.incident.cause == Cause::TakeOver
     }
 
     /// Whether a line can belong to this incident. A repeated kind of line is a new incident, unless the connection lives
