@@ -101,6 +101,14 @@ pub(crate) fn handle(broker: Broker, text: &[u8]) -> Option<&[u8]> {
     Some(&text[at..=at + end])
 }
 
+/// The same in the object around the broker's text: RabbitMQ's JSON has the process in a field of its own.
+pub(crate) fn handle_around(broker: Broker, object: &[u8]) -> Option<&[u8]> {
+    (broker == Broker::RabbitMq)
+        .then(|| value(object, b"\"pid\""))
+        .flatten()
+        .filter(|pid| pid.starts_with(b"<"))
+}
+
 /// `1@10.0.0.1:1883/10.0.0.7:50123/c1/user`, or `c1@10.0.0.7`.
 fn rmqtt_id(captured: &[u8]) -> &[u8] {
     let mut parts = captured.split(|byte| *byte == b'/');
@@ -110,23 +118,29 @@ fn rmqtt_id(captured: &[u8]) -> &[u8] {
     }
 }
 
-/// `10.0.0.7:50123 - mid:5 - "c1" - …`: the address, and the text from the number on.
+/// `10.0.0.7:50123 - mid:5 - "c1" - …`: the address, and the text from the number on; over WebSocket `mid_ws:5`.
 fn nats_prefix(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    let at = memmem::find(text, b" - mid:")?;
+    let at = memmem::find(text, b" - mid")?;
+    let rest = &text[at + b" - mid".len()..];
+    let rest = rest.strip_prefix(b"_ws").unwrap_or(rest).strip_prefix(b":")?;
     let start = memchr::memrchr(b' ', &text[..at]).map_or(0, |blank| blank + 1);
-    Some((&text[start..at], &text[at + b" - mid:".len()..]))
+    Some((&text[start..at], rest))
 }
 
 fn nats_id(text: &[u8]) -> Id<'_> {
-    let quoted = nats_prefix(text).and_then(|(_, rest)| {
+    let said = nats_prefix(text).and_then(|(_, rest)| {
         let digits = rest.iter().position(|byte| !byte.is_ascii_digit())?;
-        between(
-            rest[digits..].strip_prefix(b" - ")?.strip_prefix(b"\"").map(|_| &rest[digits + 3..])?,
-            b"\"",
-            b"\"",
-        )
+        rest[digits..].strip_prefix(b" - ")
     });
-    quoted.map_or(Id::NotMentioned, |quoted| id(Broker::Nats, quoted))
+    match said {
+        Some([b'"', rest @ ..]) => match memchr::memchr(b'"', rest) {
+            Some(end) => id(Broker::Nats, &rest[..end]),
+            None => Id::NotMentioned,
+        },
+        // The name is part of the prefix since the CONNECT.
+        Some(said) if memmem::find(said, b"connection closed: ").is_some_and(|at| at < 8) => Id::Unknown,
+        _ => Id::NotMentioned,
+    }
 }
 
 fn between<'l>(text: &'l [u8], before: &[u8], after: &[u8]) -> Option<&'l [u8]> {
@@ -172,7 +186,7 @@ fn is_address(text: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Id, address, address_elsewhere, handle, id, id_elsewhere};
+    use super::{Id, address, address_elsewhere, handle, handle_around, id, id_elsewhere};
     use crate::broker::Broker;
 
     fn known(id: Id<'_>) -> String {
@@ -207,6 +221,9 @@ mod tests {
         }
         assert_eq!(id_elsewhere(Broker::Nats, b"127.0.0.1:1 - mid:28 - the first packet"), Id::NotMentioned);
         assert_eq!(id_elsewhere(Broker::Nats, b"127.0.0.1:1 - mid:28 - \"\" - the first"), Id::Unknown);
+        let closed = b"127.0.0.1:1 - mid:28 - Client connection closed: Read Error";
+        assert_eq!(id_elsewhere(Broker::Nats, closed), Id::Unknown);
+        assert_eq!(known(id_elsewhere(Broker::Nats, b"127.0.0.1:1 - mid_ws:28 - \"c1\" - x")), "c1");
     }
 
     #[test]
@@ -235,5 +252,8 @@ mod tests {
         assert_eq!(address_elsewhere(Broker::Artemis, from), Some(&b"10.0.0.7:50123"[..]));
         let line = b"2026-11-24 23:14:04.064964+00:00 [info] <0.724.0> accepting MQTT connection <0.724.0> (";
         assert_eq!(handle(Broker::RabbitMq, line), Some(&b"<0.724.0>"[..]));
+        let object = br#"{"level":"info","msg":"closing","line":7,"pid":"<0.724.0>"}"#;
+        assert_eq!(handle_around(Broker::RabbitMq, object), Some(&b"<0.724.0>"[..]));
+        assert_eq!(handle_around(Broker::Emqx, object), None);
     }
 }

@@ -14,6 +14,9 @@ use crate::pattern::{NEEDLE_BYTES_MAX, Pattern, needles, patterns};
 use crate::template::{Places, Template};
 use crate::{codes, envelope, unknown};
 
+/// Insignificant lines that weigh as much as one that tells something, where the broker is guessed.
+const ASIDE_PER_VOTE: u64 = 1_000;
+
 /// What a line says.
 #[derive(Clone, Debug)]
 pub struct Found {
@@ -134,7 +137,7 @@ pub struct Matcher {
     seen_in: Vec<u64>,
     /// Number of searched texts.
     texts: u64,
-    /// Recognised lines of each broker, in the order of [`Broker::ALL`].
+    /// Weights of the recognised lines of each broker, in the order of [`Broker::ALL`].
     votes: Vec<u64>,
     /// The only broker; absent for all.
     only: Option<Broker>,
@@ -241,12 +244,18 @@ impl Matcher {
             let found = layers.iter().enumerate().find_map(|(at, layer)| {
                 self.layer(layer, 0).map(|found| Found { depth: outermost - at, ..found })
             });
-            found?
+            let mut found = found?;
+            if found.handle.is_none() {
+                found.handle = fields::handle_around(found.pattern.broker, line).map(text_of);
+            }
+            found
         } else {
             // No needle ends before the first one, so none begins much earlier.
             self.layer(line.trim_ascii_end(), needle_end.saturating_sub(NEEDLE_BYTES_MAX))?
         };
-        self.votes[found.pattern.broker as usize] += 1;
+        // Lines that mean nothing, such as those of a crash dump, are of the same kind in brokers of one language.
+        let weight = if found.pattern.effect == Effect::Aside { 1 } else { ASIDE_PER_VOTE };
+        self.votes[found.pattern.broker as usize] += weight;
         Some(found)
     }
 

@@ -19,6 +19,8 @@ const NAMES_PER_GENERATION: usize = 50_000;
 const WAITING_MAX: usize = 1_000;
 /// Bridges that are kept.
 const BRIDGES_MAX: usize = 1_000;
+/// Names of ended connections that are kept: further lines about an end follow soon.
+const ENDED_MAX: usize = 64;
 
 /// A connection whose begin is in the log.
 #[derive(Clone, Debug)]
@@ -43,6 +45,8 @@ pub struct Connections {
     bridges: Vec<String>,
     /// Number of lines from OpenSSL, which names the incident of each.
     errors: u64,
+    /// Ended of late, by name: the next line about such an end may have no client.
+    ended: VecDeque<(String, Connection)>,
 }
 
 /// A connection without a client so far.
@@ -202,10 +206,12 @@ impl Connections {
     }
 
     fn named(&self, name: &str) -> Option<&Connection> {
-        self.known.get(name).or_else(|| self.known_before.get(name))
+        let ended = || self.ended.iter().find(|(known, _)| known == name).map(|(_, connection)| connection);
+        self.known.get(name).or_else(|| self.known_before.get(name)).or_else(ended)
     }
 
     fn remember(&mut self, name: &str, connection: Connection) {
+        self.ended.retain(|(known, _)| known != name);
         if self.known.len() >= NAMES_PER_GENERATION {
             self.known_before = std::mem::take(&mut self.known);
         }
@@ -216,6 +222,16 @@ impl Connections {
         for name in [&found.handle, &found.address].into_iter().flatten() {
             self.known.remove(name);
             self.known_before.remove(name);
+            self.ended.retain(|(known, _)| known != name);
+        }
+        // An address without a port may be another client's as well.
+        let Some(handle) = &found.handle else { return };
+        if found.client.is_some() {
+            if self.ended.len() >= ENDED_MAX {
+                self.ended.pop_front();
+            }
+            let connection = Connection { client: found.client.clone(), address: found.address.clone() };
+            self.ended.push_back((handle.clone(), connection));
         }
     }
 

@@ -130,7 +130,7 @@ impl Open {
     }
 
     /// Whether a second line about it may follow the client's next connect: HiveMQ before 2023.4 logs the newcomer of a
-    /// take-over first.
+    /// take-over first, and NATS logs the end of the older connection last.
     pub(super) fn outlives_the_next_connect(&self) -> bool {
         if self.has_tail || self.incident.cause != Cause::TakeOver {
             return false;
@@ -139,7 +139,7 @@ impl Open {
         let is_web_socket =
             || self.incident.address.as_ref().is_some_and(|address| address.starts_with("::ffff:"));
         match self.incident.broker {
-            Broker::HiveMq => true,
+            Broker::HiveMq | Broker::Nats => true,
             Broker::Mosquitto => is_web_socket(),
             _ => false,
         }
