@@ -2,8 +2,10 @@
 //! whose needle is in the line are tried.
 
 use std::fmt;
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
+use foldhash::{HashMap, HashMapExt};
 use regex::bytes::{CaptureLocations, Regex, RegexBuilder};
 use ungraceful_mqtt::ProtocolVersion;
 
@@ -127,10 +129,7 @@ impl Made {
 /// Recognises the lines of one or all brokers.
 pub struct Matcher {
     ready: Vec<Ready>,
-    /// For each needle its patterns, as indices in `ready`.
-    owners: Vec<Vec<usize>>,
-    needle_lengths: Vec<usize>,
-    search: AhoCorasick,
+    index: Arc<Index>,
     /// Indices in `ready` whose needle is in the line, with its length; kept to save the allocation.
     candidates: Vec<(usize, usize)>,
     /// For each needle the number of the last text that contains it, so that it counts once per text.
@@ -141,12 +140,61 @@ pub struct Matcher {
     votes: Vec<u64>,
     /// The only broker; absent for all.
     only: Option<Broker>,
-    /// The patterns for lines after a take-over, as indices in `ready`.
+    /// Whether the latest text has a needle that belongs to no pattern and tells of trouble.
+    has_trouble: bool,
+}
+
+/// What all matchers of one broker, or of all, share: it takes a while to make.
+struct Index {
+    patterns: Vec<&'static Pattern>,
+    /// For each needle its patterns, as indices in `patterns`.
+    owners: Vec<Vec<usize>>,
+    needle_lengths: Vec<usize>,
+    search: AhoCorasick,
+    /// The patterns for lines after a take-over, as indices in `patterns`.
     behind: Vec<usize>,
     /// The index of the first needle that belongs to no pattern and tells of trouble.
     trouble_from: usize,
-    /// Whether the latest text has one of these.
-    has_trouble: bool,
+}
+
+impl Index {
+    /// That of `broker`, or of all.
+    fn of(broker: Option<Broker>) -> Arc<Self> {
+        type Slot = OnceLock<Arc<Index>>;
+        static INDEXES: LazyLock<Vec<Slot>> =
+            LazyLock::new(|| (0..=Broker::ALL.len()).map(|_| OnceLock::new()).collect());
+        let slot = broker.map_or(Broker::ALL.len(), |broker| broker as usize);
+        Arc::clone(INDEXES[slot].get_or_init(|| Arc::new(Self::make(broker))))
+    }
+
+    fn make(broker: Option<Broker>) -> Self {
+        let is_chosen = |of: Broker| of == Broker::Client || broker.is_none_or(|broker| of == broker);
+        let patterns: Vec<&'static Pattern> =
+            patterns().iter().filter(|pattern| is_chosen(pattern.broker)).collect();
+        let (mut texts, mut owners): (Vec<Vec<u8>>, Vec<Vec<usize>>) = (Vec::new(), Vec::new());
+        let mut places: HashMap<Vec<u8>, usize> = HashMap::new();
+        let is_behind = |pattern: &Pattern| pattern.effect == Effect::Behind;
+        let behind = (0..patterns.len()).filter(|place| is_behind(patterns[*place])).collect();
+        for (place, pattern) in patterns.iter().enumerate().filter(|(_, pattern)| !is_behind(pattern)) {
+            for needle in needles(pattern.regex) {
+                let needle_place = *places.entry(needle).or_insert_with_key(|needle| {
+                    texts.push(needle.clone());
+                    owners.push(Vec::new());
+                    texts.len() - 1
+                });
+                owners[needle_place].push(place);
+            }
+        }
+        let trouble_from = texts.len();
+        texts.extend(unknown::needles().filter(|needle| !places.contains_key(needle)));
+        owners.resize(texts.len(), Vec::new());
+        let search = AhoCorasick::builder()
+            .kind(Some(AhoCorasickKind::DFA))
+            .build(&texts)
+            .expect("a few thousand short needles fit an automaton");
+        let needle_lengths = texts.iter().map(Vec::len).collect();
+        Self { patterns, owners, needle_lengths, search, behind, trouble_from }
+    }
 }
 
 impl fmt::Debug for Matcher {
@@ -162,54 +210,23 @@ impl Matcher {
     /// A matcher for the lines of `broker`, or of any broker; and for those of clients, which stand beside them in many logs.
     #[must_use]
     pub fn new(broker: Option<Broker>) -> Self {
-        let is_chosen = |of: Broker| of == Broker::Client || broker.is_none_or(|broker| of == broker);
-        let chosen = patterns().iter().filter(|pattern| is_chosen(pattern.broker));
-        let ready: Vec<Ready> = chosen.map(|pattern| Ready { pattern, made: None }).collect();
-        let (mut texts, mut owners): (Vec<Vec<u8>>, Vec<Vec<usize>>) = (Vec::new(), Vec::new());
-        let is_behind = |ready: &Ready| ready.pattern.effect == Effect::Behind;
-        let behind = (0..ready.len()).filter(|place| is_behind(&ready[*place])).collect();
-        for (place, ready) in ready.iter().enumerate().filter(|(_, ready)| !is_behind(ready)) {
-            for needle in needles(ready.pattern.regex) {
-                let known = texts.iter().position(|text| *text == needle);
-                let needle_place = known.unwrap_or_else(|| {
-                    texts.push(needle);
-                    owners.push(Vec::new());
-                    texts.len() - 1
-                });
-                owners[needle_place].push(place);
-            }
-        }
-        let trouble_from = texts.len();
-        let trouble: Vec<Vec<u8>> = unknown::needles().filter(|needle| !texts.contains(needle)).collect();
-        texts.extend(trouble);
-        owners.resize(texts.len(), Vec::new());
-        let search = AhoCorasick::builder()
-            .kind(Some(AhoCorasickKind::DFA))
-            .build(&texts)
-            .expect("a few hundred short needles fit an automaton");
-        let needle_lengths: Vec<usize> = texts.iter().map(Vec::len).collect();
-        let seen_in = vec![0; needle_lengths.len()];
-        let votes = vec![0; Broker::ALL.len()];
+        let index = Index::of(broker);
         Self {
-            ready,
-            owners,
-            needle_lengths,
-            search,
+            ready: index.patterns.iter().map(|pattern| Ready { pattern, made: None }).collect(),
             candidates: Vec::new(),
-            seen_in,
+            seen_in: vec![0; index.needle_lengths.len()],
             texts: 0,
-            votes,
+            votes: vec![0; Broker::ALL.len()],
             only: broker,
-            behind,
-            trouble_from,
             has_trouble: false,
+            index,
         }
     }
 
     /// The position of the first needle in `text`: only the line around it can be recognised.
     #[must_use]
     pub fn next_candidate(&self, text: &[u8]) -> Option<std::ops::Range<usize>> {
-        self.search.find(text).map(|needle| needle.range())
+        self.index.search.find(text).map(|needle| needle.range())
     }
 
     /// The broker of most lines so far, a client only where no line is a broker's; absent before the first.
@@ -261,13 +278,13 @@ impl Matcher {
 
     /// Recognises a line directly after a take-over.
     pub(crate) fn behind(&mut self, line: &[u8]) -> Option<Found> {
-        if self.behind.is_empty() {
+        if self.index.behind.is_empty() {
             return None;
         }
         let layers = envelope::layers(line);
         let outermost = layers.len() - 1;
         for (at, layer) in layers.iter().enumerate() {
-            for place in self.behind.clone() {
+            for place in Arc::clone(&self.index).behind.iter().copied() {
                 if self.matches(place, layer) {
                     let found = self.found(place, layer);
                     return Some(Found { depth: outermost - at, ..found });
@@ -282,17 +299,18 @@ impl Matcher {
         let mut candidates = std::mem::take(&mut self.candidates);
         candidates.clear();
         self.texts += 1;
-        for needle in self.search.find_overlapping_iter(text.get(from..).unwrap_or_default()) {
+        let index = &self.index;
+        for needle in index.search.find_overlapping_iter(text.get(from..).unwrap_or_default()) {
             let needle = needle.pattern().as_usize();
-            if needle >= self.trouble_from {
+            if needle >= index.trouble_from {
                 self.has_trouble = true;
                 continue;
             }
             if std::mem::replace(&mut self.seen_in[needle], self.texts) == self.texts {
                 continue;
             }
-            let length = self.needle_lengths[needle];
-            candidates.extend(self.owners[needle].iter().map(|place| (*place, length)));
+            let length = index.needle_lengths[needle];
+            candidates.extend(index.owners[needle].iter().map(|place| (*place, length)));
         }
         if candidates.len() > 1 {
             candidates.sort_unstable();
