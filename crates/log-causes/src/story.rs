@@ -149,7 +149,7 @@ impl Story {
                     self.close(key, report);
                 }
                 self.connections.ended(&found);
-                self.clients.ended(&found);
+                self.clients.ended(found.client.as_deref());
             }
             Effect::Aside => {}
             // The client is the one of the take-over line before.
@@ -223,8 +223,12 @@ impl Story {
         key: Option<(usize, &str)>,
         report: &mut dyn FnMut(Incident),
     ) {
-        if let Some(open) = self.one_it_belongs_to(number, found, key) {
+        if let Some(open) = self.one_it_belongs_to(number, found, key).and_then(|id| self.open.get_mut(&id)) {
             open.join(number, time, found);
+            if let Some(client) = &found.client_of_handle {
+                self.clients.fill_in(&mut open.incident);
+                self.clients.ended(Some(client));
+            }
             return;
         }
         if let Some(key) = key {
@@ -235,7 +239,7 @@ impl Story {
         self.clients.fill_in(&mut incident);
         if matches!(found.pattern.effect, Effect::Ended | Effect::Tail | Effect::Refused) {
             self.connections.ended(found);
-            self.clients.ended(found);
+            self.clients.ended(found.client.as_deref());
         }
         if self.open.len() >= OPEN_MAX
             && let Some((id, oldest)) = self.open.pop_first()
@@ -252,23 +256,27 @@ impl Story {
         self.open.insert(id, Open::new(incident, key, found, self.span == Span::Within));
     }
 
-    /// The open incident that this line belongs to.
-    fn one_it_belongs_to(
-        &mut self,
-        number: u64,
-        found: &Found,
-        key: Option<(usize, &str)>,
-    ) -> Option<&mut Open> {
+    /// The number of the open incident that this line belongs to.
+    fn one_it_belongs_to(&self, number: u64, found: &Found, key: Option<(usize, &str)>) -> Option<u64> {
+        /// Incidents that are searched for the beginning of a nameless end.
+        const LATEST: usize = 32;
+        let nameless = || {
+            let mut latest = self.open.iter().rev().take(LATEST);
+            latest.find(|(_, open)| open.is_ended_without_a_name_by(found)).map(|(id, _)| *id)
+        };
         let id = match key {
-            Some((kind, name)) => *self.open_of[kind].get(name)?,
+            Some((kind, name)) => match self.open_of[kind].get(name) {
+                Some(id) => *id,
+                None => return nameless(),
+            },
             // No name in the line: the previous incident, if it has no client either.
             None if found.cause.precision() < Precision::Exact => *self.open.last_key_value()?.0,
             None => return None,
         };
-        let open = self.open.get_mut(&id)?;
+        let open = self.open.get(&id)?;
         let is_near =
             key.is_some() || (open.is_nameless_and_unended() && number <= open.last_line + NAMELESS_LINES);
-        (is_near && open.takes(found)).then_some(open)
+        (is_near && open.takes(found)).then_some(id)
     }
 
     fn close_what_is_over(&mut self, number: u64, time: Option<LogTime>, report: &mut dyn FnMut(Incident)) {

@@ -410,8 +410,9 @@ impl Clients {
         client.connected_at = time;
     }
 
-    pub(super) fn ended(&mut self, found: &Found) {
-        let place = found.client.as_deref().and_then(|id| self.places.get(id));
+    /// The connection of this client ended.
+    pub(super) fn ended(&mut self, client: Option<&str>) {
+        let place = client.and_then(|id| self.places.get(id));
         if let Some((_, client)) = place.and_then(|place| self.known.get_mut(*place)) {
             client.is_connected = false;
         }

@@ -129,6 +129,18 @@ impl Open {
         self.incident.client.is_none() && !self.has_end
     }
 
+    /// Whether a line without a ClientID is the second one about it: HiveMQ before 2023.4 has moved the ClientID to the newcomer of a
+    /// take-over by then.
+    pub(super) fn is_ended_without_a_name_by(&self, found: &Found) -> bool {
+        found.pattern.broker == Broker::HiveMq
+            && found.is_unknown_client
+            && found.pattern.effect == Effect::Tail
+            && self.incident.cause == Cause::TakeOver
+            && !self.has_tail
+            && found.address.is_some()
+            && found.address == self.own_address
+    }
+
     /// Whether a second line about it may follow the client's next connect: HiveMQ before 2023.4 logs the newcomer of a
     /// take-over first, and NATS logs the end of the older connection last.
     pub(super) fn outlives_the_next_connect(&self) -> bool {
