@@ -33,11 +33,12 @@ const TOGETHER_MS: i64 = 5_000;
 const TOGETHER_MIN: usize = 5;
 /// Clients of one such event that are counted individually.
 const LAPSES_MAX: usize = 100;
-/// A health check: at least this many connections without CONNECT from one address, whose intervals vary by at most
-/// this share of their mean. Fewer refusals are enough for a client that tries again and again.
-const KNOCKS_MIN: u64 = 5;
-const RETRIES_MIN: u64 = 3;
-const KNOCKS_SPREAD_MAX: f64 = 0.2;
+/// A regular visitor: at least this many connections whose intervals vary by at most this share of their mean; fewer are enough where
+/// they are as even as a timer, or where each was refused for a reason of its own.
+const VISITS_MIN: u64 = 5;
+const VISITS_MIN_EVEN: u64 = 3;
+const SPREAD_MAX: f64 = 0.2;
+const SPREAD_MAX_EVEN: f64 = 0.05;
 /// A broker that logs nothing for this long, and then ends several clients in one second, has stalled.
 const STALL_MIN_MS: i64 = 5_000;
 /// What Mosquitto logs before it writes its database, in the thread that serves clients.
@@ -409,8 +410,9 @@ impl Signs {
         let even = self.visits.iter().filter(|((cause, _), gaps)| {
             let spread = (gaps.squares / (gaps.count.max(2) - 1) as f64).sqrt();
             let is_check = matches!(cause, Cause::BeforeConnect | Cause::NoConnect);
-            let enough = if is_check { KNOCKS_MIN } else { RETRIES_MIN };
-            gaps.count >= enough && gaps.mean_ms > 0.0 && spread <= KNOCKS_SPREAD_MAX * gaps.mean_ms
+            let is_timer = gaps.mean_ms > 0.0 && spread <= SPREAD_MAX_EVEN * gaps.mean_ms;
+            let enough = if is_check && !is_timer { VISITS_MIN } else { VISITS_MIN_EVEN };
+            gaps.count >= enough && gaps.mean_ms > 0.0 && spread <= SPREAD_MAX * gaps.mean_ms
         });
         let here = even.map(|((cause, visitor), gaps)| Visits {
             log: self.log,
