@@ -71,6 +71,7 @@ struct Made {
 /// The group of an expression that holds each field.
 #[derive(Clone, Copy, Default)]
 struct Groups {
+    at: Option<usize>,
     id: Option<usize>,
     address: Option<usize>,
     port: Option<usize>,
@@ -94,6 +95,7 @@ impl Made {
             names.iter().find_map(|wanted| regex.capture_names().position(|name| name == Some(*wanted)))
         };
         let groups = Groups {
+            at: group(&["at"]),
             id: group(&["id", "repr"]),
             address: group(&["old", "conn", "peer", "ip"]),
             port: group(&["port"]),
@@ -391,7 +393,13 @@ impl Matcher {
         Found {
             pattern,
             depth: 0,
-            begins_at: places[0].map_or(0, |(begin, _)| begin),
+            // An expression that holds the time itself has it before the rest.
+            begins_at: made
+                .groups
+                .at
+                .and_then(|at| places[at].map(|(_, end)| end))
+                .or(places[0].map(|(begin, _)| begin))
+                .unwrap_or(0),
             cause: if is_unknown_client { cause.before_a_client_id() } else { cause },
             client,
             is_unknown_client,

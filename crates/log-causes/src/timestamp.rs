@@ -282,6 +282,10 @@ mod tests {
                 "2026-11-24T23:10:06.123",
             ),
             ("2024-02-29T00:00:00.5 Client c1 closed its connection.", "2024-02-29T00:00:00.500"),
+            (
+                "2026-11-24T23:10:06: Error: Unknown configuration variable \"max_qos\".",
+                "2026-11-24T23:10:06",
+            ),
         ];
         for (line, time) in lines {
             assert_eq!(of(line).as_deref(), Some(time), "{line}");
