@@ -314,6 +314,7 @@ impl Matcher {
         }
         if candidates.len() > 1 {
             candidates.sort_unstable();
+            candidates.dedup();
         }
         let place = self.choose(&candidates, text);
         self.candidates = candidates;
@@ -383,7 +384,12 @@ impl Matcher {
             }
             Id::NotMentioned => None,
         };
-        let address = address.or_else(|| fields::address_elsewhere(broker, text).map(text_of));
+        let elsewhere = || {
+            let address = text_of(fields::address_elsewhere(broker, text)?);
+            let port = fields::port_elsewhere(broker, text).map(text_of);
+            Some(port.map_or(address.clone(), |port| format!("{address}:{port}")))
+        };
+        let address = address.or_else(elsewhere);
         let code =
             group(made.groups.code).and_then(|code| std::str::from_utf8(code).ok()?.parse::<u8>().ok());
         let of_code = code.and_then(codes::cause_of).filter(|_| pattern.cause.precision() < Precision::Exact);
