@@ -186,7 +186,8 @@ impl Index {
             }
         }
         let trouble_from = texts.len();
-        texts.extend(unknown::needles().filter(|needle| !places.contains_key(needle)));
+        // Also those that are needles of patterns: both are found.
+        texts.extend(unknown::needles());
         owners.resize(texts.len(), Vec::new());
         let search = AhoCorasick::builder()
             .kind(Some(AhoCorasickKind::DFA))
