@@ -237,8 +237,11 @@ impl Matcher {
         let brokers =
             Broker::ALL.iter().map(|broker| votes(*broker)).filter(|(_, broker)| *broker != Broker::Client);
         // The first of those with equally many.
-        let most = brokers.rev().max_by_key(|(count, _)| *count).filter(|(count, _)| *count > 0);
-        most.or(Some(votes(Broker::Client))).filter(|(count, _)| *count > 0).map(|(_, broker)| broker)
+        let client = votes(Broker::Client);
+        // Beside a client's own lines, lines that mean nothing are no broker's: those of a Java trace.
+        let least = if client.0 >= ASIDE_PER_VOTE { ASIDE_PER_VOTE } else { 1 };
+        let most = brokers.rev().max_by_key(|(count, _)| *count).filter(|(count, _)| *count >= least);
+        most.or(Some(client)).filter(|(count, _)| *count > 0).map(|(_, broker)| broker)
     }
 
     /// Whether the latest line, if it was not recognised, tells of trouble.
