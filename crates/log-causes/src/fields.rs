@@ -50,8 +50,17 @@ pub(crate) fn id_elsewhere(broker: Broker, text: &[u8]) -> Id<'_> {
     let keys: &[&[u8]] = match broker {
         Broker::Emqx | Broker::Rmqtt => &[b"clientid"],
         Broker::Rumqttd => &[b"client_id="],
-        Broker::AwsIot => &[b"\"clientId\""],
-        Broker::AzureEventGrid => &[b"\"clientSessionName\"", b"\"clientAuthenticationName\""],
+        Broker::AwsIot => &[b"clientId\\\"", b"clientId\"", b" CLIENTID:", b"MQTTCLIENTID:", b" ClientId:"],
+        Broker::AzureEventGrid => &[
+            b"clientSessionName\\\"",
+            b"clientSessionName\"",
+            b"essionName\\\"",
+            b"essionName\"",
+            b"clientAuthenticationName\\\"",
+            b"clientAuthenticationName\"",
+            b"lientIdentity\"",
+        ],
+        Broker::AzureIotHub => &[b"deviceId\\\"", b"deviceId\""],
         Broker::Nats => return nats_id(text),
         Broker::FlashMq => &[b"ClientID="],
         _ => &[],
@@ -63,7 +72,7 @@ pub(crate) fn id_elsewhere(broker: Broker, text: &[u8]) -> Id<'_> {
 pub(crate) fn address_elsewhere(broker: Broker, text: &[u8]) -> Option<&[u8]> {
     let found = match broker {
         Broker::Emqx => value(text, b"peername").or_else(|| value(text, b"peer_host")),
-        Broker::AwsIot => value(text, b"\"ipAddress\""),
+        Broker::AwsIot => value(text, b"ipAddress\"").or_else(|| value(text, b"sourceIp\"")),
         Broker::Artemis => {
             let at = memmem::find(text, b" from /")? + b" from /".len();
             Some(word(&text[at..]))
@@ -72,6 +81,12 @@ pub(crate) fn address_elsewhere(broker: Broker, text: &[u8]) -> Option<&[u8]> {
         _ => None,
     }?;
     Some(address(found)).filter(|address| !address.is_empty())
+}
+
+/// The client's port when it stands apart from the address.
+pub(crate) fn port_elsewhere(broker: Broker, text: &[u8]) -> Option<&[u8]> {
+    let found = if broker == Broker::AwsIot { value(text, b"sourcePort\"") } else { None };
+    found.filter(|port| !port.is_empty() && port.iter().all(u8::is_ascii_digit))
 }
 
 /// The client's end of a connection name: `/10.0.0.7:50123`, `<<"10.0.0.7:50123 -> 10.0.0.1:1883">>`,
@@ -160,10 +175,12 @@ fn value<'l>(text: &'l [u8], key: &[u8]) -> Option<&'l [u8]> {
     let rest = &text[at..];
     let start = rest.iter().position(|byte| !matches!(byte, b'"' | b':' | b'=' | b' ' | b'\\' | b'\''))?;
     let is_quoted = start > 0 && matches!(rest[start - 1], b'"' | b'\'');
+    // Within a text of JSON the quotes are escaped.
+    let is_escaped = is_quoted && start > 1 && rest[start - 2] == b'\\';
     let rest = &rest[start..];
     let ends = |byte: &u8| {
         if is_quoted {
-            matches!(byte, b'"' | b'\'')
+            matches!(byte, b'"' | b'\'') || (is_escaped && *byte == b'\\')
         } else {
             matches!(byte, b',' | b' ' | b'}' | b'"' | b']')
         }

@@ -188,7 +188,8 @@ impl Index {
             }
         }
         let trouble_from = texts.len();
-        texts.extend(unknown::needles().filter(|needle| !places.contains_key(needle)));
+        // Also those that are needles of patterns: both are found.
+        texts.extend(unknown::needles());
         owners.resize(texts.len(), Vec::new());
         let search = AhoCorasick::builder()
             .kind(Some(AhoCorasickKind::DFA))
@@ -238,8 +239,11 @@ impl Matcher {
         let brokers =
             Broker::ALL.iter().map(|broker| votes(*broker)).filter(|(_, broker)| *broker != Broker::Client);
         // The first of those with equally many.
-        let most = brokers.rev().max_by_key(|(count, _)| *count).filter(|(count, _)| *count > 0);
-        most.or(Some(votes(Broker::Client))).filter(|(count, _)| *count > 0).map(|(_, broker)| broker)
+        let client = votes(Broker::Client);
+        // Beside a client's own lines, lines that mean nothing are no broker's: those of a Java trace.
+        let least = if client.0 >= ASIDE_PER_VOTE { ASIDE_PER_VOTE } else { 1 };
+        let most = brokers.rev().max_by_key(|(count, _)| *count).filter(|(count, _)| *count >= least);
+        most.or(Some(client)).filter(|(count, _)| *count > 0).map(|(_, broker)| broker)
     }
 
     /// Whether the latest line, if it was not recognised, tells of trouble.
@@ -316,6 +320,7 @@ impl Matcher {
         }
         if candidates.len() > 1 {
             candidates.sort_unstable();
+            candidates.dedup();
         }
         let place = self.choose(&candidates, text);
         self.candidates = candidates;
@@ -385,7 +390,12 @@ impl Matcher {
             }
             Id::NotMentioned => None,
         };
-        let address = address.or_else(|| fields::address_elsewhere(broker, text).map(text_of));
+        let elsewhere = || {
+            let address = text_of(fields::address_elsewhere(broker, text)?);
+            let port = fields::port_elsewhere(broker, text).map(text_of);
+            Some(port.map_or(address.clone(), |port| format!("{address}:{port}")))
+        };
+        let address = address.or_else(elsewhere);
         let code =
             group(made.groups.code).and_then(|code| std::str::from_utf8(code).ok()?.parse::<u8>().ok());
         let of_code = code.and_then(codes::cause_of).filter(|_| pattern.cause.precision() < Precision::Exact);

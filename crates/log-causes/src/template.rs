@@ -280,7 +280,7 @@ mod tests {
     fn templates_and_expressions_agree_on_every_example() {
         let rows = 0..patterns().len();
         let templates = rows.filter(|row| assert_same(*row, patterns()[*row].example.as_bytes())).count();
-        assert!(templates > patterns().len() / 3, "{templates} of {} are templates", patterns().len());
+        assert!(templates > 200, "{templates} of {} are templates", patterns().len());
     }
 
     proptest! {

@@ -124,9 +124,9 @@ impl Open {
     }
 
     /// Whether it has neither a client nor an end: the next nameless end belongs to it, and a further one to another
-    /// connection.
+    /// connection. A client's log tells of one connection, so that a nameless line just behind an end is about that end.
     pub(super) fn is_nameless_and_unended(&self) -> bool {
-        self.incident.client.is_none() && !self.has_end
+        self.incident.client.is_none() && (!self.has_end || self.incident.broker == Broker::Client)
     }
 
     /// Whether a line without a ClientID is the second one about it: HiveMQ before 2023.4 has moved the ClientID to the newcomer of a
@@ -164,6 +164,11 @@ impl Open {
         if found.client_of_handle.is_some() {
             return true;
         }
+        // Only a name tells that a client's line and a broker's line are about the same connection.
+        let is_nameless = found.client.is_none() && found.handle.is_none() && found.address.is_none();
+        if is_nameless && self.incident.broker != found.pattern.broker {
+            return false;
+        }
         if self.incident.effect == Effect::Lives || found.pattern.effect == Effect::Lives {
             return is_same_row
                 && self.incident.effect == found.pattern.effect
@@ -187,7 +192,11 @@ impl Open {
         }
         let both_are_exact = self.incident.cause.precision() == Precision::Exact
             && found.cause.precision() == Precision::Exact;
-        !both_are_exact || self.incident.cause == found.cause
+        // A client says of every failed connect, behind the reason, that it could not connect.
+        let is_echo = found.pattern.broker == Broker::Client
+            && found.cause == Cause::Unreachable
+            && self.incident.effect == Effect::Refused;
+        !both_are_exact || self.incident.cause == found.cause || is_echo
     }
 
     /// Whether the line names another address and so another connection of the client.
