@@ -21,8 +21,14 @@ const DAYS_MAX: i64 = 3_650;
 /// Bytes at the start of a line that may contain its time, after prefixes of containers and journald.
 const LOOK_AT_MAX: usize = 160;
 /// Quoted time keys of journald, container runtimes, loggers and clouds.
-const KEYS: [&[u8]; 5] =
-    [b"\"__REALTIME_TIMESTAMP\"", b"\"time\"", b"\"timestamp\"", b"\"ts\"", b"\"@timestamp\""];
+const KEYS: [&[u8]; 6] = [
+    b"\"__REALTIME_TIMESTAMP\"",
+    b"\"time\"",
+    b"\"timestamp\"",
+    b"\"ts\"",
+    b"\"@timestamp\"",
+    b"\"eventTime\"",
+];
 /// Texts that precede a ClientID.
 const CLIENT_IDS: [&[u8]; 5] = [b"lientid", b"lientId", b"lient_id", b"lient ID", b" - mid:"];
 /// Days from 1970-01-01 to a day of the proleptic Gregorian calendar.
