@@ -63,6 +63,7 @@ pub(crate) fn id_elsewhere(broker: Broker, text: &[u8]) -> Id<'_> {
         Broker::AzureIotHub => &[b"deviceId\\\"", b"deviceId\""],
         Broker::Nats => return nats_id(text),
         Broker::FlashMq => &[b"ClientID="],
+        Broker::Moquette => return moquette_id(text),
         _ => &[],
     };
     keys.iter().find_map(|key| value(text, key)).map_or(Id::NotMentioned, |found| id(broker, found))
@@ -78,6 +79,8 @@ pub(crate) fn address_elsewhere(broker: Broker, text: &[u8]) -> Option<&[u8]> {
             Some(word(&text[at..]))
         }
         Broker::Nats => nats_prefix(text).map(|(address, _)| address),
+        Broker::Moquette => between(text, b" R:", b"]"),
+        Broker::FlashMq => between(text, b"address='", b"'"),
         _ => None,
     }?;
     Some(address(found)).filter(|address| !address.is_empty())
@@ -154,6 +157,16 @@ fn nats_id(text: &[u8]) -> Id<'_> {
         },
         // The name is part of the prefix since the CONNECT.
         Some(said) if memmem::find(said, b"connection closed: ").is_some_and(|at| at < 8) => Id::Unknown,
+        _ => Id::NotMentioned,
+    }
+}
+
+/// `[id: 0x1f7483be, L:/10.0.0.1:1883 - R:/10.0.0.7:50123][c1][PUBLISH]`: the text in the second brackets, unless it is the packet.
+fn moquette_id(text: &[u8]) -> Id<'_> {
+    const PACKETS: [&[u8]; 6] = [b"CONNECT", b"PUBLISH", b"SUBSCRIBE", b"DISCONNECT", b"PINGREQ", b"CONNACK"];
+    let behind = memmem::find(text, b" R:").map(|at| &text[at..]);
+    match behind.and_then(|text| between(text, b"][", b"]")) {
+        Some(name) if !PACKETS.contains(&name) => id(Broker::Moquette, name),
         _ => Id::NotMentioned,
     }
 }

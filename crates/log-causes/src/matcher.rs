@@ -34,6 +34,8 @@ pub struct Found {
     pub client: Option<String>,
     /// Whether the broker says that the connection has no ClientID.
     pub is_unknown_client: bool,
+    /// The ClientID that the line gives to the line before; absent in most.
+    pub(crate) named: Option<String>,
     /// The client's address, with its port where the broker logs it; absent when the line has none.
     pub address: Option<String>,
     /// In a take-over the newcomer's address; absent when the line has none.
@@ -81,6 +83,7 @@ struct Groups {
     protocol: Option<usize>,
     code: Option<usize>,
     topic: Option<usize>,
+    named: Option<usize>,
 }
 
 /// Compiles a pattern's regular expression: over bytes, so that a line need not be UTF-8.
@@ -105,6 +108,7 @@ impl Made {
             protocol: group(&["p"]),
             code: group(&["rc"]),
             topic: group(&["topic"]),
+            named: group(&["named"]),
         };
         let locations = regex.capture_locations();
         let places = vec![None; regex.captures_len()];
@@ -413,6 +417,7 @@ impl Matcher {
             cause: if is_unknown_client { cause.before_a_client_id() } else { cause },
             client,
             is_unknown_client,
+            named: group(made.groups.named).map(text_of),
             address: address.filter(|address| !address.is_empty()),
             newcomer: group(made.groups.newcomer).map(|named| text_of(fields::address(named))),
             handle: group(made.groups.handle).or_else(|| fields::handle(broker, text)).map(text_of),

@@ -4,7 +4,7 @@
 //! mean the same in every row: `id` ClientID, `conn` or `peer` or `ip` and `port` the client's address, `handle` the
 //! broker's own name of the connection, `k` Keep Alive, `p` protocol, `rc` Reason Code in decimal, `repr` a text of
 //! the broker's that holds the ClientID, `old` and `new` the two connections of a take-over, `topic` a Topic Name, `at` the end
-//! of the time where the expression needs it.
+//! of the time where the expression needs it, `named` the ClientID of the line before.
 
 use std::sync::LazyLock;
 

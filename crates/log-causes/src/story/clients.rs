@@ -1,5 +1,7 @@
 //! The address of each connection and the incidents of each client; both bounded.
 
+mod second_lines;
+
 use std::collections::VecDeque;
 
 use foldhash::{HashMap, HashMapExt};
@@ -12,6 +14,7 @@ use crate::cause::{Cause, Effect};
 use crate::codes::cause_of;
 use crate::matcher::Found;
 use crate::timestamp::LogTime;
+use second_lines::SecondLines;
 
 /// Connection names kept in each of two generations; the older generation is dropped as a whole.
 const NAMES_PER_GENERATION: usize = 50_000;
@@ -47,6 +50,7 @@ pub struct Connections {
     errors: u64,
     /// Ended of late, by name: the next line about such an end may have no client.
     ended: VecDeque<(String, Connection)>,
+    second_lines: SecondLines,
 }
 
 /// A connection without a client so far.
@@ -74,6 +78,7 @@ impl Connections {
     /// each line but no incidents.
     pub fn follow(&mut self, found: &mut Found) {
         self.complete(found);
+        found.client = found.client.take().or_else(|| found.named.take());
         match found.pattern.effect {
             Effect::Connected => self.connected(found),
             Effect::Left => self.ended(found),
@@ -87,6 +92,7 @@ impl Connections {
         if found.pattern.broker == Broker::Mosquitto {
             self.complete_mosquitto(found);
         }
+        self.second_lines.adjust(found);
         if found.pattern.effect == Effect::Connected {
             return;
         }

@@ -160,7 +160,8 @@ impl Open {
     /// Whether a line can belong to this incident. A repeated kind of line is a new incident, unless the connection lives
     /// on.
     pub(super) fn takes(&self, found: &Found) -> bool {
-        let is_same_row = self.rows.contains(&found.pattern.row);
+        let is_new = !self.is_repeated(found) && found.named.is_none();
+        let is_same_row = self.rows.contains(&found.pattern.row) && is_new;
         if found.client_of_handle.is_some() {
             return true;
         }
@@ -197,6 +198,15 @@ impl Open {
             && found.cause == Cause::Unreachable
             && self.incident.effect == Effect::Refused;
         !both_are_exact || self.incident.cause == found.cause || is_echo
+    }
+
+    /// Whether the line names the same connection, by a port, once more: each ends only once.
+    fn is_repeated(&self, found: &Found) -> bool {
+        let Some(address) = &found.address else { return false };
+        self.own_address.as_ref() == Some(address)
+            && host_of(address).len() < address.len()
+            && self.incident.effect != Effect::Lives
+            && self.incident.cause == found.cause
     }
 
     /// Whether the line names another address and so another connection of the client.
@@ -238,6 +248,7 @@ impl Open {
         };
         fill(&mut self.own_address, &found.address);
         fill(&mut incident.client, &found.client);
+        fill(&mut incident.client, &found.named);
         fill(&mut incident.address, &found.address);
         fill(&mut incident.newcomer, &found.newcomer);
         incident.code = incident.code.or(found.code);
