@@ -58,9 +58,11 @@ pub(crate) fn needles() -> impl Iterator<Item = Vec<u8>> {
     })
 }
 
-/// Whether a line with such a stem tells of trouble itself, and does not merely carry a message.
+/// Whether a line with such a stem tells of trouble itself, and is neither about a message nor a frame of a stack trace, whose first line
+/// tells it.
 pub(crate) fn is_trouble(line: &[u8]) -> bool {
-    ORDINARY.iter().all(|text| memchr::memmem::find(line, text).is_none())
+    let is_frame = line.trim_ascii_start().starts_with(b"at ") && memchr::memchr(b'(', line).is_some();
+    !is_frame && ORDINARY.iter().all(|text| memchr::memmem::find(line, text).is_none())
 }
 
 /// Lines of one shape.
@@ -173,6 +175,7 @@ mod tests {
     #[test]
     fn a_message_with_such_a_word_is_no_trouble() {
         assert!(!is_trouble(b"Sending PUBLISH to c1 (d0, q0, r0, m0, 'device/error', ... (2 bytes))"));
+        assert!(!is_trouble(b"\tat x.y.Handler.exceptionCaught(Handler.java:93) ~[x.jar:1]"));
         assert!(is_trouble(b"an error of another kind"));
     }
 }

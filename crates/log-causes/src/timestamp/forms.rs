@@ -19,13 +19,16 @@ pub(super) enum Stamp {
 /// The time at the begin of `text`; absent when there is none that names its day.
 pub(super) fn dated(text: &[u8]) -> Option<Stamp> {
     match text.first()? {
-        b'0'..=b'9' => year_first(text).or_else(|| compact(text)).or_else(|| day_first(text)),
+        b'0'..=b'9' => year_first(text)
+            .or_else(|| compact(text))
+            .or_else(|| day_first(text))
+            .or_else(|| month_and_day(text)),
         b'A'..=b'Z' => month_first(text),
         _ => None,
     }
 }
 
-/// `23:10:06`, `23:10:06.123`, `1:02:03 PM`.
+/// `23:10:06`, `23:10:06.123`, `1:02:03 PM`, `1:02PM`.
 pub(super) fn of_day(text: &[u8]) -> Option<Stamp> {
     clock(text).map(|(ms, _)| Stamp::OfDay(ms))
 }
@@ -89,8 +92,12 @@ fn clock(text: &[u8]) -> Option<(i64, usize)> {
     let (hours, width) = digits(text, 2)?;
     let rest = text[width..].strip_prefix(b":")?;
     let minutes = exactly(rest, 2)?;
-    let seconds = exactly(rest.get(2..)?.strip_prefix(b":")?, 2)?;
-    let at = width + 6;
+    let (seconds, at) = match rest.get(2..)?.strip_prefix(b":") {
+        Some(rest) => (exactly(rest, 2)?, width + 6),
+        // `1:57PM`, as zerolog prints it.
+        None if matches!(rest.get(2..4), Some(b"AM" | b"PM")) => (0, width + 3),
+        None => return None,
+    };
     let (ms, length) = fraction(&text[at..]);
     let end = at + length;
     if hours > 24 || minutes > 59 || seconds > 60 || text.get(end).is_some_and(u8::is_ascii_digit) {
@@ -177,6 +184,13 @@ fn day_first(text: &[u8]) -> Option<Stamp> {
     let is_month_first = separator == b'/' && (second > 12 || (has_half && first <= 12));
     let (month, day) = if is_month_first { (first, second) } else { (second, first) };
     full(exactly(rest, 4)?, month, day, ms)
+}
+
+/// `03-29 17:50:09.487`.
+fn month_and_day(text: &[u8]) -> Option<Stamp> {
+    let (month, day) = (exactly(text, 2)?, exactly(text.get(3..)?, 2)?);
+    let (ms, _) = (text[2] == b'-' && text.get(5) == Some(&b' ')).then(|| clock(&text[6..]))??;
+    is_in_year(month, day).then_some(Stamp::WithoutYear(month, day, ms))
 }
 
 fn month(text: &[u8]) -> Option<i64> {
