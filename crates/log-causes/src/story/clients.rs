@@ -438,12 +438,11 @@ impl Clients {
         client.connected_at = time;
     }
 
-    /// The connection of this client ended.
-    pub(super) fn ended(&mut self, client: Option<&str>) {
+    /// The connection of this client from `address` ended.
+    pub(super) fn ended(&mut self, client: Option<&str>, address: Option<&str>) {
         let place = client.and_then(|id| self.places.get(id));
         if let Some((_, client)) = place.and_then(|place| self.known.get_mut(*place)) {
-            let is_older =
-                client.address != found.address && client.older_at(found.address.as_deref()).is_some();
+            let is_older = client.address.as_deref() != address && client.older_at(address).is_some();
             client.is_connected &= is_older;
         }
     }
