@@ -427,10 +427,11 @@ impl Clients {
     pub(super) fn connected(&mut self, found: &Found, time: Option<LogTime>, is_wanted: bool) {
         let Some(client) = found.client.as_deref().and_then(|id| self.of(id)) else { return };
         client.connects += u64::from(is_wanted);
-        client.older = client.address.take().filter(|_| client.is_connected).map(|address| {
-            let (keep_alive_s, version) = (client.keep_alive_s, client.version);
-            Box::new(Older { address, keep_alive_s, version, connected_at: client.connected_at })
-        });
+        client.older =
+            client.address.take().filter(|_| client.is_connected && found.address.is_some()).map(|address| {
+                let (keep_alive_s, version) = (client.keep_alive_s, client.version);
+                Box::new(Older { address, keep_alive_s, version, connected_at: client.connected_at })
+            });
         client.is_connected = true;
         client.address.clone_from(&found.address);
         client.keep_alive_s = found.keep_alive_s;
