@@ -32,6 +32,7 @@ pub(crate) fn id(broker: Broker, captured: &[u8]) -> Id<'_> {
         }),
         Broker::FlashMq => between(captured, b"ClientID='", b"'").unwrap_or(captured),
         Broker::Rmqtt => rmqtt_id(captured),
+        Broker::Emqx => between(captured, b"<<\"", b"\">>").unwrap_or(captured),
         // `c1 [10.0.0.7:50123]`.
         Broker::Mosquitto if captured.ends_with(b"]") => {
             memmem::rfind(captured, b" [").map_or(captured, |at| &captured[..at])
@@ -48,7 +49,10 @@ pub(crate) fn id(broker: Broker, captured: &[u8]) -> Id<'_> {
 /// The ClientID when no group of the pattern holds it.
 pub(crate) fn id_elsewhere(broker: Broker, text: &[u8]) -> Id<'_> {
     let keys: &[&[u8]] = match broker {
-        Broker::Emqx | Broker::Rmqtt => &[b"clientid"],
+        Broker::Emqx => return emqx(text).0,
+        Broker::Rmqtt => {
+            return emqx_value(text, b"clientid").map_or(Id::NotMentioned, |found| id(broker, found));
+        }
         Broker::Rumqttd => &[b"client_id="],
         Broker::AwsIot => &[b"clientId\\\"", b"clientId\"", b" CLIENTID:", b"MQTTCLIENTID:", b" ClientId:"],
         Broker::AzureEventGrid => &[
@@ -72,7 +76,8 @@ pub(crate) fn id_elsewhere(broker: Broker, text: &[u8]) -> Id<'_> {
 /// The address when no group of the pattern holds it.
 pub(crate) fn address_elsewhere(broker: Broker, text: &[u8]) -> Option<&[u8]> {
     let found = match broker {
-        Broker::Emqx => value(text, b"peername").or_else(|| value(text, b"peer_host")),
+        Broker::Emqx => emqx(text).1,
+        Broker::Rmqtt => emqx_value(text, b"ipaddress").or_else(|| rmqtt_address(text)),
         Broker::AwsIot => value(text, b"ipAddress\"").or_else(|| value(text, b"sourceIp\"")),
         Broker::Artemis => {
             let at = memmem::find(text, b" from /")? + b" from /".len();
@@ -127,6 +132,87 @@ pub(crate) fn handle_around(broker: Broker, object: &[u8]) -> Option<&[u8]> {
         .filter(|pid| pid.starts_with(b"<"))
 }
 
+/// Headers of EMQX before the text of a line, which follow the client.
+const EMQX_HEADERS: [&[u8]; 4] = [b" [Session]", b" [MQTT", b" [Channel]", b" [Protocol]"];
+
+/// The ClientID and the address in a line of EMQX: `clientid: c1, … peername: 10.0.0.7:50123`, `"clientid":"c1"`,
+/// `[info] c1@10.0.0.7:50123 …`, `Client(c1@10.0.0.7:50123): …`, `Session(c1): …`. The address alone means that there is no
+/// ClientID so far, except in EMQ 2.
+fn emqx(text: &[u8]) -> (Id<'_>, Option<&[u8]>) {
+    let id = |found| id(Broker::Emqx, found);
+    if let Some(at) = memmem::find(text, b"Client(") {
+        let rest = &text[at + b"Client(".len()..];
+        let named = &rest[..memmem::find(rest, b"): ").unwrap_or(0)];
+        return match memchr::memrchr(b'@', named) {
+            Some(at) => (id(&named[..at]), Some(&named[at + 1..])),
+            None => (Id::NotMentioned, Some(named)),
+        };
+    }
+    for named in [&b"Session("[..], b"SM("] {
+        if let Some(found) = between(text, named, b"): ") {
+            return (id(found), None);
+        }
+    }
+    let peer = [&b"peername"[..], b"peer_host", b"peerhost", b"ipaddress"];
+    let peer = peer.iter().find_map(|key| emqx_value(text, key)).filter(|peer| !peer.is_empty());
+    if let Some(found) = emqx_value(text, b"clientid") {
+        return (id(found), peer);
+    }
+    if peer.is_some() {
+        return (Id::Unknown, peer);
+    }
+    let Some(at) = memmem::find(text, b"] ") else { return (Id::NotMentioned, None) };
+    let rest = text[at + b"] ".len()..].trim_ascii_start();
+    for at in memchr::memchr_iter(b'@', &rest[..rest.len().min(FIELD_LOOK_AT_MAX)]) {
+        let address = word(&rest[at + 1..]);
+        if is_address(address) {
+            return (id(&rest[..at]), Some(address));
+        }
+    }
+    if is_address(word(rest)) {
+        return (Id::Unknown, Some(word(rest)));
+    }
+    let header = EMQX_HEADERS.iter().filter_map(|header| memmem::find(rest, header)).min();
+    let named = header.map(|at| &rest[..at]).filter(|named| !named.is_empty() && !named.contains(&b' '));
+    (named.map_or(Id::NotMentioned, id), None)
+}
+
+/// Bytes at the start of a line that may contain the client.
+const FIELD_LOOK_AT_MAX: usize = 400;
+
+/// The value of a key of EMQX: `clientid: c 1, msg: …`, `"clientid":"c1"`, `clientid => <<"c1">>`, `clientid=c1 …`.
+fn emqx_value<'l>(text: &'l [u8], key: &[u8]) -> Option<&'l [u8]> {
+    // Not a longer key, nor a placeholder: `from_clientid`, `${clientid}`.
+    let is_whole = |at: &usize| {
+        *at == 0 || !matches!(text[at - 1], b'_' | b'a'..=b'z' | b'.') && !text[..*at].ends_with(b"${")
+    };
+    let at = memmem::find_iter(text, key).find(is_whole)? + key.len();
+    let rest = &text[at..];
+    // `{clientid,<<"c1">>}`.
+    if let Some(value) = rest.strip_prefix(b",<<\"") {
+        return Some(&value[..memchr::memchr(b'"', value).unwrap_or(value.len())]);
+    }
+    let is_mark = |byte: &u8| matches!(byte, b'"' | b':' | b'=' | b'>' | b'<' | b' ' | b'\\' | b'\'');
+    let start = rest.iter().position(|byte| !is_mark(byte)).unwrap_or(rest.len());
+    let marks = &rest[..start];
+    if !marks.iter().any(|byte| matches!(byte, b':' | b'=')) {
+        return None;
+    }
+    let value = &rest[start..];
+    let is_quoted = marks.ends_with(b"\"") || marks.ends_with(b"'");
+    if marks.ends_with(b": \"\",") || marks.ends_with(b":\"\"") {
+        return Some(b"");
+    }
+    let end = if is_quoted {
+        value.iter().position(|byte| matches!(byte, b'"' | b'\'' | b'\\'))
+    } else if marks.ends_with(b"=") {
+        value.iter().position(|byte| matches!(byte, b',' | b' ' | b')'))
+    } else {
+        memmem::find(value, b", ").into_iter().chain(memchr::memchr2(b'}', b'"', value)).min()
+    };
+    Some(value[..end.unwrap_or(value.len())].trim_ascii_end())
+}
+
 /// `1@10.0.0.1:1883/10.0.0.7:50123/c1/user`, or `c1@10.0.0.7`.
 fn rmqtt_id(captured: &[u8]) -> &[u8] {
     let mut parts = captured.split(|byte| *byte == b'/');
@@ -134,6 +220,12 @@ fn rmqtt_id(captured: &[u8]) -> &[u8] {
         Some(id) => id,
         None => captured.split(|byte| *byte == b'@').next().unwrap_or(captured),
     }
+}
+
+/// The client's address in `1@10.0.0.1:1883/10.0.0.7:50123/c1/user`.
+fn rmqtt_address(text: &[u8]) -> Option<&[u8]> {
+    let at = memchr::memchr(b'@', text)?;
+    text[at..].split(|byte| *byte == b'/').nth(1).filter(|address| is_address(address))
 }
 
 /// `10.0.0.7:50123 - mid:5 - "c1" - …`: the address, and the text from the number on; over WebSocket `mid_ws:5`.

@@ -269,11 +269,15 @@ impl Matcher {
             let layers = envelope::layers(line);
             let outermost = layers.len() - 1;
             let found = layers.iter().enumerate().find_map(|(at, layer)| {
-                self.layer(layer, 0).map(|found| Found { depth: outermost - at, ..found })
+                self.layer(layer, 0).map(|found| (at, Found { depth: outermost - at, ..found }))
             });
-            let mut found = found?;
+            let (at, mut found) = found?;
             if found.handle.is_none() {
                 found.handle = fields::handle_around(found.pattern.broker, line).map(text_of);
+            }
+            // EMQX has the client beside its text.
+            if found.pattern.broker == Broker::Emqx && found.client.is_none() && at < outermost {
+                beside(&mut found, &layers[at + 1]);
             }
             found
         } else {
@@ -324,6 +328,7 @@ impl Matcher {
         }
         if candidates.len() > 1 {
             candidates.sort_unstable();
+            // A pattern may have two needles of one length.
             candidates.dedup();
         }
         let place = self.choose(&candidates, text);
@@ -427,6 +432,18 @@ impl Matcher {
             code,
             topic: group(made.groups.topic).filter(|_| pattern.effect == Effect::Behind).map(text_of),
         }
+    }
+}
+
+/// Adds the client that stands beside the text in its JSON.
+fn beside(found: &mut Found, object: &[u8]) {
+    let broker = found.pattern.broker;
+    if let Id::Known(id) = fields::id_elsewhere(broker, object) {
+        found.client = Some(text_of(id.as_bytes()));
+        found.is_unknown_client = false;
+    }
+    if found.address.is_none() {
+        found.address = fields::address_elsewhere(broker, object).map(text_of);
     }
 }
 

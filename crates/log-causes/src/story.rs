@@ -149,7 +149,7 @@ impl Story {
                     self.close(key, report);
                 }
                 self.connections.ended(&found);
-                self.clients.ended(found.client.as_deref());
+                self.clients.ended(found.client.as_deref(), found.address.as_deref());
             }
             Effect::Aside => {}
             // The client is the one of the take-over line before.
@@ -227,7 +227,7 @@ impl Story {
             open.join(number, time, found);
             if let Some(client) = &found.client_of_handle {
                 self.clients.fill_in(&mut open.incident);
-                self.clients.ended(Some(client));
+                self.clients.ended(Some(client), open.incident.address.as_deref());
             }
             return;
         }
@@ -239,7 +239,7 @@ impl Story {
         self.clients.fill_in(&mut incident);
         if matches!(found.pattern.effect, Effect::Ended | Effect::Tail | Effect::Refused) {
             self.connections.ended(found);
-            self.clients.ended(found.client.as_deref());
+            self.clients.ended(found.client.as_deref(), found.address.as_deref());
         }
         if self.open.len() >= OPEN_MAX
             && let Some((id, oldest)) = self.open.pop_first()

@@ -364,6 +364,24 @@ struct Client {
     version: Option<ProtocolVersion>,
     connected_at: Option<LogTime>,
     is_connected: bool,
+    /// The connection that the latest one takes over, whose end may be logged after the newcomer's begin.
+    older: Option<Box<Older>>,
+}
+
+/// A connection that a newer one of the same client takes over.
+#[derive(Clone, Debug)]
+struct Older {
+    address: String,
+    keep_alive_s: Option<u16>,
+    version: Option<ProtocolVersion>,
+    connected_at: Option<LogTime>,
+}
+
+impl Client {
+    /// The older connection, where `address` is its address.
+    fn older_at(&self, address: Option<&str>) -> Option<&Older> {
+        self.older.as_deref().filter(|older| Some(older.address.as_str()) == address)
+    }
 }
 
 /// Clients by ClientID.
@@ -409,6 +427,11 @@ impl Clients {
     pub(super) fn connected(&mut self, found: &Found, time: Option<LogTime>, is_wanted: bool) {
         let Some(client) = found.client.as_deref().and_then(|id| self.of(id)) else { return };
         client.connects += u64::from(is_wanted);
+        client.older =
+            client.address.take().filter(|_| client.is_connected && found.address.is_some()).map(|address| {
+                let (keep_alive_s, version) = (client.keep_alive_s, client.version);
+                Box::new(Older { address, keep_alive_s, version, connected_at: client.connected_at })
+            });
         client.is_connected = true;
         client.address.clone_from(&found.address);
         client.keep_alive_s = found.keep_alive_s;
@@ -416,11 +439,12 @@ impl Clients {
         client.connected_at = time;
     }
 
-    /// The connection of this client ended.
-    pub(super) fn ended(&mut self, client: Option<&str>) {
+    /// The connection of this client from `address` ended.
+    pub(super) fn ended(&mut self, client: Option<&str>, address: Option<&str>) {
         let place = client.and_then(|id| self.places.get(id));
         if let Some((_, client)) = place.and_then(|place| self.known.get_mut(*place)) {
-            client.is_connected = false;
+            let is_older = client.address.as_deref() != address && client.older_at(address).is_some();
+            client.is_connected &= is_older;
         }
     }
 
@@ -435,6 +459,16 @@ impl Clients {
             && (incident.address.is_none() || incident.address == client.address)
         {
             (incident.cause, incident.effect) = (Cause::NotAuthorized, Effect::Ended);
+        }
+        if let Some(older) = client.older_at(incident.address.as_deref())
+            && client.address != incident.address
+            && incident.effect == Effect::Ended
+        {
+            incident.keep_alive_s = incident.keep_alive_s.or(older.keep_alive_s);
+            incident.version = incident.version.or(older.version);
+            let since = older.connected_at.zip(incident.time);
+            incident.connected_for_ms = since.map(|(since, until)| until.0 - since.0).filter(|ms| *ms >= 0);
+            return;
         }
         incident.keep_alive_s = incident.keep_alive_s.or(client.keep_alive_s);
         incident.version = incident.version.or(client.version);

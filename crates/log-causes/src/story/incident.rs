@@ -162,7 +162,7 @@ impl Open {
     pub(super) fn takes(&self, found: &Found) -> bool {
         let is_new = !self.is_repeated(found) && found.named.is_none();
         let is_same_row = self.rows.contains(&found.pattern.row) && is_new;
-        if found.client_of_handle.is_some() {
+        if found.client_of_handle.is_some() || self.is_denied_and_ended_by(found) {
             return true;
         }
         // Only a name tells that a client's line and a broker's line are about the same connection.
@@ -209,6 +209,21 @@ impl Open {
             && self.incident.cause == found.cause
     }
 
+    /// Whether this is about a denied topic, and the line about the end of that connection: EMQX and VerneMQ log both, and
+    /// EMQX names the end as it names a refused log-in: `not_authorized`.
+    fn is_denied_and_ended_by(&self, found: &Found) -> bool {
+        let broker = self.incident.broker;
+        let is_its_end = match found.pattern.effect {
+            Effect::Ended => found.cause == Cause::NotAuthorized,
+            Effect::Refused => broker == Broker::Emqx,
+            _ => false,
+        };
+        is_its_end
+            && self.incident.cause == Cause::NotAuthorized
+            && matches!(broker, Broker::Emqx | Broker::VerneMq)
+            && !self.rows.contains(&found.pattern.row)
+    }
+
     /// Whether the line names another address and so another connection of the client.
     fn is_elsewhere(&self, found: &Found) -> bool {
         let (Some(one), Some(other)) = (&self.own_address, &found.address) else { return false };
@@ -218,6 +233,7 @@ impl Open {
     }
 
     pub(super) fn join(&mut self, number: u64, time: Option<LogTime>, found: &Found) {
+        let is_denied = self.is_denied_and_ended_by(found);
         let incident = &mut self.incident;
         incident.lines += 1;
         self.last_line = number;
@@ -237,7 +253,11 @@ impl Open {
             incident.effect = Effect::Ended;
         }
         let is_bridge = found.client_of_handle.is_some() && found.cause == Cause::Bridge;
-        if is_bridge || found.cause.precision() > incident.cause.precision() {
+        if is_denied {
+            if incident.effect == Effect::Lives {
+                incident.effect = Effect::Ended;
+            }
+        } else if is_bridge || found.cause.precision() > incident.cause.precision() {
             incident.cause = found.cause;
             incident.row = found.pattern.row;
         }
