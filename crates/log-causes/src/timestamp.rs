@@ -21,13 +21,15 @@ const DAYS_MAX: i64 = 3_650;
 /// Bytes at the start of a line that may contain its time, after prefixes of containers and journald.
 const LOOK_AT_MAX: usize = 160;
 /// Quoted time keys of journald, container runtimes, loggers and clouds.
-const KEYS: [&[u8]; 6] = [
+const KEYS: [&[u8]; 8] = [
     b"\"__REALTIME_TIMESTAMP\"",
     b"\"time\"",
     b"\"timestamp\"",
     b"\"ts\"",
     b"\"@timestamp\"",
     b"\"eventTime\"",
+    b"\"disconnected_at\"",
+    b"\"connected_at\"",
 ];
 /// Texts that precede a ClientID.
 const CLIENT_IDS: [&[u8]; 5] = [b"lientid", b"lientId", b"lient_id", b"lient ID", b" - mid:"];
