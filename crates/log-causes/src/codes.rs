@@ -51,7 +51,7 @@ const AWS: Kind = Kind::Other("AWS IoT Core");
 const IOT_HUB: Kind = Kind::Other("Azure IoT Hub");
 
 /// Codes outside the standard.
-const OTHERS: [(Option<i32>, Kind, &str, Cause); 52] = [
+const OTHERS: [(Option<i32>, Kind, &str, Cause); 55] = [
     (Some(2), MOSQUITTO, "MOSQ_ERR_PROTOCOL", Cause::ProtocolError),
     (Some(4), MOSQUITTO, "MOSQ_ERR_NO_CONN", Cause::PeerClosed),
     (Some(5), MOSQUITTO, "MOSQ_ERR_CONN_REFUSED", Cause::Refused),
@@ -69,7 +69,8 @@ const OTHERS: [(Option<i32>, Kind, &str, Cause); 52] = [
     (Some(-4), PUB_SUB, "MQTT_CONNECTION_TIMEOUT", Cause::NoPingresp),
     (Some(-3), PUB_SUB, "MQTT_CONNECTION_LOST", Cause::PeerClosed),
     (Some(-2), PUB_SUB, "MQTT_CONNECT_FAILED", Cause::Unreachable),
-    (Some(-1), PAHO_C, "MQTTCLIENT_FAILURE, MQTTASYNC_FAILURE", Cause::PeerClosed),
+    (Some(-1), PUB_SUB, "MQTT_DISCONNECTED", Cause::PeerClosed),
+    (Some(-1), PAHO_C, "MQTTCLIENT_FAILURE, MQTTASYNC_FAILURE", Cause::Unreachable),
     (Some(-3), PAHO_C, "MQTTCLIENT_DISCONNECTED, MQTTASYNC_DISCONNECTED", Cause::PeerClosed),
     (Some(-4), PAHO_C, "MQTTCLIENT_MAX_MESSAGES_INFLIGHT", Cause::ReceiveMaximum),
     (Some(32_000), PAHO_JAVA, "REASON_CODE_CLIENT_TIMEOUT", Cause::NoPingresp),
@@ -90,6 +91,7 @@ const OTHERS: [(Option<i32>, Kind, &str, Cause); 52] = [
     (Some(1_008), WEB_SOCKET, "Policy Violation", Cause::Kicked),
     (Some(1_009), WEB_SOCKET, "Message Too Big", Cause::PacketTooLarge),
     (Some(1_011), WEB_SOCKET, "Internal Error", Cause::ServerError),
+    (Some(1_012), WEB_SOCKET, "Service Restart", Cause::Shutdown),
     (Some(1_015), WEB_SOCKET, "TLS handshake failure", Cause::Tls),
     (None, AWS, "DUPLICATE_CLIENTID, DUPLICATE_CLIENT_ID", Cause::TakeOver),
     (None, AWS, "MQTT_KEEP_ALIVE_TIMEOUT", Cause::KeepAlive),
@@ -98,6 +100,7 @@ const OTHERS: [(Option<i32>, Kind, &str, Cause); 52] = [
     (None, AWS, "AUTH_ERROR", Cause::NotAuthorized),
     (None, AWS, "FORBIDDEN_ACCESS", Cause::NotAuthorized),
     (None, AWS, "THROTTLED", Cause::Quota),
+    (None, AWS, "SERVER_ERROR", Cause::ServerError),
     (None, AWS, "SERVER_INITIATED_DISCONNECT", Cause::Shutdown),
     (None, AWS, "WEBSOCKET_TTL_EXPIRATION, CUSTOMAUTH_TTL_EXPIRATION", Cause::CredentialsExpired),
     (None, AWS, "API_INITIATED_DISCONNECT", Cause::Kicked),
@@ -175,8 +178,10 @@ pub fn find(text: &str) -> Result<Vec<Code>, String> {
     };
     let wanted = plain(bare);
     let is_it = |code: &Code| match number {
-        // Hexadecimal is the standard's way to write its Reason Codes.
-        Some(number) => code.number == Some(number) && (hex.is_none() || code.kind == Kind::V5),
+        // Hexadecimal is the standard's way to write its codes.
+        Some(number) => {
+            code.number == Some(number) && (hex.is_none() || !matches!(code.kind, Kind::Other(_)))
+        }
         None => wanted.len() >= 4 && plain(code.name).contains(&wanted),
     };
     let codes: Vec<Code> = all().filter(is_it).collect();
@@ -217,7 +222,13 @@ pub fn all() -> impl Iterator<Item = Code> {
 
 /// Letters and digits only, in lower case.
 fn plain(name: &str) -> String {
-    name.chars().filter(char::is_ascii_alphanumeric).map(|character| character.to_ascii_lowercase()).collect()
+    let plain: String = name
+        .chars()
+        .filter(char::is_ascii_alphanumeric)
+        .map(|character| character.to_ascii_lowercase())
+        .collect();
+    // Libraries write it in both ways.
+    plain.replace("authoris", "authoriz")
 }
 
 #[cfg(test)]
@@ -259,6 +270,9 @@ mod tests {
         assert_eq!(cause("rc=7"), Cause::PeerClosed);
         assert_eq!(cause("rc=5"), Cause::NotAuthorized, "the CONNACK of MQTT 3.1.1 first");
         assert_eq!(cause("-2"), Cause::Unreachable);
+        assert_eq!(cause("0x05"), Cause::NotAuthorized);
+        assert_eq!(cause("not authorised"), Cause::NotAuthorized);
+        assert_eq!(cause("SERVER_ERROR"), Cause::ServerError);
         assert_eq!(cause("errno=104"), Cause::PeerClosed);
         assert_eq!(cause("1006"), Cause::PeerClosed);
         assert_eq!(cause("DUPLICATE_CLIENTID"), Cause::TakeOver);

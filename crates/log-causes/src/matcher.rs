@@ -242,12 +242,18 @@ impl Matcher {
         let votes = |broker: Broker| (self.votes[broker as usize], broker);
         let brokers =
             Broker::ALL.iter().map(|broker| votes(*broker)).filter(|(_, broker)| *broker != Broker::Client);
-        // The first of those with equally many.
-        let client = votes(Broker::Client);
-        // Beside a client's own lines, lines that mean nothing are no broker's: those of a Java trace.
-        let least = if client.0 >= ASIDE_PER_VOTE { ASIDE_PER_VOTE } else { 1 };
-        let most = brokers.rev().max_by_key(|(count, _)| *count).filter(|(count, _)| *count >= least);
-        most.or(Some(client)).filter(|(count, _)| *count > 0).map(|(_, broker)| broker)
+        // The first of those with equally many. Lines that mean nothing decide nothing: a Java trace is no broker's.
+        let most =
+            brokers.rev().max_by_key(|(count, _)| *count).filter(|(count, _)| *count >= ASIDE_PER_VOTE);
+        most.or(Some(votes(Broker::Client)))
+            .filter(|(count, _)| *count >= ASIDE_PER_VOTE)
+            .map(|(_, broker)| broker)
+    }
+
+    /// Takes back the vote of a line that turned out not to be its broker's.
+    pub(crate) fn take_back(&mut self, found: &Found) {
+        let votes = &mut self.votes[found.pattern.broker as usize];
+        *votes = votes.saturating_sub(weight_of(found));
     }
 
     /// Whether the latest line, if it was not recognised, tells of trouble.
@@ -284,9 +290,7 @@ impl Matcher {
             // No needle ends before the first one, so none begins much earlier.
             self.layer(line.trim_ascii_end(), needle_end.saturating_sub(NEEDLE_BYTES_MAX))?
         };
-        // Lines that mean nothing, such as those of a crash dump, are of the same kind in brokers of one language.
-        let weight = if found.pattern.effect == Effect::Aside { 1 } else { ASIDE_PER_VOTE };
-        self.votes[found.pattern.broker as usize] += weight;
+        self.votes[found.pattern.broker as usize] += weight_of(&found);
         Some(found)
     }
 
@@ -445,6 +449,11 @@ fn beside(found: &mut Found, object: &[u8]) {
     if found.address.is_none() {
         found.address = fields::address_elsewhere(broker, object).map(text_of);
     }
+}
+
+/// Lines that mean nothing, such as those of a crash dump, are of the same kind in brokers of one language.
+fn weight_of(found: &Found) -> u64 {
+    if found.pattern.effect == Effect::Aside { 1 } else { ASIDE_PER_VOTE }
 }
 
 /// Bytes kept of a ClientID, an address or a topic: clients choose their length.

@@ -64,11 +64,32 @@ pub struct Story {
     taken_over: Option<String>,
     /// Recognised lines that name the client to report on.
     lines_of_client: u64,
+    /// Recognised lines with a time: all of them, those within the limits, the first and the last.
+    timed: Timed,
     /// Number of the current log, from 0.
     log: usize,
     /// Where the latest time lies; a line without a time counts as late as the line before it.
     span: Span,
     picture: Picture,
+}
+
+/// Recognised lines that have a time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Timed {
+    /// How many.
+    pub lines: u64,
+    /// How many of them are within the limits.
+    pub within: u64,
+    /// The earliest and the latest time; absent without any.
+    pub span: Option<(LogTime, LogTime)>,
+}
+
+impl Timed {
+    fn add(&mut self, time: LogTime, is_within: bool) {
+        self.lines += 1;
+        self.within += u64::from(is_within);
+        self.span = Some(self.span.map_or((time, time), |(first, last)| (first.min(time), last.max(time))));
+    }
 }
 
 /// Where a time lies relative to the limits.
@@ -94,6 +115,7 @@ impl Story {
             next: 1,
             taken_over: None,
             lines_of_client: 0,
+            timed: Timed::default(),
             log: 0,
             span: Span::Within,
             picture: Picture::default(),
@@ -112,6 +134,7 @@ impl Story {
     ) {
         if let Some(time) = time {
             self.span = self.limits.span(time);
+            self.timed.add(time, self.span == Span::Within);
         }
         if self.span == Span::After {
             return;
@@ -200,6 +223,12 @@ impl Story {
     #[must_use]
     pub fn lines_of_client(&self) -> u64 {
         self.lines_of_client
+    }
+
+    /// Recognised lines with a time, whatever the limits are.
+    #[must_use]
+    pub fn timed(&self) -> Timed {
+        self.timed
     }
 
     /// Up to three ClientIDs that a user may have meant by `name`: the same letters and digits, or `name` is a part.

@@ -1,10 +1,15 @@
 //! Lines that no pattern knows and that look like trouble, grouped by their shape: a report that is silent about them would reassure
 //! over nothing.
 
+use std::sync::LazyLock;
+
+use aho_corasick::AhoCorasick;
 use foldhash::{HashMap, HashMapExt};
 
 /// Beginnings of words that tell of trouble, in lower case.
-const STEMS: [&str; 27] = [
+const STEMS: [&str; 29] = [
+    "killed process",
+    "out of memory",
     "abort",
     "closed",
     "closing",
@@ -63,6 +68,82 @@ pub(crate) fn needles() -> impl Iterator<Item = Vec<u8>> {
 pub(crate) fn is_trouble(line: &[u8]) -> bool {
     let is_frame = line.trim_ascii_start().starts_with(b"at ") && memchr::memchr(b'(', line).is_some();
     !is_frame && ORDINARY.iter().all(|text| memchr::memmem::find(line, text).is_none())
+}
+
+/// Texts of runtimes, which any program that loses a connection prints.
+const OF_ANY_PROGRAM: [&str; 14] = [
+    "econn",
+    "enotfound",
+    "epipe",
+    "etimedout",
+    "socket hang up",
+    "connection closed",
+    "connection lost",
+    "closed connection",
+    "http:",
+    "npm err",
+    "connection refused",
+    "connection reset",
+    "tls handshake",
+    "getaddrinfo",
+];
+
+/// Words that only a client of MQTT, or a program around one, has in its lines: packets, programs, and the usual ports.
+const OF_CLIENTS: [&str; 37] = [
+    "not authori",
+    "identifier rejected",
+    "bad user",
+    "unacceptable protocol",
+    "server unavailable",
+    "broker unavailable",
+    "services.iot",
+    "(3210",
+    "mainloop:",
+    "mqtt",
+    "paho",
+    "mosquitto",
+    "zigbee",
+    "tasmota",
+    "mosq_",
+    "connack",
+    "suback",
+    "puback",
+    "pingreq",
+    "pingresp",
+    "ping_resp",
+    "keepalive",
+    "keep alive",
+    "keep-alive",
+    "clientid",
+    "client id",
+    "broker",
+    ":1883",
+    ":8883",
+    " 1883",
+    " 8883",
+    "result code",
+    "return code",
+    "[client]",
+    "[net]",
+    "esp-",
+    "transport_",
+];
+
+/// Whether a line may be that of any program, so that it says nothing of MQTT by itself.
+pub(crate) fn is_of_any_program(line: &[u8]) -> bool {
+    static ANY: LazyLock<AhoCorasick> = LazyLock::new(|| words(&OF_ANY_PROGRAM));
+    ANY.is_match(line) && !is_of_mqtt_client(line)
+}
+
+/// Whether a line says that it is of a client of MQTT.
+pub(crate) fn is_of_mqtt_client(line: &[u8]) -> bool {
+    static CLIENTS: LazyLock<AhoCorasick> = LazyLock::new(|| words(&OF_CLIENTS));
+    CLIENTS.is_match(line)
+}
+
+fn words(words: &[&str]) -> AhoCorasick {
+    let built = AhoCorasick::builder().ascii_case_insensitive(true).build(words);
+    built.expect("a few words fit an automaton")
 }
 
 /// Lines of one shape.

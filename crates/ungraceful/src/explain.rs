@@ -20,7 +20,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Command, FromArgMatches};
 use flags::{ExplainArgs, Options, Wanted};
-use ungraceful_flags::{collecting, with_environment};
+use ungraceful_flags::{Mistake, collecting, with_environment};
 use ungraceful_log_causes::scan::{Line, Scanned, Scanner};
 use ungraceful_log_causes::story::{Incident, Story};
 use ungraceful_log_causes::timestamp::Times;
@@ -162,9 +162,35 @@ impl Explained {
         options.limits.client.is_some() && self.story.lines_of_client() == 0
     }
 
+    /// Why `--since` and `--until` leave nothing to report on; absent when they leave something.
+    fn lacks_its_time(&self, options: &Options) -> Option<String> {
+        let timed = self.story.timed();
+        let (first, last) = timed.span?;
+        let limits = [("--since", options.limits.since), ("--until", options.limits.until)];
+        let unlike = limits
+            .iter()
+            .find(|(_, limit)| limit.is_some_and(|limit| limit.is_without_day() != last.is_without_day()));
+        if let Some((flag, _)) = unlike {
+            let what = if last.is_without_day() {
+                "the log names no day: give a time of day"
+            } else {
+                "the log has dates: give one"
+            };
+            return Some(format!(
+                "{flag} can't be compared with the times of this log; {what}, such as {first}"
+            ));
+        }
+        (timed.within == 0).then(|| {
+            format!("no recognised line is between --since and --until: those of this log are from {first} to {last}")
+        })
+    }
+
     fn exit(&self, options: &Options) -> Exit {
         let (recognised, events) = self.coverage();
-        let is_known = recognised > 0 && recognised * 2 >= events && !self.lacks_its_client(options);
+        let is_known = recognised > 0
+            && recognised * 2 >= events
+            && !self.lacks_its_client(options)
+            && self.lacks_its_time(options).is_none();
         if is_known { Exit::Holds } else { Exit::Inconclusive }
     }
 }
@@ -174,6 +200,10 @@ fn read(paths: &[PathBuf], options: &Options) -> Result<Exit, RunError> {
         Explained { logs: Vec::new(), story: Story::new(options.limits.clone()), incidents: Vec::new() };
     if paths.is_empty() {
         read_log(vec![("standard input".to_owned(), input::standard()?)], options, &mut explained)?;
+    }
+    if let Some(twice) = input::given_twice(paths) {
+        let what = format!("{} is given twice: its lines would count twice", twice.display());
+        return Err(RunError::Usage(vec![Mistake::new("FILE", what)]));
     }
     for (number, group) in input::parts(paths).into_iter().enumerate() {
         // All are opened first: a missing file is told before the others are read for minutes.

@@ -202,7 +202,10 @@ pub(super) const ALL: &[Explanation] = &[
         closed_by: Closer::Broker,
         standard: &[V5_3_1_4_2],
         standard_prose: "",
-        behind: &["the code or reason in the line names the check that failed"],
+        behind: &[
+            "the code or reason in the line names the check that failed",
+            "in Mosquitto, \"denied access by tcpd\": hosts.allow and hosts.deny; it prints the same when it is out of file descriptors",
+        ],
         tell_apart: &["`ungraceful explain --code CODE` with the number in the line"],
         provoke: Provoke::NotYet(
             "the line does not tell which check refused the CONNECT; find that out first",

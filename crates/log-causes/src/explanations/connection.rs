@@ -272,8 +272,8 @@ pub(super) const ALL: &[Explanation] = &[
         tell_apart: &[
             "all clients from one moment on: the broker's certificate expired or was changed",
             "one kind of device: its trusted authorities or TLS version",
-            "the text of the line: unknown ca or bad certificate is the client's alert, it does not trust the broker's certificate; \
-             certificate verify failed: the broker does not trust the client's",
+            "the text of the line: an alert (unknown ca, bad certificate) comes from the other side, which does not trust this side's \
+             certificate; certificate verify failed: the side that logs it does not trust the other's",
             "protocol version, unsupported protocol, no shared cipher: nothing in common; peer did not return a certificate: it has none",
             "wrong version number, unknown protocol, http request: the client does not speak TLS on this port at all",
             "only after restarts: handshakes are too slow for their time limit",

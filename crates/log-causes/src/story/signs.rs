@@ -171,7 +171,8 @@ pub struct Signs {
     silence: Option<(LogTime, i64, bool)>,
     is_saving: bool,
     wills: HashMap<String, (u64, String)>,
-    lapses: VecDeque<(LogTime, String)>,
+    /// Keep Alive lapses of late: when, of which client, and how long it was connected, in ms, where known.
+    lapses: VecDeque<(LogTime, String, Option<i64>)>,
     lapsed: Vec<SimultaneousLapses>,
     herds: Herds,
 }
@@ -294,21 +295,29 @@ impl Signs {
 
     fn lapse(&mut self, incident: &Incident) {
         let (Some(time), Some(client)) = (incident.time, &incident.client) else { return };
-        while self.lapses.front().is_some_and(|(first, _)| time.0 - first.0 > TOGETHER_MS) {
+        while self.lapses.front().is_some_and(|(first, ..)| time.0 - first.0 > TOGETHER_MS) {
             self.lapses.pop_front();
         }
         // This many are enough; further ones belong to the same event.
         if self.lapses.len() < LAPSES_MAX {
-            self.lapses.push_back((time, client.clone()));
+            self.lapses.push_back((time, client.clone(), incident.connected_for_ms));
         }
-        let count = |lapses: &mut dyn Iterator<Item = &(LogTime, String)>| {
-            lapses.map(|(_, client)| client).collect::<BTreeSet<&String>>().len()
+        let second = time.seconds();
+        let of_second: Vec<_> = self.lapses.iter().filter(|(lapse, ..)| lapse.seconds() == second).collect();
+        let count = |lapses: &mut dyn Iterator<Item = &(LogTime, String, Option<i64>)>| {
+            lapses.map(|(_, client, _)| client).collect::<BTreeSet<&String>>().len()
         };
         let clients = count(&mut self.lapses.iter());
-        let Some((at, _)) = self.lapses.front().filter(|_| clients >= TOGETHER_MIN) else { return };
-        let second = time.seconds();
-        let in_one_second =
-            count(&mut self.lapses.iter().filter(|(lapse, _)| lapse.seconds() == second)) >= TOGETHER_MIN;
+        let Some((at, ..)) = self.lapses.front().filter(|_| clients >= TOGETHER_MIN) else { return };
+        // Clients that connected together and were not heard again lapse together, whatever the reason is.
+        let lasted: Vec<i64> = of_second.iter().filter_map(|(.., lasted)| *lasted).collect();
+        let connected_together = lasted.len() >= TOGETHER_MIN
+            && lasted
+                .iter()
+                .max()
+                .zip(lasted.iter().min())
+                .is_some_and(|(most, least)| most - least <= TOGETHER_MS);
+        let in_one_second = count(&mut of_second.into_iter()) >= TOGETHER_MIN && !connected_together;
         // Lines of the first second may come between the silence and the first lapse.
         let silence = self.silence.filter(|(until, ..)| (0..=1_000).contains(&(at.0 - until.0)));
         let (silent_ms, while_saving) =

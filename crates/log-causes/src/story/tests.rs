@@ -338,6 +338,18 @@ fn lapses_in_one_second_after_a_silence_are_a_stall_of_the_broker() {
 }
 
 #[test]
+fn clients_that_connected_together_and_were_not_heard_again_are_no_stall() {
+    let mut log = String::new();
+    for n in 0..6 {
+        log.push_str(&format!("1795514400: New client connected from 10.0.0.{n}:1 as c{n} (p2, c1, k60).\n"));
+    }
+    log.push_str(&lapses((0..6).map(|_| 91_000)));
+    let (story, _) = story(None, &log, Limits::default());
+    let lapsed = story.picture().signs.lapsed_together();
+    assert_eq!((lapsed.len(), lapsed[0].clients, lapsed[0].in_one_second), (1, 6, false));
+}
+
+#[test]
 fn an_end_before_the_keep_alive_is_laid_on_the_broker() {
     let cause = |keep_alive: u16, protocol: u8, after: u16| {
         let log = format!(

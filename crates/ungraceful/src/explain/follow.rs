@@ -134,7 +134,20 @@ pub(super) fn follow(path: &Path, options: &Options) -> Result<Exit, RunError> {
             }
         }
         if !goes_on {
-            return Ok(if matcher.leader().is_some() { Exit::Holds } else { Exit::Inconclusive });
+            let lacks = match &options.limits.client {
+                _ if matcher.leader().is_none() => Some("no line of this log is known".to_owned()),
+                Some(client) if story.lines_of_client() == 0 => {
+                    Some(format!("no recognised line names the client {client}"))
+                }
+                _ => None,
+            };
+            return Ok(match lacks {
+                None => Exit::Holds,
+                Some(what) => {
+                    launch::print_error(&format!("{}: {what}", path.display()));
+                    Exit::Inconclusive
+                }
+            });
         }
     }
 }

@@ -200,6 +200,12 @@ pub(super) fn parts(paths: &[PathBuf]) -> Vec<Vec<PathBuf>> {
     groups.into_iter().map(sorted).collect()
 }
 
+/// A file that is named by two of the paths; absent when there is none.
+pub(super) fn given_twice(paths: &[PathBuf]) -> Option<&PathBuf> {
+    let mut known = std::collections::BTreeSet::new();
+    paths.iter().find(|path| std::fs::canonicalize(path).is_ok_and(|same| !known.insert(same)))
+}
+
 /// How old a part is, oldest first.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Age {

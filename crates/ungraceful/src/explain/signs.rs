@@ -46,7 +46,10 @@ fn terms(explained: &Explained) -> Vec<(String, Vec<String>)> {
     let lapsed = texts(&lapses, |lapsed| in_log(lapsed.log, about_lapses(lapsed)));
     let equal = texts(&signs.equal_lifetimes(), |EqualLifetimes { log, seconds, connections, of }| {
         let what = format!("{connections} of {of} lost connections had lasted {seconds} s");
-        in_log(*log, what + ": suspect an idle timeout of a load balancer, proxy or NAT, not the clients")
+        in_log(
+            *log,
+            what + ": suspect an idle timeout of a load balancer, proxy or NAT, or a program that always runs so long",
+        )
     });
     let wills = texts(&signs.wills_at_take_over(), |WillsAtTakeOver { log, client, messages, topic }| {
         let what = format!("{client}: its Will was published {messages} times at take-overs, on {topic}");
@@ -114,7 +117,11 @@ fn about_duel(duel: &Duel) -> String {
     let rate = duel.per_minute().map_or_else(String::new, |rate| format!(", {rate:.1} a minute"));
     let hosts = match duel.hosts.as_slice() {
         [] => "; the log has no address".to_owned(),
-        [host] => format!("; all from {host}: two processes there, or a NAT"),
+        [host] => {
+            format!(
+                "; all from {host}: two processes there, a NAT, or one client that leaves its older connection open"
+            )
+        }
         hosts => format!("; between {}", hosts.join(" and ")),
     };
     format!("{} was taken over {} times{rate}{hosts}", duel.client, duel.take_overs)

@@ -78,6 +78,9 @@ fn result(explained: &Explained, options: &Options) -> String {
              level that tells of connections? --list prints the known lines"
         );
     }
+    if let Some(why) = explained.lacks_its_time(options) {
+        return why;
+    }
     if let Some(client) = options.limits.client.as_ref().filter(|_| explained.lacks_its_client(options)) {
         let like = explained.story.clients_like(client);
         let like =
@@ -95,9 +98,11 @@ fn result(explained: &Explained, options: &Options) -> String {
             1 => ", but 1 line tells of trouble and is not known".to_owned(),
             lines => format!(", but {lines} lines tell of trouble and are not known"),
         };
-        let limits =
-            if options.limits.is_limited() { " (--since, --until and --client exclude lines)" } else { "" };
-        return format!("no incident in the {}{but}{limits}{span}", counted(recognised, "recognised line"));
+        let lines = match options.limits.is_limited() {
+            true => "recognised lines that the limits leave".to_owned(),
+            false => counted(recognised, "recognised line"),
+        };
+        return format!("no incident in the {lines}{but}{span}");
     }
     let causes = by_frequency(explained);
     let mut named: Vec<String> = causes
@@ -105,7 +110,9 @@ fn result(explained: &Explained, options: &Options) -> String {
         .take(NAMES_MAX)
         .map(|(cause, of_cause)| format!("{} ×{}", cause.slug(), of_cause.incidents))
         .collect();
-    named.extend((causes.len() > NAMES_MAX).then(|| format!("{} other causes", causes.len() - NAMES_MAX)));
+    named.extend(
+        (causes.len() > NAMES_MAX).then(|| counted((causes.len() - NAMES_MAX) as u64, "other cause")),
+    );
     let worst = explained.story.worst_clients(NAMES_MAX);
     let clients: Vec<String> =
         worst.iter().map(|client| format!("{} ×{}", client.client, client.incidents)).collect();
