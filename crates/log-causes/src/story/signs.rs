@@ -171,7 +171,7 @@ pub struct Signs {
     silence: Option<(LogTime, i64, bool)>,
     is_saving: bool,
     wills: HashMap<String, (u64, String)>,
-    /// Keep Alive lapses of late: when, of which client, and how long it was connected, in ms, where known.
+    /// Keep Alive lapses of late: when, of which client, and after how many ms where it may not have been heard since it connected.
     lapses: VecDeque<(LogTime, String, Option<i64>)>,
     lapsed: Vec<SimultaneousLapses>,
     herds: Herds,
@@ -300,7 +300,7 @@ impl Signs {
         }
         // This many are enough; further ones belong to the same event.
         if self.lapses.len() < LAPSES_MAX {
-            self.lapses.push_back((time, client.clone(), incident.connected_for_ms));
+            self.lapses.push_back((time, client.clone(), unheard_ms(incident)));
         }
         let second = time.seconds();
         let of_second: Vec<_> = self.lapses.iter().filter(|(lapse, ..)| lapse.seconds() == second).collect();
@@ -450,6 +450,12 @@ fn most_first<T>(mut all: Vec<T>, by: impl Fn(&T) -> (u64, &String)) -> Vec<T> {
     });
     all.truncate(SIGNS_MAX);
     all
+}
+
+/// How long a connection lasted, in ms, if that is about as long as a client that says nothing after its CONNECT has.
+fn unheard_ms(incident: &Incident) -> Option<i64> {
+    let longest_ms = incident.keep_alive_s.map_or(i64::MAX, |seconds| i64::from(seconds) * 2_000);
+    incident.connected_for_ms.filter(|ms| *ms <= longest_ms)
 }
 
 fn add_host(taken_over: &mut TakenOver, address: Option<&str>) {

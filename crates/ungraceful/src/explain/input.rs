@@ -200,10 +200,13 @@ pub(super) fn parts(paths: &[PathBuf]) -> Vec<Vec<PathBuf>> {
     groups.into_iter().map(sorted).collect()
 }
 
-/// A file that is named by two of the paths; absent when there is none.
+/// A file that is named by two of the paths, or is the compressed form of another; absent when there is none.
 pub(super) fn given_twice(paths: &[PathBuf]) -> Option<&PathBuf> {
     let mut known = std::collections::BTreeSet::new();
-    paths.iter().find(|path| std::fs::canonicalize(path).is_ok_and(|same| !known.insert(same)))
+    let mut parts = std::collections::BTreeSet::new();
+    paths.iter().find(|path| {
+        std::fs::canonicalize(path).is_ok_and(|same| !known.insert(same)) || !parts.insert(base_of(path))
+    })
 }
 
 /// How old a part is, oldest first.
@@ -297,6 +300,15 @@ mod tests {
         assert_eq!(read(endless.as_bytes()), endless);
         let of_one_line = "{\"a\":1}\n{\"a\":2}\n";
         assert_eq!(read(of_one_line.as_bytes()), of_one_line);
+    }
+
+    #[test]
+    fn a_log_and_its_compressed_form_are_one() {
+        let twice = |given: [&str; 2]| given_twice(&given.map(PathBuf::from)).is_some();
+        assert!(twice(["b.log.1", "b.log.1.gz"]) && twice(["b.log", "b.log.zst"]) && twice(["x", "x"]));
+        assert!(
+            !twice(["b.log", "b.log.1"]) && !twice(["a/b.log", "c/b.log"]) && !twice(["b.log.1", "b.log.2"])
+        );
     }
 
     #[test]

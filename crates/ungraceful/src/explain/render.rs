@@ -63,15 +63,14 @@ pub(super) fn by_frequency(explained: &Explained) -> Vec<(Cause, &CauseSummary)>
 fn table_of_causes(causes: &[(Cause, &CauseSummary)]) -> Block {
     let time = |time: Option<LogTime>| time.map_or_else(|| "–".to_owned(), |time| time.to_string());
     let rows = causes.iter().map(|(cause, of_cause)| {
-        let effects: Vec<String> = of_cause
-            .effects
-            .iter()
-            .map(|(effect, count)| format!("{} {count}", effect_words(*effect)))
-            .collect();
+        let mut effects = of_cause.effects.clone();
+        effects.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        let effects: Vec<String> =
+            effects.iter().map(|(effect, count)| format!("{} {count}", effect_words(*effect))).collect();
         vec![
             cause.slug().to_owned(),
             of_cause.incidents.to_string(),
-            effects.join(", "),
+            shortened(&effects, 1),
             time(of_cause.first),
         ]
     });
@@ -80,6 +79,15 @@ fn table_of_causes(causes: &[(Cause, &CauseSummary)]) -> Block {
         numbers: vec![1],
         rows: rows.collect(),
     }
+}
+
+/// The first texts, and how many more there are: a table fits a terminal, and JSON has all.
+fn shortened(texts: &[String], count: usize) -> String {
+    let mut shown = texts[..count.min(texts.len())].to_vec();
+    if let Some(more @ 1..) = texts.len().checked_sub(count) {
+        shown.push(format!("{more} more"));
+    }
+    shown.join(", ")
 }
 
 const fn effect_words(effect: ungraceful_log_causes::Effect) -> &'static str {
@@ -111,7 +119,7 @@ fn worst_clients(explained: &Explained, options: &Options) -> Vec<Block> {
                 .map_or_else(|| client.client.clone(), |log| format!("{} ({log})", client.client)),
             client.incidents.to_string(),
             client.address.clone().unwrap_or_else(|| "–".into()),
-            causes.join(", "),
+            shortened(&causes, 2),
         ]
     });
     let table = Block::Table {

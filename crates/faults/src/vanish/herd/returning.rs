@@ -194,7 +194,10 @@ impl<'a> Returning<'a> {
 
     fn failed(&mut self, failure: &Failure) {
         self.count(failure.counted_as());
-        self.last_failure = Some(failure.to_string());
+        // That the time was over says less than why the try before failed.
+        if !matches!(failure, Failure::TimeOver) || self.last_failure.is_none() {
+            self.last_failure = Some(failure.to_string());
+        }
     }
 
     async fn try_once(&mut self) -> Result<Returned, Failure> {
