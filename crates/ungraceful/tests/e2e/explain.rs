@@ -870,13 +870,16 @@ fn a_kick_is_reported_as_one_from_mosquittos_log() {
     let call = call(&kick[0], "kick", "--spawn mosquitto --attempts 2 --variant disable -i abc");
     let log: String = call.broker_log().into_iter().map(|line| line.line + "\n").collect();
     let mut explained = explained("", &log);
-    // Each is rejected when it reconnects, which is also an incident. The start of the broker probed its port. No administrator is
+    // Each is rejected when it reconnects, which is also an incident. The start of the broker may have probed its port. No administrator is
     // among them: each of them disconnects.
     let mut causes: BTreeMap<String, usize> = BTreeMap::new();
     for (_, cause) in incidents(&explained) {
         *causes.entry(cause).or_default() += 1;
     }
-    let expected = [("bad-credentials", 4), ("before-connect", 1), ("kicked", 4)];
+    // Mosquitto does not log every connection that is closed at once.
+    let probes = causes.remove("before-connect").unwrap_or(0);
+    assert!(probes <= 1, "{explained}");
+    let expected = [("bad-credentials", 4), ("kicked", 4)];
     assert_eq!(causes, expected.map(|(cause, count)| (cause.to_owned(), count)).into(), "{explained}");
     let is_kick = |incident: &Value| incident["cause"] == "kicked";
     explained["incidents"].as_array_mut().unwrap().retain(is_kick);
