@@ -129,7 +129,7 @@ mod tests {
     #[test]
     fn every_cause_outside_the_codes_has_a_pattern() {
         for cause in Cause::ALL {
-            // 0x9C and 0x9D: no broker in the patterns logs them as such. The others are told from several lines.
+            // No known line stands for 0x9C and 0x9D; the others follow from several lines.
             let is_derived =
                 matches!(cause, Cause::Moved | Cause::KeepAliveEarly | Cause::Stall | Cause::ClockJump);
             let has_pattern = patterns().iter().any(|pattern| pattern.cause == *cause);

@@ -136,8 +136,8 @@ pub(crate) fn handle_around(broker: Broker, object: &[u8]) -> Option<&[u8]> {
 const EMQX_HEADERS: [&[u8]; 4] = [b" [Session]", b" [MQTT", b" [Channel]", b" [Protocol]"];
 
 /// The ClientID and the address in a line of EMQX: `clientid: c1, … peername: 10.0.0.7:50123`, `"clientid":"c1"`,
-/// `[info] c1@10.0.0.7:50123 …`, `Client(c1@10.0.0.7:50123): …`, `Session(c1): …`. The address alone means that there is no
-/// ClientID so far, except in EMQ 2.
+/// `[info] c1@10.0.0.7:50123 …`, `Client(c1@10.0.0.7:50123): …`, `Session(c1): …`. An address alone means that no
+/// ClientID is known yet, except in EMQ 2.
 fn emqx(text: &[u8]) -> (Id<'_>, Option<&[u8]>) {
     let id = |found| id(Broker::Emqx, found);
     if let Some(at) = memmem::find(text, b"Client(") {

@@ -146,8 +146,10 @@ pub struct Matcher {
     votes: Vec<u64>,
     /// The only broker; absent for all.
     only: Option<Broker>,
-    /// Whether the latest text has a needle that belongs to no pattern and tells of trouble.
+    /// Whether the latest text has one of the words that tell of trouble.
     has_trouble: bool,
+    /// Whether an earlier line named an MQTT client.
+    has_mqtt_client: bool,
 }
 
 /// What all matchers of one broker, or of all, share: it takes a while to make.
@@ -159,7 +161,7 @@ struct Index {
     search: AhoCorasick,
     /// The patterns for lines after a take-over, as indices in `patterns`.
     behind: Vec<usize>,
-    /// The index of the first needle that belongs to no pattern and tells of trouble.
+    /// The index of the first needle that is no pattern's, but a word that tells of trouble.
     trouble_from: usize,
 }
 
@@ -226,6 +228,7 @@ impl Matcher {
             votes: vec![0; Broker::ALL.len()],
             only: broker,
             has_trouble: false,
+            has_mqtt_client: broker == Some(Broker::Client),
             index,
         }
     }
@@ -250,13 +253,16 @@ impl Matcher {
             .map(|(_, broker)| broker)
     }
 
-    /// Takes back the vote of a line that turned out not to be its broker's.
-    pub(crate) fn take_back(&mut self, found: &Found) {
-        let votes = &mut self.votes[found.pattern.broker as usize];
-        *votes = votes.saturating_sub(weight_of(found));
+    /// Whether a client's line is about MQTT: any program may lose a connection. A line that names MQTT vouches for the later ones.
+    fn is_about_mqtt(&mut self, found: &Found, line: &[u8]) -> bool {
+        if found.pattern.broker != Broker::Client || self.has_mqtt_client {
+            return true;
+        }
+        self.has_mqtt_client = unknown::is_of_mqtt_client(line);
+        self.has_mqtt_client || !unknown::is_of_any_program(line)
     }
 
-    /// Whether the latest line, if it was not recognised, tells of trouble.
+    /// Whether the latest line, which was not recognised, looks like trouble.
     pub(crate) fn has_trouble(&self, line: &[u8]) -> bool {
         self.has_trouble && unknown::is_trouble(line)
     }
@@ -290,7 +296,12 @@ impl Matcher {
             // No needle ends before the first one, so none begins much earlier.
             self.layer(line.trim_ascii_end(), needle_end.saturating_sub(NEEDLE_BYTES_MAX))?
         };
-        self.votes[found.pattern.broker as usize] += weight_of(&found);
+        if !self.is_about_mqtt(&found, line) {
+            return None;
+        }
+        // Lines that mean nothing, such as those of a crash dump, are of the same kind in brokers of one language.
+        let weight = if found.pattern.effect == Effect::Aside { 1 } else { ASIDE_PER_VOTE };
+        self.votes[found.pattern.broker as usize] += weight;
         Some(found)
     }
 
@@ -449,11 +460,6 @@ fn beside(found: &mut Found, object: &[u8]) {
     if found.address.is_none() {
         found.address = fields::address_elsewhere(broker, object).map(text_of);
     }
-}
-
-/// Lines that mean nothing, such as those of a crash dump, are of the same kind in brokers of one language.
-fn weight_of(found: &Found) -> u64 {
-    if found.pattern.effect == Effect::Aside { 1 } else { ASIDE_PER_VOTE }
 }
 
 /// Bytes kept of a ClientID, an address or a topic: clients choose their length.

@@ -7,7 +7,7 @@ use std::io::{self, Read};
 use crate::broker::Broker;
 use crate::cause::{Cause, Effect};
 use crate::matcher::{Found, Matcher};
-use crate::unknown::{self, Unknown, UnknownLines};
+use crate::unknown::{Unknown, UnknownLines};
 
 /// Bytes of a line that are looked at: as many as container runtimes put into one line. What is behind them is skipped,
 /// so that the work, and what is kept, does not depend on what a client has a broker write into its log.
@@ -70,8 +70,6 @@ pub struct Scanner {
     undecided: Vec<(u64, Vec<u8>, bool)>,
     undecided_bytes: usize,
     unknown: Unknown,
-    /// Whether a line of an MQTT client was among those so far.
-    has_mqtt_client: bool,
 }
 
 impl Scanner {
@@ -89,7 +87,6 @@ impl Scanner {
             undecided: Vec::new(),
             undecided_bytes: 0,
             unknown: Unknown::default(),
-            has_mqtt_client: broker == Some(Broker::Client),
         }
     }
 
@@ -214,8 +211,7 @@ impl Scanner {
         needle_end: usize,
         take: &mut dyn FnMut(Line<'_>),
     ) -> bool {
-        let found = self.matcher.candidate(bytes, needle_end);
-        let Some(found) = found.filter(|found| self.is_about_mqtt(found, bytes)) else {
+        let Some(found) = self.matcher.candidate(bytes, needle_end) else {
             if self.matcher.has_trouble(bytes) {
                 self.unknown.add(number, bytes);
             }
@@ -224,19 +220,6 @@ impl Scanner {
         let is_take_over = found.cause == Cause::TakeOver;
         self.recognised(Line { number, bytes, found }, false, take);
         is_take_over
-    }
-
-    /// Whether a client's line is about MQTT: many programs lose connections. One line that says so vouches for the later ones.
-    fn is_about_mqtt(&mut self, found: &Found, bytes: &[u8]) -> bool {
-        if found.pattern.broker != Broker::Client {
-            return true;
-        }
-        self.has_mqtt_client = self.has_mqtt_client || unknown::is_of_mqtt_client(bytes);
-        let is_about_mqtt = self.has_mqtt_client || !unknown::is_of_any_program(bytes);
-        if !is_about_mqtt {
-            self.matcher.take_back(found);
-        }
-        is_about_mqtt
     }
 
     /// Processes a line directly after a take-over. Returns whether it belongs to it.

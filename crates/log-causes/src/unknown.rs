@@ -4,7 +4,7 @@
 use std::sync::LazyLock;
 
 use aho_corasick::AhoCorasick;
-use foldhash::{HashMap, HashMapExt};
+use foldhash::HashMap;
 
 /// Beginnings of words that tell of trouble, in lower case.
 const STEMS: [&str; 29] = [
@@ -63,8 +63,8 @@ pub(crate) fn needles() -> impl Iterator<Item = Vec<u8>> {
     })
 }
 
-/// Whether a line with such a stem tells of trouble itself, and is neither about a message nor a frame of a stack trace, whose first line
-/// tells it.
+/// Whether a line with such a stem tells of trouble. A line about a message does not; nor does a frame of a stack trace, because the first
+/// line of the trace does.
 pub(crate) fn is_trouble(line: &[u8]) -> bool {
     let is_frame = line.trim_ascii_start().starts_with(b"at ") && memchr::memchr(b'(', line).is_some();
     !is_frame && ORDINARY.iter().all(|text| memchr::memmem::find(line, text).is_none())
@@ -172,9 +172,6 @@ impl Unknown {
             known.lines += 1;
         } else if self.by_shape.len() < SHAPES_MAX {
             let example = String::from_utf8_lossy(&line[..line.len().min(TEXT_MAX)]).trim_end().to_owned();
-            if self.by_shape.is_empty() {
-                self.by_shape = HashMap::with_capacity(16);
-            }
             self.by_shape.insert(shape, UnknownLines { lines: 1, first: number, example });
         }
     }

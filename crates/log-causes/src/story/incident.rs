@@ -124,7 +124,7 @@ impl Open {
     }
 
     /// Whether it has neither a client nor an end: the next nameless end belongs to it, and a further one to another
-    /// connection. A client's log tells of one connection, so that a nameless line just behind an end is about that end.
+    /// connection. A client's log is about one connection, so a line without a name right after an end is about that end.
     pub(super) fn is_nameless_and_unended(&self) -> bool {
         self.incident.client.is_none() && (!self.has_end || self.incident.broker == Broker::Client)
     }

@@ -24,7 +24,7 @@ pub(super) fn render(explained: &Explained, options: &Options) -> String {
         "format_version": FORMAT_VERSION,
         "tool": super::NAME,
         "version": env!("CARGO_PKG_VERSION"),
-        "logs": explained.logs.iter().map(|log| json!({
+        "logs": explained.logs.iter().enumerate().map(|(number, log)| json!({
             "name": log.name,
             "broker": log.broker.map(ungraceful_log_causes::Broker::slug),
             "broker_given": options.broker.is_some(),
@@ -34,9 +34,10 @@ pub(super) fn render(explained: &Explained, options: &Options) -> String {
             "lines_unknown": log.scanned.unknown,
             "lines_without_time": log.untimed,
             "files": log.parts.iter().map(|(name, _)| name).collect::<Vec<_>>(),
-            "unknown": log.unknown.iter().take(UNKNOWN_MAX).map(|unknown| json!({
-                "lines": unknown.lines, "first_line": unknown.first, "example": unknown.example,
-            })).collect::<Vec<_>>(),
+            "unknown": log.unknown.iter().take(UNKNOWN_MAX).map(|unknown| {
+                let (line, file) = explained.place(number, unknown.first);
+                json!({ "lines": unknown.lines, "first_line": line, "file": file, "example": unknown.example })
+            }).collect::<Vec<_>>(),
             "lines_cut": log.scanned.lines_cut,
         })).collect::<Vec<_>>(),
         "first": time(picture.first),

@@ -64,7 +64,7 @@ fn terms(explained: &Explained) -> Vec<(String, Vec<String>)> {
     });
     let retries = texts(&retries, |Visits { log, cause, visitor, times, every_s }| {
         let what = format!("{visitor} is refused ({}) every {every_s:.1} s, {times} times", cause.slug());
-        in_log(*log, what + ": it tries again without a change; waiting longer does not help it either")
+        in_log(*log, what + ": it tries again with nothing changed")
     });
     // What explains the most stands first.
     let terms = [

@@ -258,7 +258,7 @@ fn the_parts_of_a_rotated_log_are_one_log() {
         std::fs::write(&path, text).unwrap();
         path.display().to_string()
     };
-    let newer = write("b.log", "1795442590: Client a closed its connection.\n");
+    let newer = write("b.log", "1795442590: Client a closed its connection.\nthe link failed\n");
     let older = write(
         "b.log.1",
         "\n1795442580: New client connected from 10.0.0.7:1 as a (p2, c1, k60).\n1795442581: Client c closed its connection.\n",
@@ -270,6 +270,8 @@ fn the_parts_of_a_rotated_log_are_one_log() {
         [("c", "lost"), ("a", "lost")].map(|(id, cause)| (id.to_owned(), cause.to_owned()))
     );
     assert_eq!(both["incidents"][1]["connected_for_ms"], 10_000);
+    let unknown = &both["logs"][0]["unknown"][0];
+    assert_eq!((&unknown["first_line"], &unknown["file"]), (&2.into(), &newer.clone().into()), "{unknown}");
     let said = unwrapped(&explain(&format!("{newer} {older}"), ""));
     assert!(
         said.contains("line 1 of ") && said.contains("line 3 of ") && said.contains("and 1 older file"),
@@ -296,6 +298,8 @@ fn programs_without_mqtt_are_not_accused() {
         let read = explained("", log);
         assert_eq!((incidents(&read).len(), &read["logs"][0]["broker"]), (0, &Value::Null), "{read}");
         explain("", log).expect_exit(3);
+        let followed = explain("--follow -", log).expect_exit(3);
+        assert_eq!(followed.stdout(), "", "{followed}");
     }
 }
 

@@ -7,7 +7,7 @@ const MIN_S: i64 = 20;
 /// At least this many connections of equal length, and this share of those that were lost.
 const CONNECTIONS_MIN: u64 = 3;
 const SHARE_MIN: f64 = 0.5;
-/// Lengths that are told apart.
+/// Different lengths that are counted; further ones are ignored.
 const LENGTHS_MAX: usize = 10_000;
 
 /// Connections that ended without a reason after the same time.
