@@ -1,6 +1,6 @@
 //! `ungraceful-report`: the record of a run, shown in any format and judged again, without a broker.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -80,8 +80,7 @@ fn exit_codes() -> String {
         Exit::Bug => "a defect of this program",
         Exit::Interrupted => "with judge, the record is of a run that was interrupted",
     };
-    let lines = Exit::ALL.map(|exit| format!("  {:>3}  {}", exit.code(), when(exit)));
-    format!("Exit codes:\n{}", lines.join("\n"))
+    launch::exit_codes(when)
 }
 
 /// Runs the tool.
@@ -223,7 +222,7 @@ fn differences(before: &[Verdict], now: &[Verdict]) -> Vec<String> {
         }
     };
     let (before, now) = (by_claim(before), by_claim(now));
-    let claims: std::collections::BTreeSet<_> = before.keys().chain(now.keys()).collect();
+    let claims: BTreeSet<_> = before.keys().chain(now.keys()).collect();
     let mut differences = Vec::new();
     for claim in claims {
         let (was, is) = (before.get(claim), now.get(claim));

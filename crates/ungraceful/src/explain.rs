@@ -65,8 +65,7 @@ fn exit_codes() -> String {
         Exit::Bug => "a defect of this program",
         Exit::Interrupted => "interrupted",
     };
-    let lines = Exit::ALL.map(|exit| format!("  {:>3}  {}", exit.code(), when(exit)));
-    format!("Exit codes:\n{}", lines.join("\n"))
+    launch::exit_codes(when)
 }
 
 fn names() -> String {

@@ -219,6 +219,12 @@ pub(crate) fn worse(printed: Exit, written: Exit) -> Exit {
     if written == Exit::Environment { written } else { printed }
 }
 
+/// The exit codes of a program that reads, each with its meaning there.
+pub(crate) fn exit_codes(when: impl Fn(Exit) -> &'static str) -> String {
+    let lines = Exit::ALL.map(|exit| format!("  {:>3}  {}", exit.code(), when(exit)));
+    format!("Exit codes:\n{}", lines.join("\n"))
+}
+
 /// How the progress of a run is shown.
 pub(crate) fn progress_style(output: &OutputArgs) -> ProgressStyle {
     if output.quiet || output.no_progress { ProgressStyle::None } else { ProgressStyle::for_stderr() }

@@ -239,16 +239,16 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
         let path = entry?.path();
         let is_hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
         let ending = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+        let is_left_out = is_hidden || ending == "md";
         if path.is_dir() && !path.is_symlink() {
             collect(&path, files)?;
-        } else if is_hidden || ending == "md" {
-        } else if !matches!(&*ending, "toml" | "hex" | "pcap" | "pcapng" | "cap") {
+        } else if !is_left_out && !matches!(&*ending, "toml" | "hex" | "pcap" | "pcapng" | "cap") {
             let what = format!(
                 "{} is none of .toml, .hex, .pcap and .pcapng: move it elsewhere, or name it as a file of its own",
                 path.display()
             );
             return Err(std::io::Error::other(what));
-        } else if files.len() < FILES_MAX {
+        } else if !is_left_out && files.len() < FILES_MAX {
             files.push(path);
         }
     }
