@@ -64,7 +64,7 @@ pub struct Story {
     taken_over: Option<String>,
     /// Recognised lines that name the client to report on.
     lines_of_client: u64,
-    /// Recognised lines with a time: all of them, those within the limits, the first and the last.
+    /// Recognised lines with a time, whatever the limits are.
     timed: Timed,
     /// Number of the current log, from 0.
     log: usize,
@@ -76,8 +76,6 @@ pub struct Story {
 /// Recognised lines that have a time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Timed {
-    /// How many.
-    pub lines: u64,
     /// How many of them are within the limits.
     pub within: u64,
     /// The earliest and the latest time; absent without any.
@@ -86,7 +84,6 @@ pub struct Timed {
 
 impl Timed {
     fn add(&mut self, time: LogTime, is_within: bool) {
-        self.lines += 1;
         self.within += u64::from(is_within);
         self.span = Some(self.span.map_or((time, time), |(first, last)| (first.min(time), last.max(time))));
     }
@@ -146,8 +143,7 @@ impl Story {
         self.close_what_is_over(number, time, report);
         self.picture.signs.line(text, found.pattern.effect, time);
         self.connections.complete(&mut found);
-        let of_client = self.limits.client.as_deref().filter(|_| found.client.is_some());
-        self.lines_of_client += u64::from(of_client.is_some() && found.client.as_deref() == of_client);
+        self.lines_of_client += u64::from(found.client.is_some() && found.client == self.limits.client);
         if found.cause == Cause::TakeOver {
             self.taken_over.clone_from(&found.client);
         }
