@@ -4,6 +4,7 @@ mod clients;
 mod incident;
 mod picture;
 mod rates;
+mod repeats;
 mod signs;
 
 pub use clients::{ClientSummary, Connections};
@@ -16,17 +17,21 @@ use std::collections::BTreeMap;
 
 use foldhash::{HashMap, HashMapExt};
 
+use crate::broker::Broker;
 use crate::cause::{Cause, Effect, Precision};
 use crate::matcher::Found;
 use crate::timestamp::LogTime;
 use clients::Clients;
 use incident::Open;
+use repeats::Repeats;
 
 /// The maximum distance between lines of one incident: in ms, or in lines for a log without times.
 const TOGETHER_MS: i64 = 2_000;
 const TOGETHER_LINES: u64 = 200;
-/// A line without client and connection belongs to the previous incident when it follows within this many lines.
+/// A line without client and connection belongs to the previous incident when it follows within this many lines; in a client's log
+/// the trace of an error may stand between.
 const NAMELESS_LINES: u64 = 5;
+const NAMELESS_LINES_OF_CLIENT: u64 = 40;
 /// Maximum number of incidents that wait for further lines.
 const OPEN_MAX: usize = 10_000;
 
@@ -62,6 +67,8 @@ pub struct Story {
     next: u64,
     /// The client of the latest take-over; absent when its line names no client.
     taken_over: Option<String>,
+    /// How often the message of the next incident came, by the card that it stands on, and the card's time.
+    card: Option<(u64, Option<LogTime>)>,
     /// Recognised lines that name the client to report on.
     lines_of_client: u64,
     /// Recognised lines with a time, whatever the limits are.
@@ -111,6 +118,7 @@ impl Story {
             open_of: [HashMap::new(), HashMap::new(), HashMap::new()],
             next: 1,
             taken_over: None,
+            card: None,
             lines_of_client: 0,
             timed: Timed::default(),
             log: 0,
@@ -140,6 +148,14 @@ impl Story {
         if let Some(time) = time.filter(|_| is_wanted) {
             self.picture.seen_at(time);
         }
+        if found.pattern.effect == Effect::Aside {
+            match Repeats::of(text, &found) {
+                Repeats::Next(times) => self.card = Some((times, time)),
+                // It is written long after the message.
+                Repeats::Before(times) => self.repeat(number, times),
+                Repeats::No | Repeats::This(_) => {}
+            }
+        }
         self.close_what_is_over(number, time, report);
         self.picture.signs.line(text, found.pattern.effect, time);
         self.connections.complete(&mut found);
@@ -157,6 +173,8 @@ impl Story {
                 // After a take-over this only ends the wait for more lines about the older connection.
                 if let Some(key) = key {
                     self.close(key, report);
+                } else if found.pattern.broker == Broker::Client {
+                    self.close_nameless(report);
                 }
                 if self.limits.is_of_interest(found.client.as_deref()) {
                     self.picture.signs.connected(&found, time, is_wanted);
@@ -260,6 +278,12 @@ impl Story {
             self.close(key, report);
         }
         let mut incident = Incident::begin(self.log, number, text, time, found);
+        if let Some((times, on_card)) = self.card.take() {
+            incident.occurrences = times.max(1);
+            incident.time = time.or(on_card);
+        } else if let Repeats::This(times) = Repeats::of(text, found) {
+            incident.occurrences = times.max(1);
+        }
         self.connections.fill_in(&mut incident);
         self.clients.fill_in(&mut incident);
         if matches!(found.pattern.effect, Effect::Ended | Effect::Tail | Effect::Refused) {
@@ -281,6 +305,14 @@ impl Story {
         self.open.insert(id, Open::new(incident, key, found, self.span == Span::Within));
     }
 
+    /// The message in the line before this one came so many times more.
+    fn repeat(&mut self, number: u64, times: u64) {
+        if let Some(mut latest) = self.open.last_entry().filter(|latest| latest.get().last_line + 1 == number)
+        {
+            latest.get_mut().incident.occurrences += times;
+        }
+    }
+
     /// The number of the open incident that this line belongs to.
     fn one_it_belongs_to(&self, number: u64, found: &Found, key: Option<(usize, &str)>) -> Option<u64> {
         /// Incidents that are searched for the beginning of a nameless end.
@@ -299,8 +331,11 @@ impl Story {
             None => return None,
         };
         let open = self.open.get(&id)?;
-        let is_near =
-            key.is_some() || (open.is_nameless_and_unended() && number <= open.last_line + NAMELESS_LINES);
+        let lines = match open.incident.broker {
+            Broker::Client => NAMELESS_LINES_OF_CLIENT,
+            _ => NAMELESS_LINES,
+        };
+        let is_near = key.is_some() || (open.is_nameless_and_unended() && number <= open.last_line + lines);
         (is_near && open.takes(found)).then_some(id)
     }
 
@@ -330,6 +365,15 @@ impl Story {
             if let Some(open) = self.open.remove(&id) {
                 self.report(open, report);
             }
+        }
+    }
+
+    /// Closes the latest incident if it is one of a client that its log does not name: it has connected again.
+    fn close_nameless(&mut self, report: &mut dyn FnMut(Incident)) {
+        let is_nameless = |open: &Open| open.key.is_none() && open.incident.broker == Broker::Client;
+        if let Some(latest) = self.open.last_entry().filter(|latest| is_nameless(latest.get())) {
+            let open = latest.remove();
+            self.report(open, report);
         }
     }
 

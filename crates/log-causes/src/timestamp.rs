@@ -130,7 +130,11 @@ fn stamp_of(line: &[u8], found: &Found) -> Option<Stamp> {
         return Some(stamp);
     }
     if found.depth == 0 {
-        return before(&line[..found.begins_at.min(line.len())]);
+        let of_object = || {
+            let object = &line[memchr::memmem::find(line, b"{\"")?..];
+            KEYS.iter().find_map(|key| named(object, key))
+        };
+        return before(&line[..found.begins_at.min(line.len())]).or_else(of_object);
     }
     let layers = envelope::layers(line);
     let text = layers.get(layers.len().checked_sub(found.depth + 1)?)?;

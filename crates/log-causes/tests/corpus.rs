@@ -10,7 +10,8 @@
 //! ```
 //!
 //! After `=>` stand the incidents in any order, each with the number of equal ones if there are several (`=> 4 keep-alive`), its cause
-//! and the fields to compare: client, address, newcomer, keep_alive (s), version, code, after (s), effect; `-` is an absent one. Signs
+//! and the fields to compare: client, address, newcomer, keep_alive (s), version, code, after (s), effect,
+//! time, occurrences; `-` is an absent one. Signs
 //! stand as `=> sign duel` (or herd, reconnects-too-fast, lapsed-together, stall, will-at-take-over, health-check, retries,
 //! equal-lifetimes), `=> nothing` is a case without incidents, `=> given` is one
 //! that is looked at only with its writer given, because its lines may be any program's, and `=> unknown 2` has two lines that tell of trouble and that no
@@ -152,6 +153,8 @@ fn field(incident: &Incident, key: &str) -> String {
         "code" => incident.code.map(|code| code.to_string()),
         "after" => incident.connected_for_ms.map(|ms| (ms / 1_000).to_string()),
         "effect" => Some(incident.effect.slug().to_owned()),
+        "occurrences" => Some(incident.occurrences.to_string()),
+        "time" => incident.time.map(|time| time.to_string()),
         other => panic!("no field {other}"),
     };
     text.unwrap_or_else(|| "-".to_owned())

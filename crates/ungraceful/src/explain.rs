@@ -135,7 +135,8 @@ struct Explained {
 impl Explained {
     /// Incidents that are counted but not listed.
     fn left_out(&self) -> u64 {
-        self.story.picture().incidents - self.incidents.len() as u64
+        let listed: u64 = self.incidents.iter().map(|incident| incident.occurrences).sum();
+        self.story.picture().incidents - listed
     }
 
     /// The log's name, where there are several logs.

@@ -485,13 +485,13 @@ impl Clients {
     pub(super) fn count(&mut self, incident: &Incident) {
         let Some(id) = &incident.client else { return };
         let Some(client) = self.of(id) else {
-            self.incidents_of_others += 1;
+            self.incidents_of_others += incident.occurrences;
             return;
         };
-        client.incidents += 1;
+        client.incidents += incident.occurrences;
         match client.causes.iter_mut().find(|(cause, _)| *cause == incident.cause) {
-            Some((_, count)) => *count += 1,
-            None => client.causes.push((incident.cause, 1)),
+            Some((_, count)) => *count += incident.occurrences,
+            None => client.causes.push((incident.cause, incident.occurrences)),
         }
         if client.address.is_none() {
             client.address.clone_from(&incident.address);

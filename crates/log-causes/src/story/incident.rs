@@ -19,6 +19,8 @@ pub struct Incident {
     pub line: u64,
     /// Number of its lines.
     pub lines: u64,
+    /// How often it came: 1, or what the log says where it writes a repeated message once.
+    pub occurrences: u64,
     /// Time of its first line; absent when the log has none.
     pub time: Option<LogTime>,
     /// The broker that wrote the log.
@@ -56,6 +58,7 @@ impl Incident {
             log,
             line,
             lines: 1,
+            occurrences: 1,
             time,
             broker: found.pattern.broker,
             cause: found.cause,

@@ -61,7 +61,7 @@ impl Picture {
     }
 
     pub(super) fn count(&mut self, incident: &Incident) {
-        self.incidents += 1;
+        self.incidents += incident.occurrences;
         self.signs.incident(incident);
         let summary = self.causes.entry(incident.cause).or_insert_with(|| CauseSummary {
             incidents: 0,
@@ -76,15 +76,15 @@ impl Picture {
             keep_alive_s: None,
             lasted_ms: None,
         });
-        summary.incidents += 1;
+        summary.incidents += incident.occurrences;
         match summary.effects.iter_mut().find(|(effect, _)| *effect == incident.effect) {
-            Some((_, count)) => *count += 1,
-            None => summary.effects.push((incident.effect, 1)),
+            Some((_, count)) => *count += incident.occurrences,
+            None => summary.effects.push((incident.effect, incident.occurrences)),
         }
         if let Some(time) = incident.time {
             summary.first = Some(summary.first.map_or(time, |first| first.min(time)));
             summary.last = Some(summary.last.map_or(time, |last| last.max(time)));
-            self.rates.count(incident.cause, time);
+            self.rates.count(incident.cause, time, incident.occurrences);
         }
         if let Some(ms) = incident.connected_for_ms {
             summary.lasted_ms =

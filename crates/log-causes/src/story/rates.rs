@@ -35,8 +35,8 @@ impl Default for Rates {
 }
 
 impl Rates {
-    /// Counts an incident at `time`.
-    pub fn count(&mut self, cause: Cause, time: LogTime) {
+    /// Counts incidents at `time`.
+    pub fn count(&mut self, cause: Cause, time: LogTime, incidents: u64) {
         let second = time.seconds();
         let begin = *self.begin_s.get_or_insert(second);
         if second < begin {
@@ -49,7 +49,7 @@ impl Rates {
                 self.length = self.length.max(cell + 1);
                 let cells = self.cells.entry(cause).or_default();
                 cells.resize(cells.len().max(cell + 1), 0);
-                cells[cell] += 1;
+                cells[cell] += incidents;
                 return;
             }
             self.widen();
@@ -122,14 +122,14 @@ mod tests {
     fn cells_widen_as_the_log_grows_and_nothing_is_lost() {
         let mut rates = Rates::default();
         for second in 0..1_000 {
-            rates.count(Cause::Lost, LogTime(second * 1_000));
+            rates.count(Cause::Lost, LogTime(second * 1_000), 1);
         }
         assert_eq!(sum(&rates), 1_000);
         let cells = rates.of(Cause::Lost);
         assert_eq!((rates.cell_s, cells.len(), cells[0]), (32, 32, 32));
-        rates.count(Cause::Lost, LogTime(-5_000));
+        rates.count(Cause::Lost, LogTime(-5_000), 1);
         assert_eq!((rates.begin_s, rates.of(Cause::Lost)[0], sum(&rates)), (Some(-32), 1, 1_001));
-        rates.count(Cause::Lost, LogTime(1_000_000_000_000));
+        rates.count(Cause::Lost, LogTime(1_000_000_000_000), 1);
         assert_eq!(sum(&rates), 1_002);
         assert!(rates.of(Cause::Lost).len() <= 60);
     }
@@ -138,9 +138,9 @@ mod tests {
     fn all_causes_share_the_cells_and_rows_hold_them_all() {
         let mut rates = Rates::default();
         for second in 100..130 {
-            rates.count(Cause::Lost, LogTime(second * 1_000));
+            rates.count(Cause::Lost, LogTime(second * 1_000), 1);
         }
-        rates.count(Cause::TakeOver, LogTime(95_000));
+        rates.count(Cause::TakeOver, LogTime(95_000), 1);
         assert_eq!((rates.of(Cause::Lost).len(), rates.of(Cause::TakeOver).len()), (35, 35));
         let (row_s, rows) = rates.rows(12);
         assert_eq!((row_s, rows.len()), (3, 12));

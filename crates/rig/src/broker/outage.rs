@@ -221,7 +221,8 @@ mod tests {
     use super::{OutageTrack, Restart, RestartBy, accepts, run, span};
 
     const LONG: Duration = Duration::from_secs(60);
-    const LIMITS: [Duration; 3] = [Duration::from_millis(300), Duration::from_secs(3), Duration::from_secs(30)];
+    const LIMITS: [Duration; 3] =
+        [Duration::from_millis(300), Duration::from_secs(3), Duration::from_secs(30)];
 
     #[test]
     fn ends_during_an_outage_belong_to_it() {

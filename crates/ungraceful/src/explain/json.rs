@@ -132,6 +132,7 @@ fn incident_value(incident: &Incident, log: Option<&str>, (line, file): (u64, Op
         "file": file,
         "line": line,
         "lines": incident.lines,
+        "occurrences": incident.occurrences,
         "time": time(incident.time),
         "broker": incident.broker.slug(),
         "cause": incident.cause.slug(),

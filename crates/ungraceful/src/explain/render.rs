@@ -200,6 +200,7 @@ pub(super) fn line_about(incident: &Incident, (line, log): (u64, Option<&str>)) 
     parts.extend(incident.version.map(|version| format!("MQTT {version}")));
     parts.extend(incident.keep_alive_s.map(|seconds| format!("Keep Alive {seconds} s")));
     parts.extend(incident.connected_for_ms.map(|ms| format!("after {} s", seconds(ms))));
+    parts.extend((incident.occurrences > 1).then(|| format!("{} times", incident.occurrences)));
     format!("{}: {}", parts.join(", "), incident.text)
 }
 
