@@ -11,6 +11,7 @@ fn main() {
         .filter(|output| output.status.success())
         .and_then(|output| String::from_utf8(output.stdout).ok());
     if let Some(commit) = commit {
-        println!("cargo::rustc-env=UNGRACEFUL_COMMIT={}", commit.trim());
+        // `cargo run` sets it for the program too, which warns of variables that begin with its own prefix.
+        println!("cargo::rustc-env=BUILT_FROM_COMMIT={}", commit.trim());
     }
 }

@@ -122,7 +122,7 @@ fn tool_record(call: &Call<'_>, parsed: &Parsed) -> ToolRecord {
         name: call.tool.name.to_owned(),
         mode: call.mode_name().map(ToOwned::to_owned),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        commit: option_env!("UNGRACEFUL_COMMIT").map(ToOwned::to_owned),
+        commit: option_env!("BUILT_FROM_COMMIT").map(ToOwned::to_owned),
         chooses_variants: call.tool.chooses_variants(call.mode),
         arguments: parsed.arguments.clone(),
         chooses_faults: call.mode.fault().is_some_and(FaultMode::chooses_faults),
