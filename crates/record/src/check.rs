@@ -279,6 +279,7 @@ impl Finding {
             force,
             samples: self.samples,
             evidence: self.evidence,
+            accepted: None,
             examples: self.examples,
         }
     }

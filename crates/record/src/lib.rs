@@ -3,6 +3,7 @@
 //! A record holds all observations; checks and thresholds read only the record and give verdicts. Nothing in this crate opens
 //! a socket, reads a clock or starts a thread, so every record can be judged and reported again without a broker.
 
+pub mod accepted;
 pub mod attempt;
 pub mod check;
 pub mod checks;

@@ -280,6 +280,9 @@ pub struct Percentiles {
     pub p50_us: Option<u64>,
     /// 90th percentile; needs 100 samples.
     pub p90_us: Option<u64>,
+    /// 95th percentile; needs 200 samples. Absent in earlier records, too.
+    #[serde(default)]
+    pub p95_us: Option<u64>,
     /// 99th percentile; needs 1,000 samples.
     pub p99_us: Option<u64>,
     /// 99.9th percentile; needs 10,000 samples.
@@ -303,6 +306,7 @@ impl Percentiles {
             min_us: (count > 0).then(|| histogram.min()),
             p50_us: at(0.5, 20),
             p90_us: at(0.9, 100),
+            p95_us: at(0.95, 200),
             p99_us: at(0.99, 1_000),
             p99_9_us: at(0.999, 10_000),
             p99_99_us: at(0.999_9, 100_000),

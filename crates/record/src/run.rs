@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::accepted::Accepted;
 use crate::attempt::Case;
 use crate::discarded::Discarded;
 use crate::expectation::Expectation;
@@ -61,8 +62,24 @@ pub const WITHHELD: &str = "***";
 pub struct Setting {
     /// The value as text; `***` for one that is or may contain a secret.
     pub value: String,
+    /// The further values of a flag that was repeated; empty for most.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub further: Vec<String>,
     /// Where it came from.
     pub source: SettingSource,
+}
+
+impl Setting {
+    /// A setting with a single value.
+    #[must_use]
+    pub fn new(value: impl Into<String>, source: SettingSource) -> Self {
+        Self { value: value.into(), source, further: Vec::new() }
+    }
+
+    /// All its values.
+    pub fn values(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(&self.value).chain(&self.further).map(String::as_str)
+    }
 }
 
 /// The program that made the record.
@@ -755,6 +772,9 @@ pub struct Record {
     pub metrics: Vec<MetricRecord>,
     /// The verdicts. Judging the record again replaces them.
     pub verdicts: Vec<Verdict>,
+    /// Known deviations that the user accepts.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub accepted: Vec<Accepted>,
 }
 
 /// The JSON Schema of `run.json`, published in `docs/reference`.

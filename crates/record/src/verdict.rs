@@ -6,10 +6,12 @@ use std::num::NonZeroU64;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::accepted::{Accepted, accept};
 use crate::attempt::Case;
 use crate::check::Check;
 use crate::exit::Exit;
 use crate::run::{Completeness, Record};
+use crate::threshold::Threshold;
 
 /// The conclusion of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -74,11 +76,20 @@ pub struct Verdict {
     pub samples: Option<NonZeroU64>,
     /// The evidence in one sentence with its numbers.
     pub evidence: String,
+    /// Why the user accepts this violation; absent for all others.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub accepted: Option<String>,
     /// Attempts to look up in `attempts.ndjson`.
     pub examples: Vec<u64>,
 }
 
 impl Verdict {
+    /// Whether it is a violation that the user does not accept.
+    #[must_use]
+    pub fn is_violation(&self) -> bool {
+        self.conclusion == Conclusion::Violated && self.accepted.is_none()
+    }
+
     /// Sets the judged case.
     #[must_use]
     pub fn on(mut self, case: &Case) -> Self {
@@ -92,6 +103,14 @@ pub fn judge(record: &mut Record, checks: &[Check]) {
     record.verdicts = checks.iter().flat_map(|check| check.verdicts(record)).collect();
 }
 
+/// Judges a record by the checks of its mode and the user's thresholds, and marks the violations that the user accepts.
+pub fn conclude(record: &mut Record, checks: &[Check], thresholds: &[Threshold], accepted: &[Accepted]) {
+    judge(record, checks);
+    let of_user: Vec<_> = thresholds.iter().map(|threshold| threshold.judge(record)).collect();
+    record.verdicts.extend(of_user);
+    accept(record, accepted);
+}
+
 /// The exit code of a judged record.
 #[must_use]
 pub fn exit_of(record: &Record) -> Exit {
@@ -99,13 +118,51 @@ pub fn exit_of(record: &Record) -> Exit {
     match record.completeness {
         Completeness::Interrupted => Exit::Interrupted,
         Completeness::RecordFailed => Exit::Environment,
-        _ if has(Conclusion::Violated) => Exit::Violated,
+        _ if record.verdicts.iter().any(Verdict::is_violation) => Exit::Violated,
         Completeness::Partial | Completeness::BrokerDown | Completeness::OutOfTime => Exit::Inconclusive,
         // No verdict at all is no success.
         Completeness::Complete if has(Conclusion::Inconclusive) || record.verdicts.is_empty() => {
             Exit::Inconclusive
         }
         Completeness::Complete => Exit::Holds,
+    }
+}
+
+/// Why a judged record comes to its exit code, in words.
+#[must_use]
+pub fn why_exit(record: &Record) -> String {
+    let exit = exit_of(record);
+    let count = |is_one: &dyn Fn(&Verdict) -> bool| record.verdicts.iter().filter(|of| is_one(of)).count();
+    let counted = |count: usize, one: &str, several: &str| match count {
+        1 => format!("1 {one}"),
+        count => format!("{count} {several}"),
+    };
+    match (exit, record.completeness) {
+        (Exit::Holds, _) => match count(&|verdict| verdict.accepted.is_some()) {
+            0 => exit.meaning().to_owned(),
+            known => {
+                format!(
+                    "{}, but for {}",
+                    exit.meaning(),
+                    counted(known, "known deviation", "known deviations")
+                )
+            }
+        },
+        (Exit::Inconclusive, Completeness::BrokerDown) => "inconclusive: the broker went down".to_owned(),
+        (Exit::Inconclusive, Completeness::OutOfTime) => {
+            "inconclusive: the run reached its time limit".to_owned()
+        }
+        (Exit::Inconclusive, Completeness::Complete) => {
+            match count(&|verdict| verdict.conclusion == Conclusion::Inconclusive) {
+                0 => "inconclusive: nothing was judged".to_owned(),
+                open => {
+                    let checks = counted(open, "check gave", "checks gave");
+                    format!("inconclusive: {checks} no answer; the findings say why")
+                }
+            }
+        }
+        (Exit::Inconclusive, _) => "inconclusive: the run is not complete".to_owned(),
+        _ => exit.meaning().to_owned(),
     }
 }
 

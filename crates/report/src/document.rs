@@ -111,6 +111,7 @@ ungraceful_record::words! {
     /// The classes of findings, worst first.
     pub(crate) enum Class: "class" {
         Violated = "VIOLATED",
+        Accepted = "accepted",
         Differs = "differs",
         Inconclusive = "inconclusive",
         Holds = "holds",
@@ -121,6 +122,7 @@ impl Class {
     /// The class of a verdict; one that holds with a note differs.
     pub(crate) const fn of(verdict: &Verdict) -> Self {
         match verdict.conclusion {
+            Conclusion::Violated if verdict.accepted.is_some() => Self::Accepted,
             Conclusion::Violated => Self::Violated,
             Conclusion::Inconclusive => Self::Inconclusive,
             Conclusion::Holds if verdict.differs.is_some() => Self::Differs,
@@ -146,8 +148,8 @@ impl Document {
         self.push(Block::Alarm { word: word.into(), text: text.into() });
     }
 
-    pub(crate) fn ending(&mut self, exit: Exit) {
-        self.push(Block::Ending(format!("Exit {}: {}", exit.code(), exit.meaning())));
+    pub(crate) fn ending(&mut self, exit: Exit, why: &str) {
+        self.push(Block::Ending(format!("Exit {}: {why}", exit.code())));
     }
 
     pub(crate) fn heading(&mut self, text: impl Into<String>) {

@@ -11,7 +11,7 @@ use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, Te
 use ungraceful_record::attempt::Case;
 use ungraceful_record::exit::Exit;
 use ungraceful_record::run::{LeftOutRecord, Record};
-use ungraceful_record::verdict::{Verdict, exit_of};
+use ungraceful_record::verdict::{Verdict, exit_of, why_exit};
 
 use crate::document::Class;
 use crate::scale::listed;
@@ -86,7 +86,7 @@ fn suite(record: &Record, context: &Context) -> TestSuite {
     add_property(&mut suite, "seed", &record.seed.to_string());
     add_property(&mut suite, "broker", &sections::target(&record.broker));
     let exit = exit_of(record);
-    add_property(&mut suite, "exit", &format!("{}: {}", exit.code(), exit.meaning()));
+    add_property(&mut suite, "exit", &format!("{}: {}", exit.code(), why_exit(record)));
     if let Some(dir) = &context.record_dir {
         add_property(&mut suite, "record", &dir.to_string_lossy());
     }
@@ -120,6 +120,10 @@ fn of_verdict(record: &Record, verdict: &Verdict) -> TestCase {
             let note = verdict.differs.as_deref().unwrap_or_default();
             let lines = [vec![format!("differs: {note}")], details(record, verdict)].concat();
             with_output(success(&name, class_name), &lines)
+        }
+        Class::Accepted => {
+            let known = format!("known: {}", verdict.accepted.as_deref().unwrap_or_default());
+            with_output(success(&name, class_name), &[vec![known], details(record, verdict)].concat())
         }
         Class::Violated => {
             let cited = verdict.citation.iter().map(|citation| format!("{citation}: "));

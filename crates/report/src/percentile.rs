@@ -77,6 +77,7 @@ mod tests {
             min_us: Some(1),
             p50_us: Some(2),
             p90_us: Some(3),
+            p95_us: Some(4),
             p99_us: Some(4),
             p99_9_us: Some(5),
             p99_99_us: Some(6),

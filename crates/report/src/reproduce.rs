@@ -10,11 +10,15 @@ const OF_THE_BROKER: [&str; 4] = ["host", "port", "url", "spawn"];
 /// Settings that choose the case; replaced by the verdict's case, if it has one.
 const OF_THE_CASE: [&str; 2] = ["variant", "protocol-version"];
 /// Settings that are written differently, or only affect the output.
-const OF_THE_REPORT: [&str; 13] = [
+const OF_THE_REPORT: [&str; 17] = [
     "seed",
     "output",
     "format",
     "junit",
+    "events",
+    "metrics",
+    "accept",
+    "accept-file",
     "config",
     "quiet",
     "progress",
@@ -122,8 +126,13 @@ fn setting_words(name: &str, setting: &Setting) -> Vec<String> {
     match &*setting.value {
         "true" => vec![format!("--{name}")],
         "false" => Vec::new(),
-        // A value that looks like a flag needs an equals sign.
-        value if value.starts_with('-') => vec![format!("--{name}={value}")],
-        value => vec![format!("--{name}"), value.to_owned()],
+        _ => {
+            // A value that looks like a flag needs an equals sign.
+            let words = |value: &str| match value.starts_with('-') {
+                true => vec![format!("--{name}={value}")],
+                false => vec![format!("--{name}"), value.to_owned()],
+            };
+            setting.values().flat_map(words).collect()
+        }
     }
 }

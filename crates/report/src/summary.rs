@@ -155,6 +155,9 @@ struct VerdictSummary<'a> {
     citation: Option<&'a str>,
     force: Force,
     evidence: &'a str,
+    /// Why the user accepts this violation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    accepted: Option<&'a str>,
     examples: &'a [u64],
     /// Absent for a verdict that holds without a note.
     reproduce: Option<String>,
@@ -286,6 +289,7 @@ impl<'a> VerdictSummary<'a> {
             citation: verdict.citation.as_deref(),
             force: verdict.force,
             evidence: &verdict.evidence,
+            accepted: verdict.accepted.as_deref(),
             examples: &verdict.examples,
             reproduce: (Class::of(verdict) != Class::Holds).then(|| reproduce_command(record, verdict)),
         }

@@ -150,7 +150,7 @@ fn grouped_lines(group: &[(&Column, &Cell)]) -> Vec<String> {
 const fn colour(class: Class) -> &'static str {
     match class {
         Class::Violated => "\u{1b}[31m",
-        Class::Differs | Class::Inconclusive => "\u{1b}[33m",
+        Class::Accepted | Class::Differs | Class::Inconclusive => "\u{1b}[33m",
         Class::Holds => "\u{1b}[32m",
     }
 }

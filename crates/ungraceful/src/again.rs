@@ -8,9 +8,9 @@ use std::process::ExitCode;
 use clap::{Arg, ArgAction, Command, value_parser};
 use serde_json::Value;
 use ungraceful_record::exit::Exit;
-use ungraceful_record::run::{FORMAT_VERSION, Record};
+use ungraceful_record::run::{FORMAT_VERSION, Record, Setting};
 use ungraceful_record::threshold::Threshold;
-use ungraceful_record::verdict::{Verdict, exit_of, judge};
+use ungraceful_record::verdict::{Verdict, conclude, exit_of};
 use ungraceful_report::{Context, Format, render};
 use ungraceful_rig::error::RunError;
 
@@ -188,16 +188,16 @@ pub(crate) fn judge_by_current_checks(record: &mut Record) -> Result<(), String>
         Some(name) => tool.mode(name).ok_or_else(|| format!("{} has no mode {name} any more", tool.name))?,
     };
     let thresholds = thresholds(record)?;
-    judge(record, &mode.all_checks());
-    let of_user: Vec<Verdict> = thresholds.iter().map(|threshold| threshold.judge(record)).collect();
-    record.verdicts.extend(of_user);
+    let accepted = std::mem::take(&mut record.accepted);
+    conclude(record, &mode.all_checks(), &thresholds, &accepted);
     Ok(())
 }
 
 /// The user's thresholds, as the settings have them.
 fn thresholds(record: &Record) -> Result<Vec<Threshold>, String> {
-    let setting = record.settings.get("threshold").map(|setting| setting.value.as_str()).unwrap_or_default();
-    setting.split(',').filter(|text| !text.trim().is_empty()).map(str::parse).collect()
+    let values = record.settings.get("threshold").into_iter().flat_map(Setting::values);
+    // Records of earlier versions have them in one value.
+    values.flat_map(|value| value.split(',')).filter(|text| !text.trim().is_empty()).map(str::parse).collect()
 }
 
 /// Verdicts that are not the same, in words.

@@ -4,6 +4,7 @@
 pub mod clients;
 pub mod common;
 pub(crate) mod environment;
+pub mod gates;
 pub mod load;
 pub mod parse;
 pub(crate) mod passwords;

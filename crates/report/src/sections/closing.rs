@@ -2,7 +2,7 @@
 
 use ungraceful_record::discarded::Discarded;
 use ungraceful_record::run::{ClockRecord, Record};
-use ungraceful_record::verdict::exit_of;
+use ungraceful_record::verdict::{exit_of, why_exit};
 
 use crate::Context;
 use crate::document::Document;
@@ -15,7 +15,7 @@ pub(super) fn section(record: &Record, context: &Context, document: &mut Documen
     if let Some(dir) = &context.record_dir {
         document.labelled("Record", dir.to_string_lossy());
     }
-    document.ending(exit_of(record));
+    document.ending(exit_of(record), &why_exit(record));
 }
 
 fn generator(record: &Record) -> String {

@@ -29,11 +29,18 @@ pub(super) fn section(record: &Record, document: &mut Document) {
             document.blocks.extend(claims.map(|same| Block::Finding(finding(record, class, &same))));
         }
     }
+    for known in &record.accepted {
+        if let Some(gone) = known.gone(record) {
+            document.line(format!("Known deviation {known} ({}): {gone}.", known.reason));
+        }
+    }
 }
 
 /// The verdicts grouped by claim, in the order of the first of each group.
 pub(super) fn by_claim<'a>(verdicts: &[&'a Verdict]) -> Vec<Vec<&'a Verdict>> {
-    group(verdicts, |verdict| (&verdict.check, &verdict.citation, &verdict.differs, verdict.force))
+    group(verdicts, |verdict| {
+        (&verdict.check, &verdict.citation, &verdict.differs, &verdict.accepted, verdict.force)
+    })
 }
 
 fn group<'a, K: PartialEq>(
@@ -56,7 +63,9 @@ pub(super) fn finding(record: &Record, class: Class, same: &[&Verdict]) -> Findi
     claim.push(first.check.clone());
     claim.extend(force(first.force).map(str::to_owned));
     let claim = claim.join("  ");
-    let claim = first.differs.iter().fold(claim, |claim, note| format!("{claim}: {note}"));
+    let known = first.accepted.as_ref().map(|reason| format!("known: {reason}"));
+    let notes = first.differs.iter().chain(&known);
+    let claim = notes.fold(claim, |claim, note| format!("{claim}: {note}"));
     let mut points = group(same, |verdict| &verdict.evidence);
     let others: usize = match super::has_many_cases(record) {
         true => points.drain(NAMED_OF_MANY.min(points.len())..).map(|alike| alike.len()).sum(),

@@ -1,5 +1,6 @@
 //! The report of a search for a rate: the rate, the trials, and the command that reproduces the best one.
 
+use ungraceful_record::exit::Exit;
 use ungraceful_record::load::LoadRecord;
 use ungraceful_record::metric::Percentiles;
 use ungraceful_record::rate_search::TrialResult;
@@ -58,7 +59,11 @@ pub(crate) fn compose(search: &Search, context: &Context) -> Document {
     if let Some(dir) = &context.record_dir {
         document.labelled("Record", format!("{}, one folder per trial", dir.to_string_lossy()));
     }
-    document.ending(search.exit());
+    let why = match search.exit() {
+        Exit::Inconclusive => "inconclusive: no rate was found; the lines above say why",
+        exit => exit.meaning(),
+    };
+    document.ending(search.exit(), why);
     document
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use ungraceful_mqtt::statement;
+use ungraceful_record::exit::Exit;
 use ungraceful_record::phase::Phase;
 use ungraceful_record::run::{BystandersRecord, CaseRecord, Record};
 use ungraceful_record::verdict::{Conclusion, Verdict};
@@ -180,7 +181,7 @@ fn verdict(record: &Record) -> Cell {
     citations.dedup();
     let claims = findings::by_claim(&of_class).len() as u64;
     let mut lines = vec![match worst {
-        Class::Violated | Class::Inconclusive => worst.name().to_owned(),
+        Class::Violated | Class::Accepted | Class::Inconclusive => worst.name().to_owned(),
         Class::Differs => format!("differs in {}", counted(claims, "point")),
         Class::Holds => format!("holds ({})", counted(claims, "check")),
     }];
@@ -210,12 +211,14 @@ fn findings_of(cause: &Cause) -> Vec<Finding> {
             return vec![Finding { class: Class::Inconclusive, claim, points }];
         }
     };
-    let findings = [Class::Violated, Class::Differs, Class::Inconclusive].into_iter().flat_map(|class| {
-        let of_class: Vec<&Verdict> =
-            record.verdicts.iter().filter(|verdict| Class::of(verdict) == class).collect();
-        let claims = findings::by_claim(&of_class);
-        claims.iter().map(|same| finding(cause, record, class, same)).collect::<Vec<_>>()
-    });
+    let findings = [Class::Violated, Class::Accepted, Class::Differs, Class::Inconclusive]
+        .into_iter()
+        .flat_map(|class| {
+            let of_class: Vec<&Verdict> =
+                record.verdicts.iter().filter(|verdict| Class::of(verdict) == class).collect();
+            let claims = findings::by_claim(&of_class);
+            claims.iter().map(|same| finding(cause, record, class, same)).collect::<Vec<_>>()
+        });
     findings.collect()
 }
 
@@ -271,5 +274,9 @@ fn closing(tour: &Tour, context: &Context, document: &mut Document) {
     if let Some(dir) = &context.record_dir {
         document.labelled("Record", format!("{}, one folder per cause", dir.to_string_lossy()));
     }
-    document.ending(tour.exit());
+    let why = match tour.exit() {
+        Exit::Inconclusive => "inconclusive: not every cause gave an answer; the findings say why",
+        exit => exit.meaning(),
+    };
+    document.ending(tour.exit(), why);
 }

@@ -31,6 +31,7 @@ pub(crate) fn times(count: u64, base_us: u64) -> Percentiles {
         min_us: at(1, 1),
         p50_us: at(2, 20),
         p90_us: at(3, 100),
+        p95_us: at(3, 200),
         p99_us: at(4, 1_000),
         p99_9_us: at(5, 10_000),
         p99_99_us: at(6, 100_000),
@@ -52,7 +53,7 @@ pub(crate) fn case(variant: &str, version: &str, finished: u64, sequences: &[(&s
 }
 
 fn setting(value: &str, source: SettingSource) -> Setting {
-    Setting { value: value.to_owned(), source }
+    Setting::new(value, source)
 }
 
 fn version(version: &str) -> VersionRecord {

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 use roxmltree::{Document, Node};
+use ungraceful_record::accepted::{Accepted, accept};
 use ungraceful_record::check::Finding;
 use ungraceful_record::exit::Exit;
 use ungraceful_record::run::{Completeness, LeftOutRecord, Record};
@@ -34,6 +35,30 @@ pub(crate) fn is_clean(xml: &str) -> bool {
     let found = ["failure", "error"].map(|name| elements(&document, name).len());
     assert_eq!(["failures", "errors"].map(counted), found, "{xml}");
     found == [0, 0]
+}
+
+#[test]
+fn a_known_deviation_is_a_success_with_its_reason() {
+    let mut record = fixture::violated();
+    let known: Vec<Accepted> = record
+        .verdicts
+        .iter()
+        .map(|of| of.check.clone())
+        .map(|check| Accepted { check, case: None, reason: "ticket <7>".to_owned(), covers: 0 })
+        .collect();
+    assert!(!is_clean(&written(&record)));
+    accept(&mut record, &known);
+    record.verdicts.retain(|verdict| verdict.conclusion != Conclusion::Inconclusive);
+    assert!(is_clean(&written(&record)), "{}", written(&record));
+    assert!(written(&record).contains("known: ticket &lt;7&gt;"), "{}", written(&record));
+    let text = render(&record, Format::Text, &Context::default());
+    assert!(text.contains("accepted ") && text.contains(": known: ticket <7>"), "{text}");
+    assert!(text.contains("Exit 0: every check holds, but for 2 known deviations"), "{text}");
+    let json: serde_json::Value =
+        serde_json::from_str(&render(&record, Format::Json, &Context::default())).unwrap();
+    let reasons: Vec<_> =
+        json["verdicts"].as_array().unwrap().iter().filter_map(|of| of["accepted"].as_str()).collect();
+    assert_eq!(reasons, ["ticket <7>"; 2]);
 }
 
 /// The only element of this name.

@@ -8,7 +8,7 @@ use ungraceful_report::{Context, Format, render, reproduce_command};
 use crate::fixture;
 
 fn flag(value: &str) -> Setting {
-    Setting { value: value.to_owned(), source: SettingSource::Flag }
+    Setting::new(value, SettingSource::Flag)
 }
 
 #[test]
@@ -46,6 +46,17 @@ fn a_verdict_on_the_run_keeps_the_users_choice_of_cases() {
         "ungraceful-double-connect --attempts 790 --protocol-version 5.0 --variant identical --seed 12345"
     );
     assert!(!reproduce_command(&record, &record.verdicts[1]).contains("--protocol-version"));
+}
+
+#[test]
+fn a_flag_that_was_repeated_is_repeated_and_gates_are_left_out() {
+    let mut record = fixture::all_holds();
+    let further = vec!["-b=3".to_owned()];
+    record.settings.insert("user-property".into(), Setting { further, ..flag("a=1,2") });
+    record.settings.insert("accept".into(), flag("claim=reason"));
+    let command = reproduce_command(&record, &record.verdicts[1]);
+    assert!(command.contains(" --user-property a=1,2 --user-property=-b=3 "), "{command}");
+    assert!(!command.contains("--accept"), "{command}");
 }
 
 #[test]
@@ -97,9 +108,7 @@ fn a_secret_in_a_record_is_never_written() {
     let mut record = fixture::all_holds();
     record.broker.origin = BrokerOrigin::External;
     for name in ["pw", "password"] {
-        record
-            .settings
-            .insert(name.into(), Setting { value: "hunter2".into(), source: SettingSource::Environment });
+        record.settings.insert(name.into(), Setting::new("hunter2", SettingSource::Environment));
     }
     for verdict in &record.verdicts {
         assert!(!reproduce_command(&record, verdict).contains("hunter2"));
@@ -109,7 +118,7 @@ fn a_secret_in_a_record_is_never_written() {
 #[test]
 fn withheld_values_appear_as_placeholders() {
     let mut record = fixture::all_holds();
-    let withheld = |source| Setting { value: "***".into(), source };
+    let withheld = |source| Setting::new("***", source);
     record.settings.insert("kick-cmd".into(), withheld(SettingSource::Flag));
     record.settings.insert("admin-pw".into(), withheld(SettingSource::File));
     record.settings.insert("pw".into(), withheld(SettingSource::Environment));

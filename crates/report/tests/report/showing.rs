@@ -109,10 +109,7 @@ fn a_record_without_cases_and_verdicts_is_no_success() {
     let shown = text(&record);
     assert!(shown.contains("None: nothing was judged"));
     assert!(shown.contains("No case was run."));
-    assert!(
-        shown.ends_with("a planned fault was not carried out\n") && shown.contains("\nExit 3: "),
-        "{shown}"
-    );
+    assert!(shown.ends_with("inconclusive: nothing was judged\n") && shown.contains("\nExit 3: "), "{shown}");
     assert_eq!(render(&record, Format::Csv, &Context::default()).lines().count(), 1);
 }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ungraceful_mqtt::ProtocolVersion;
+use ungraceful_record::accepted::Accepted;
 use ungraceful_record::check::Check;
 use ungraceful_record::run::{Record, Setting, ToolRecord};
 use ungraceful_record::threshold::Threshold;
@@ -77,6 +78,8 @@ pub struct Common {
     pub checks: Vec<Check>,
     /// The user's thresholds.
     pub thresholds: Vec<Threshold>,
+    /// Deviations that the user accepts.
+    pub accepted: Vec<Accepted>,
 }
 
 /// When attempts fall due.

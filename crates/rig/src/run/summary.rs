@@ -292,6 +292,7 @@ mod tests {
             watch: crate::broker::watch::WatchSettings::default(),
             checks: Vec::new(),
             thresholds: Vec::new(),
+            accepted: Vec::new(),
         }
     }
 

@@ -4,6 +4,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::cli::gates::GateArgs;
 use clap::Args;
 use ungraceful_flags::{Mistake, PerSecond, PositiveTime, Time, Whole, reader};
 use ungraceful_mqtt::QoS;
@@ -89,6 +90,9 @@ pub struct EveryRunArgs {
     /// Random seed, to repeat a run; without it, a seed is drawn and printed
     #[arg(long, value_name = "NUMBER", value_parser = reader::<Seed>())]
     pub seed: Option<Seed>,
+    /// What decides whether it passes.
+    #[command(flatten)]
+    pub gates: GateArgs,
     /// Worker threads; the bystanders have one more [default: one per core; for a load, one for every 500
     /// clients, at most one per core]
     #[arg(long, value_name = "N")]

@@ -14,7 +14,6 @@ use ungraceful_load::settings::{LoadSettings, MessageSettings, Waiting};
 use ungraceful_load::shape::{QosMix, Shape};
 use ungraceful_mqtt::QoS;
 use ungraceful_record::rate_search::Promise;
-use ungraceful_record::threshold::Threshold;
 use ungraceful_rig::run::input_file;
 use ungraceful_rig::run::limits::{clients_of_a_worker, raise_descriptor_limit};
 use ungraceful_rig::run::plan::Arrival;
@@ -27,7 +26,7 @@ const SEARCH_FROM: f64 = 1_000.0;
 /// Maximum payload in bytes: the room in a PUBLISH beside its topic.
 const PAYLOAD_BYTES_MAX: usize = 268_000_000;
 
-/// Connections and thresholds.
+/// Connections.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Load")]
 pub struct ConnectArgs {
@@ -45,10 +44,6 @@ pub struct ConnectArgs {
     /// Keep Alive in whole seconds, such as 60 or 60s; 0 for none
     #[arg(short = 'k', long, value_name = "SECONDS", default_value = "60")]
     pub keepalive: Seconds<0, 65_535>,
-    /// Condition that the run must meet, such as 'e2e p(99)<50ms' or 'loss==0'; repeatable. Exit code 1 if one
-    /// is not met, 3 if there are too few samples
-    #[arg(long, value_name = "EXPRESSION")]
-    pub threshold: Vec<Given<Threshold>>,
 }
 
 /// The duration.
@@ -178,10 +173,6 @@ impl ConnectArgs {
             mistakes.push(Mistake::new("--processes", what));
         }
         number
-    }
-    /// The user's thresholds.
-    pub fn thresholds(&self, mistakes: &mut Vec<Mistake>) -> Vec<Threshold> {
-        self.threshold.iter().filter_map(|threshold| threshold.take("--threshold", mistakes)).collect()
     }
 }
 

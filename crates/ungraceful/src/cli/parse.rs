@@ -178,13 +178,20 @@ fn settings(
         let Some(long) = arg.get_long() else { continue };
         let id = arg.get_id().as_str();
         let Some(source) = matches.value_source(id) else { continue };
-        let value = match arg.get_action() {
-            ArgAction::SetTrue => matches.get_flag(id).to_string(),
+        let mut values: Vec<String> = match arg.get_action() {
+            ArgAction::SetTrue => vec![matches.get_flag(id).to_string()],
             _ => matches
                 .get_raw(id)
-                .map(|values| values.map(|value| value.to_string_lossy()).collect::<Vec<_>>().join(","))
-                .unwrap_or_default(),
+                .into_iter()
+                .flatten()
+                .map(|value| value.to_string_lossy().into())
+                .collect(),
         };
+        if arg.get_value_delimiter().is_some() {
+            values = vec![values.join(",")];
+        }
+        let further = values.split_off(values.len().min(1));
+        let value = values.pop().unwrap_or_default();
         let source = match source {
             ValueSource::CommandLine => SettingSource::Flag,
             ValueSource::EnvVariable => SettingSource::Environment,
@@ -196,8 +203,8 @@ fn settings(
         if (long == "url" && !is_secret) || (SECRET.contains(&long) && source == SettingSource::Default) {
             continue;
         }
-        let value = if is_secret { WITHHELD.to_owned() } else { value };
-        settings.insert(long.to_owned(), Setting { value, source });
+        let (value, further) = if is_secret { (WITHHELD.to_owned(), Vec::new()) } else { (value, further) };
+        settings.insert(long.to_owned(), Setting { value, source, further });
     }
     settings
 }

@@ -8,10 +8,10 @@ use ungraceful_load::settings::LoadSettings;
 use ungraceful_record::check::Check;
 use ungraceful_record::rate_search::Promise;
 
-use ungraceful_record::threshold::Threshold;
 use ungraceful_rig::run::plan::Arrival;
 
 use crate::cli::common::{EveryRunArgs, OutputArgs, RunArgs};
+use crate::cli::gates::Never;
 use crate::cli::parse::{Parsed, times_and_exit_codes_text};
 use crate::cli::target::TargetArgs;
 
@@ -67,8 +67,8 @@ pub struct LoadPlan {
     pub wanted: Wanted,
     /// The load.
     pub load: LoadSettings,
-    /// The user's thresholds.
-    pub thresholds: Vec<Threshold>,
+    /// What it never measures.
+    pub never: Never,
     /// The promise of a rate search; absent for a single run at the given rate.
     pub promise: Option<Promise>,
 }

@@ -25,10 +25,12 @@ use super::{Call, LoadMode};
 use crate::cli::common::{
     ATTEMPTS_MAX, EveryRunArgs, EveryRunSettings, OutputArgs, RunArgs, RunSettings, cores,
 };
+use crate::cli::gates::check_promise;
 use crate::cli::load::ConnectArgs;
 use crate::cli::parse::{Parsed, without_secrets};
 use crate::cli::target::TargetArgs;
 use crate::junit_file::JunitFile;
+use ungraceful_record::threshold::Needs;
 
 /// Reads and checks a run of attempts; all mistakes are reported together.
 pub(crate) fn prepare(
@@ -53,6 +55,11 @@ pub(crate) fn prepare(
     };
     let plan = mode.plan(&parsed.matches, &of_run, &mut mistakes);
     check_plan(&settings, mode, &plan, &mut mistakes);
+    let without_load = (Needs::Load, "it needs a load of well-behaved clients; use ungraceful-bench");
+    let gates = &run.every.gates;
+    let lacks: Vec<_> = [without_load].into_iter().chain(without_bystanders(&settings.every)).collect();
+    let thresholds = gates.thresholds(&lacks, &Vec::new(), &mut mistakes);
+    let accepted = gates.accepted(&call.mode.all_checks(), &mut mistakes);
     mistakes.extend(flags_without_effect(&parsed.settings, mode.attempts()));
     mistakes.extend(JunitFile::overwritten_input(&output, &parsed.arguments));
     check(&target_settings, &output, mistakes)?;
@@ -91,7 +98,8 @@ pub(crate) fn prepare(
         slip_limit: settings.every.slip_limit,
         watch,
         checks: call.mode.all_checks(),
-        thresholds: Vec::new(),
+        thresholds,
+        accepted,
     };
     Ok((common, attempts, output))
 }
@@ -129,6 +137,12 @@ fn tool_record(call: &Call<'_>, parsed: &Parsed) -> ToolRecord {
     }
 }
 
+/// What a run without bystanders lacks.
+fn without_bystanders(settings: &EveryRunSettings) -> Option<(Needs, &'static str)> {
+    (settings.bystanders.pairs == 0)
+        .then_some((Needs::Bystanders, "there are no bystanders; give --bystanders 3"))
+}
+
 /// A load that is ready to run.
 pub(crate) struct ReadyLoad {
     pub(crate) experiment: Experiment,
@@ -147,6 +161,11 @@ pub(crate) fn prepare_load(call: &Call<'_>, mode: &LoadMode, parsed: &Parsed) ->
     let plan = (mode.plan)(parsed, settings.arrival, &mut mistakes);
     let target_settings = target.settings(plan.wanted, &mut mistakes);
     let watch = target.watch(&mut mistakes);
+    let without_attempts = (Needs::Attempts, "a load provokes nothing; use a tool that injects a fault");
+    let lacks: Vec<_> = [without_attempts].into_iter().chain(without_bystanders(&settings)).collect();
+    let thresholds = run.gates.thresholds(&lacks, &plan.never, &mut mistakes);
+    check_promise(plan.promise.as_ref(), &plan.never, &mut mistakes);
+    let accepted = run.gates.accepted(&call.mode.all_checks(), &mut mistakes);
     let load = plan.load;
     let number = parsed.read::<ConnectArgs>().processes(&load, &mut mistakes);
     check(&target_settings, &output, mistakes)?;
@@ -172,7 +191,8 @@ pub(crate) fn prepare_load(call: &Call<'_>, mode: &LoadMode, parsed: &Parsed) ->
         slip_limit: settings.slip_limit,
         watch,
         checks: call.mode.all_checks(),
-        thresholds: plan.thresholds,
+        thresholds,
+        accepted,
     };
     let experiment = Experiment { common, work: Work::Load(Arc::new(engine.clone())) };
     Ok(ReadyLoad { experiment, engine, output, promise: plan.promise })
@@ -210,7 +230,7 @@ fn recorded_settings(
             Some(ValueSource::EnvVariable) => SettingSource::Environment,
             _ => SettingSource::File,
         };
-        settings.entry("username".to_owned()).or_insert_with(|| Setting { value: name.clone(), source });
+        settings.entry("username".to_owned()).or_insert_with(|| Setting::new(name, source));
     }
     settings
 }
@@ -414,7 +434,7 @@ mod tests {
             assert!(settings.values().all(|setting| !setting.value.contains("hunter2")), "{settings:?}");
             settings["username"].clone()
         };
-        let flag = |value: &str| Setting { value: value.into(), source: SettingSource::Flag };
+        let flag = |value: &str| Setting::new(value, SettingSource::Flag);
         let url = ["--url", "mqtt://me:hunter2@127.0.0.1"];
         assert_eq!(with(&url, "me"), flag("me"));
         assert_eq!(with(&[&url[..], &["--username", "other"]].concat(), "other"), flag("other"));

@@ -5,7 +5,6 @@ mod messages;
 
 use clap::{Args, Command};
 use ungraceful_flags::{Mistake, Versions, Wanted};
-use ungraceful_record::threshold::Threshold;
 
 use crate::cli::load::ConnectArgs;
 use crate::cli::parse::Parsed;
@@ -34,15 +33,6 @@ fn versions(parsed: &Parsed, mistakes: &mut Vec<Mistake>) -> Wanted {
         mistakes.push(Mistake::new("--protocol-version", "a load uses one MQTT version; give only one"));
     }
     wanted
-}
-
-/// Reports thresholds on what this mode never measures: they would be inconclusive after the whole run.
-fn check_subjects(thresholds: &[Threshold], flag: &str, never: &[(&str, &str)], mistakes: &mut Vec<Mistake>) {
-    for threshold in thresholds {
-        if let Some((subject, cure)) = never.iter().find(|(subject, _)| *subject == threshold.subject()) {
-            mistakes.push(Mistake::new(flag, format!("{subject} is not measured in this mode: {cure}")));
-        }
-    }
 }
 
 /// What is measured end to end, and what would measure it.

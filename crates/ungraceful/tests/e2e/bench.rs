@@ -176,7 +176,7 @@ fn a_threshold_on_an_unmeasured_subject_names_the_right_mode() {
         ("sub", "--threshold", "ack p(50)<1s", "ack", "nothing is published; use pub or pubsub"),
         ("conn", "--threshold", "suback max<1s", "suback", "nothing is subscribed to"),
     ] {
-        let expected = format!("{flag}: {subject} is not measured in this mode: {why}");
+        let expected = format!("{flag}: {subject} is not measured in this run: {why}");
         bench(mode, &format!("{flag} '{expression}'")).assert_mistake(&[&expected]);
     }
 }

@@ -23,6 +23,7 @@ mod expire;
 mod explain;
 mod find_rate;
 mod flood;
+mod gates;
 mod hostile;
 mod idle_proxy;
 mod junit;

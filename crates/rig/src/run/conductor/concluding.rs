@@ -3,7 +3,7 @@
 use ungraceful_record::load::LoadRecord;
 use ungraceful_record::metric::Percentiles;
 use ungraceful_record::run::{ClockRecord, Completeness, Record};
-use ungraceful_record::verdict::judge;
+use ungraceful_record::verdict::conclude;
 use ungraceful_wire::Stamps;
 
 use super::Conductor;
@@ -57,9 +57,7 @@ impl Conductor<'_> {
         {
             (record.completeness, record.incomplete_because) = (Completeness::Partial, Some(died));
         }
-        judge(&mut record, &common.checks);
-        let thresholds: Vec<_> = common.thresholds.iter().map(|threshold| threshold.judge(&record)).collect();
-        record.verdicts.extend(thresholds);
+        conclude(&mut record, &common.checks, &common.thresholds, &common.accepted);
         recorder.run_json(&record);
         if let Some(trouble) = recorder.trouble() {
             complete(&mut record, Some(StopReason::RecordFailed(trouble.to_owned())));

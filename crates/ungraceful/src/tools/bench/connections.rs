@@ -9,7 +9,7 @@ use ungraceful_load::shape::{QosMix, Shape};
 use ungraceful_mqtt::QoS;
 use ungraceful_rig::run::plan::Arrival;
 
-use super::{END_TO_END, PUBLISHED, SUBSCRIBED, add_common_flags, check_subjects, versions};
+use super::{END_TO_END, PUBLISHED, SUBSCRIBED, add_common_flags, versions};
 use crate::cli::load::{ConnectArgs, CountArgs, DurationArgs, FilterArgs, Preset, PresetArgs, take};
 use crate::cli::parse::Parsed;
 use crate::launch::{LoadMode, LoadPlan};
@@ -55,11 +55,9 @@ fn plan_connections(parsed: &Parsed, _arrival: Arrival, mistakes: &mut Vec<Mista
     let load = empty_load(parsed, per_second);
     let own = parsed.read::<CountArgs>().count.map(Whole::get);
     let wanted = versions(parsed, mistakes);
-    let thresholds = parsed.read::<ConnectArgs>().thresholds(mistakes);
     let never = [&END_TO_END[..], &PUBLISHED, &SUBSCRIBED].concat();
-    check_subjects(&thresholds, "--threshold", &never, mistakes);
     let idle = own.or(count).unwrap_or(100);
-    LoadPlan { wanted, load: LoadSettings { idle, ..load }, thresholds, promise: None }
+    LoadPlan { wanted, load: LoadSettings { idle, ..load }, never, promise: None }
 }
 
 fn plan_subscribers(parsed: &Parsed, _arrival: Arrival, mistakes: &mut Vec<Mistake>) -> LoadPlan {
@@ -70,8 +68,6 @@ fn plan_subscribers(parsed: &Parsed, _arrival: Arrival, mistakes: &mut Vec<Mista
         mistakes.push(Mistake::new("--topic", format!("{:?} is not a valid Topic Filter", filter.topic)));
     }
     let wanted = versions(parsed, mistakes);
-    let thresholds = parsed.read::<ConnectArgs>().thresholds(mistakes);
-    check_subjects(&thresholds, "--threshold", &[&END_TO_END[..], &PUBLISHED].concat(), mistakes);
     let load = LoadSettings {
         subscribers: count.unwrap_or(100),
         filter: Some(filter.topic.clone()),
@@ -79,7 +75,7 @@ fn plan_subscribers(parsed: &Parsed, _arrival: Arrival, mistakes: &mut Vec<Mista
         qos: QosMix::new(&[(filter.qos, 1)]),
         ..load
     };
-    LoadPlan { wanted, load, thresholds, promise: None }
+    LoadPlan { wanted, load, never: [&END_TO_END[..], &PUBLISHED].concat(), promise: None }
 }
 
 /// A load without clients that publishes nothing, with the flags of connections. `per_second` is a preset's.

@@ -8,15 +8,12 @@ use ungraceful_load::pace::Pace;
 use ungraceful_load::settings::{LoadSettings, PUBLISHERS_MAX};
 use ungraceful_load::shape::Shape;
 use ungraceful_mqtt::{ProtocolVersion, QoS};
-use ungraceful_record::rate_search::Promise;
 use ungraceful_record::run::SettingSource;
 use ungraceful_rig::run::plan::Arrival;
 
 use super::connections::empty_load;
-use super::{END_TO_END, SUBSCRIBED, TRACKED_PAIRS_MAX, add_common_flags, check_subjects, versions};
-use crate::cli::load::{
-    ConnectArgs, CountArgs, DurationArgs, Preset, PresetArgs, PublishArgs, ShapeArgs, take,
-};
+use super::{END_TO_END, SUBSCRIBED, TRACKED_PAIRS_MAX, add_common_flags, versions};
+use crate::cli::load::{CountArgs, DurationArgs, Preset, PresetArgs, PublishArgs, ShapeArgs, take};
 use crate::cli::parse::Parsed;
 use crate::launch::{LoadMode, LoadPlan};
 
@@ -104,11 +101,7 @@ fn plan_pubsub(parsed: &Parsed, arrival: Arrival, mistakes: &mut Vec<Mistake>) -
 fn plan_pub(parsed: &Parsed, arrival: Arrival, mistakes: &mut Vec<Mistake>) -> LoadPlan {
     let count = parsed.read::<CountArgs>().count;
     let plan = plan_publishers(parsed, count.map_or(100, Whole::get), None, arrival, mistakes);
-    let never = [&END_TO_END[..], &SUBSCRIBED].concat();
-    check_subjects(&plan.thresholds, "--threshold", &never, mistakes);
-    let promised = plan.promise.as_ref().map(Promise::thresholds).unwrap_or_default();
-    check_subjects(promised, "--find-rate", &never, mistakes);
-    plan
+    LoadPlan { never: [&END_TO_END[..], &SUBSCRIBED].concat(), ..plan }
 }
 
 /// A load of this many publishers. `per_second` is a preset's, which comes with QoS 1 and 16 bytes.
@@ -143,7 +136,6 @@ fn plan_publishers(
     if let Some(flag) = message.needs_5_0().filter(|_| wanted.versions == [ProtocolVersion::V3_1_1]) {
         mistakes.push(Mistake::new(flag, "MQTT 3.1.1 does not support it; leave it out, or give -V 5"));
     }
-    let thresholds = parsed.read::<ConnectArgs>().thresholds(mistakes);
     let load = LoadSettings {
         publishers,
         topic: args.topic.clone(),
@@ -155,7 +147,7 @@ fn plan_publishers(
         waiting: args.waiting(),
         ..load
     };
-    LoadPlan { wanted, load, thresholds, promise }
+    LoadPlan { wanted, load, never: Vec::new(), promise }
 }
 
 fn check_pace(pace: &Pace, mistakes: &mut Vec<Mistake>) {
