@@ -11,6 +11,7 @@ use ungraceful_record::run::Record;
 pub mod escape;
 pub mod progress;
 
+mod annotations;
 mod catalogue;
 mod document;
 mod format;
@@ -27,6 +28,7 @@ mod text;
 mod totals;
 mod tour;
 
+pub use annotations::annotations;
 pub use catalogue::{Entry, render_catalogue};
 pub use format::Format;
 pub use junit::render_junit_without_run;

@@ -16,6 +16,7 @@ pub(crate) mod search;
 pub(crate) mod tour;
 mod waves;
 
+pub(crate) use findings::{by_claim, finding};
 pub(crate) use opening::{incompleteness, target};
 
 use ungraceful_record::run::Record;

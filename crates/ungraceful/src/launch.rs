@@ -10,9 +10,10 @@ use std::process::ExitCode;
 use clap::error::{ContextKind, ContextValue};
 use ungraceful_load::process::Start;
 use ungraceful_record::exit::Exit;
+use ungraceful_record::run::Record;
 use ungraceful_record::verdict::exit_of;
 use ungraceful_report::progress::{ProgressStyle, Terminal};
-use ungraceful_report::{Context, Format, render};
+use ungraceful_report::{Context, Format, annotations, render};
 use ungraceful_rig::error::RunError;
 use ungraceful_rig::run::limits::Demand;
 use ungraceful_rig::run::run;
@@ -203,6 +204,7 @@ fn run_and_print(call: &Call<'_>, experiment: &Experiment, output: &OutputArgs) 
     let context = Context { record_dir: Some(directory), ..stdout_context() };
     let written = junit.write(|| render(&record, Format::Junit, &context));
     let printed = worse(print(&render(&record, output.format, &context)), written);
+    annotate(&record);
     let exit = if printed == Exit::Environment { printed } else { exit_of(&record) };
     if exit == Exit::Environment && printed == Exit::Holds {
         print_error(&format!(
@@ -212,6 +214,14 @@ fn run_and_print(call: &Call<'_>, experiment: &Experiment, output: &OutputArgs) 
         ));
     }
     Ok(exit)
+}
+
+/// Within GitHub Actions, shows what the run found beside the job. Its runner reads standard error as well, so that the result on
+/// standard output stays as it is.
+pub(crate) fn annotate(record: &Record) {
+    if std::env::var_os("GITHUB_ACTIONS").is_some_and(|value| value == "true") {
+        annotations(record).iter().for_each(|line| print_error(line));
+    }
 }
 
 /// Of two attempts to output a result, the one that failed.

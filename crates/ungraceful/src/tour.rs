@@ -32,7 +32,7 @@ use crate::cli::parse::{NotParsed, Parsed, is_secret, parse};
 use crate::cli::target::TargetArgs;
 use crate::junit_file::JunitFile;
 use crate::launch::{
-    Call, fail_as, prepare, print, print_clap, print_error, progress_style, stdout_context, worse,
+    Call, annotate, fail_as, prepare, print, print_clap, print_error, progress_style, stdout_context, worse,
 };
 use crate::{print_plan, print_preflight};
 
@@ -118,6 +118,11 @@ fn tour(arguments: &[OsString], parsed: &Parsed) -> Result<Exit, RunError> {
     let mut junit = JunitFile::open(&output)?;
     junit.or_reason("ungraceful", visit(&mut tour, stops, budget, &output, &folder, &clock))?;
     let context = Context { record_dir: Some(folder), ..stdout_context() };
+    for cause in &tour.causes {
+        if let Shown::Run { record, .. } = &cause.shown {
+            annotate(record);
+        }
+    }
     let written = junit.write(|| render_tour(&tour, Format::Junit, &context));
     let printed = worse(print(&render_tour(&tour, format, &context)), written);
     Ok(if printed == Exit::Environment { printed } else { tour.exit() })

@@ -37,7 +37,7 @@ pub(super) fn section(record: &Record, document: &mut Document) {
 }
 
 /// The verdicts grouped by claim, in the order of the first of each group.
-pub(super) fn by_claim<'a>(verdicts: &[&'a Verdict]) -> Vec<Vec<&'a Verdict>> {
+pub(crate) fn by_claim<'a>(verdicts: &[&'a Verdict]) -> Vec<Vec<&'a Verdict>> {
     group(verdicts, |verdict| {
         (&verdict.check, &verdict.citation, &verdict.differs, &verdict.accepted, verdict.force)
     })
@@ -57,7 +57,7 @@ fn group<'a, K: PartialEq>(
     groups
 }
 
-pub(super) fn finding(record: &Record, class: Class, same: &[&Verdict]) -> Finding {
+pub(crate) fn finding(record: &Record, class: Class, same: &[&Verdict]) -> Finding {
     let first = same[0];
     let mut claim: Vec<_> = first.citation.iter().cloned().collect();
     claim.push(first.check.clone());

@@ -4,7 +4,7 @@ use ungraceful_record::check::Finding;
 use ungraceful_record::phase::Phase;
 use ungraceful_record::run::{Completeness, Record};
 use ungraceful_record::verdict::Force;
-use ungraceful_report::{Context, Format, render};
+use ungraceful_report::{Context, Format, annotations, render};
 
 use crate::fixture;
 
@@ -242,4 +242,39 @@ fn broker_resources_name_the_process() {
     assert!(told(&record).starts_with("Of process 4711, without"), "{}", told(&record));
     record.broker.pid = None;
     assert!(told(&record).starts_with("Of the broker process, without"), "{}", told(&record));
+}
+
+#[test]
+fn annotations_are_lines_that_no_text_of_a_broker_can_end() {
+    let record = fixture::hostile();
+    let lines = annotations(&record);
+    assert!(lines.iter().any(|line| line.starts_with("::error title=")), "{lines:?}");
+    for line in &lines {
+        assert!(!line.contains(['\n', '\r', '\u{1b}']), "{line:?}");
+        assert_eq!(line.matches("::").count(), line[2..].matches("::").count() + 1, "{line:?}");
+        let property = line.split("::").nth(1).expect("a command");
+        assert_eq!(property.matches([',', ':']).count(), 0, "{property}");
+    }
+}
+
+#[test]
+fn each_class_of_finding_has_its_kind_of_annotation() {
+    let mut record = fixture::violated();
+    let kinds = |record: &_| -> Vec<String> {
+        let lines = annotations(record);
+        lines.iter().map(|line| line[2..].split(' ').next().expect("a word").to_owned()).collect()
+    };
+    assert_eq!(kinds(&record), ["error", "notice", "warning"]);
+    let violated =
+        record.verdicts.iter().find(|verdict| verdict.is_violation()).expect("the fixture has one");
+    let known = ungraceful_record::accepted::Accepted {
+        check: violated.check.clone(),
+        case: None,
+        reason: "50% of them, known".to_owned(),
+        covers: 0,
+    };
+    ungraceful_record::accepted::accept(&mut record, &[known]);
+    assert_eq!(kinds(&record), ["notice", "notice", "warning"]);
+    assert!(annotations(&record)[0].contains("50%25 of them, known"), "{:?}", annotations(&record));
+    assert_eq!(kinds(&fixture::all_holds()), Vec::<String>::new());
 }
