@@ -12,6 +12,7 @@ pub mod discarded;
 pub mod exit;
 pub mod expectation;
 pub mod fact;
+pub mod intervals;
 pub mod ledger;
 pub mod live;
 pub mod load;

@@ -19,7 +19,7 @@ pub const CHECK: &str = "keeps_the_threshold";
 
 #[derive(Clone, Copy)]
 enum Subject {
-    Time(&'static Times, &'static Figure),
+    Time(&'static Times, &'static Percentile),
     Count(&'static Counted),
 }
 
@@ -47,6 +47,8 @@ impl fmt::Debug for Threshold {
 /// A time that thresholds can be set on.
 struct Times {
     name: &'static str,
+    /// The metric of its distribution; absent for a single time.
+    metric: Option<Metric>,
     of: fn(&Record) -> Percentiles,
     needs: Needs,
     /// When it was measured: our own lateness in these phases is part of it. Empty for our own lateness itself.
@@ -89,17 +91,17 @@ struct Tally {
 }
 
 /// A figure of a time: its name, the samples that it needs, and its value in µs.
-struct Figure(&'static str, u64, fn(&Percentiles) -> Option<u64>);
+struct Percentile(&'static str, u64, fn(&Percentiles) -> Option<u64>);
 
-const FIGURES: [Figure; 8] = [
-    Figure("min", 1, |of| of.min_us),
-    Figure("p(50)", 20, |of| of.p50_us),
-    Figure("p(90)", 100, |of| of.p90_us),
-    Figure("p(95)", 200, |of| of.p95_us),
-    Figure("p(99)", 1_000, |of| of.p99_us),
-    Figure("p(99.9)", 10_000, |of| of.p99_9_us),
-    Figure("p(99.99)", 100_000, |of| of.p99_99_us),
-    Figure("max", 1, |of| of.max_us),
+const PERCENTILES: [Percentile; 8] = [
+    Percentile("min", 1, |of| of.min_us),
+    Percentile("p(50)", 20, |of| of.p50_us),
+    Percentile("p(90)", 100, |of| of.p90_us),
+    Percentile("p(95)", 200, |of| of.p95_us),
+    Percentile("p(99)", 1_000, |of| of.p99_us),
+    Percentile("p(99.9)", 10_000, |of| of.p99_9_us),
+    Percentile("p(99.99)", 100_000, |of| of.p99_99_us),
+    Percentile("max", 1, |of| of.max_us),
 ];
 
 /// Whether a value and a limit compare so.
@@ -131,39 +133,86 @@ const LOAD: &[Phase] = &[Phase::Load];
 const ACTS: &[Phase] = &[Phase::Load, Phase::Fault];
 
 const TIMES: [Times; 14] = [
-    time_of("connect", |record| load(record, |load| load.connections.tcp_connect_time), CONNECTING),
-    time_of("handshake", |record| load(record, |load| load.connections.handshake_time), CONNECTING),
+    time_of(
+        "connect",
+        Metric::TcpConnectTime,
+        |record| load(record, |load| load.connections.tcp_connect_time),
+        CONNECTING,
+    ),
+    time_of(
+        "handshake",
+        Metric::HandshakeTime,
+        |record| load(record, |load| load.connections.handshake_time),
+        CONNECTING,
+    ),
     Times {
         needs: Needs::AnyRun,
-        ..time_of("connack", connack, &[Phase::Warmup, Phase::Load, Phase::Fault])
+        ..time_of("connack", Metric::ConnackTime, connack, &[Phase::Warmup, Phase::Load, Phase::Fault])
     },
-    time_of("suback", |record| load(record, |load| load.connections.suback_time), CONNECTING),
-    time_of("ack", |record| load(record, |load| load.publish_response_time), LOAD),
-    time_of("ack_service", |record| load(record, |load| load.publish_service_time), LOAD),
-    time_of("e2e", |record| load(record, |load| load.delivery_response_time), LOAD),
-    time_of("e2e_service", |record| load(record, |load| load.delivery_service_time), LOAD),
-    of_attempts("reaction", |record| record.reaction_time),
-    of_attempts("close", |record| metric(record, Metric::TimeToClose)),
-    of_attempts("will", |record| metric(record, Metric::WillTime)),
-    Times { needs: Needs::Bystanders, ..time_of("recovery", recovery, &[Phase::Recovery]) },
+    time_of(
+        "suback",
+        Metric::SubackTime,
+        |record| load(record, |load| load.connections.suback_time),
+        CONNECTING,
+    ),
+    time_of(
+        "ack",
+        Metric::PublishResponseTime,
+        |record| load(record, |load| load.publish_response_time),
+        LOAD,
+    ),
+    time_of(
+        "ack_service",
+        Metric::PublishServiceTime,
+        |record| load(record, |load| load.publish_service_time),
+        LOAD,
+    ),
+    time_of(
+        "e2e",
+        Metric::DeliveryResponseTime,
+        |record| load(record, |load| load.delivery_response_time),
+        LOAD,
+    ),
+    time_of(
+        "e2e_service",
+        Metric::DeliveryServiceTime,
+        |record| load(record, |load| load.delivery_service_time),
+        LOAD,
+    ),
+    of_attempts("reaction", Metric::ReactionTime, |record| record.reaction_time),
+    of_attempts("close", Metric::TimeToClose, |record| metric(record, Metric::TimeToClose)),
+    of_attempts("will", Metric::WillTime, |record| metric(record, Metric::WillTime)),
+    Times {
+        needs: Needs::Bystanders,
+        metric: None,
+        ..time_of("recovery", Metric::BystanderResponseTime, recovery, &[Phase::Recovery])
+    },
     Times {
         needs: Needs::Bystanders,
         baseline: Some(|record| bystanders(record, &[Phase::Baseline])),
-        ..time_of("bystander", |record| bystanders(record, ACTS), ACTS)
+        ..time_of("bystander", Metric::BystanderResponseTime, |record| bystanders(record, ACTS), ACTS)
     },
-    Times { needs: Needs::AnyRun, ..time_of("slip", |record| record.generator.schedule_slip, &[]) },
+    Times {
+        needs: Needs::AnyRun,
+        ..time_of("slip", Metric::ScheduleSlip, |record| record.generator.schedule_slip, &[])
+    },
 ];
 
-const fn time_of(name: &'static str, of: fn(&Record) -> Percentiles, phases: &'static [Phase]) -> Times {
-    Times { name, needs: Needs::Load, of, phases, baseline: None }
+const fn time_of(
+    name: &'static str,
+    metric: Metric,
+    of: fn(&Record) -> Percentiles,
+    phases: &'static [Phase],
+) -> Times {
+    Times { name, metric: Some(metric), needs: Needs::Load, of, phases, baseline: None }
 }
 
 /// A time of attempts. They act in the fault phase, and what they cause may come after it.
-const fn of_attempts(name: &'static str, of: fn(&Record) -> Percentiles) -> Times {
-    Times { needs: Needs::Attempts, ..time_of(name, of, &[Phase::Fault, Phase::Recovery]) }
+const fn of_attempts(name: &'static str, metric: Metric, of: fn(&Record) -> Percentiles) -> Times {
+    Times { needs: Needs::Attempts, ..time_of(name, metric, of, &[Phase::Fault, Phase::Recovery]) }
 }
 
-const COUNTS: [Counted; 20] = [
+const COUNTS: [Counted; 22] = [
     // A message that was neither delivered nor lost has an unknown fate and is no part of the share.
     counted("loss", |record| {
         of_messages(record, |all| [all.lost, all.delivered + all.lost, all.delivered + all.lost])
@@ -203,6 +252,8 @@ const COUNTS: [Counted; 20] = [
     Counted { needs: Needs::Bystanders, ..counted("bystander_loss", bystander_loss) },
     Counted { needs: Needs::Bystanders, ..counted("bystander_disconnects", bystander_disconnects) },
     Counted { needs: Needs::BrokerProcess, ..counted("memory_slope", memory_slope) },
+    Counted { needs: Needs::BrokerProcess, ..counted("broker_memory", broker_memory) },
+    Counted { needs: Needs::BrokerProcess, ..counted("broker_cpu", broker_cpu) },
 ];
 
 const fn counted(name: &'static str, of: fn(&Record) -> Option<Tally>) -> Counted {
@@ -210,7 +261,7 @@ const fn counted(name: &'static str, of: fn(&Record) -> Option<Tally>) -> Counte
 }
 
 /// The counts that are rates, so that a share of them means nothing.
-const RATES: [&str; 3] = ["sent_rate", "delivered_rate", "memory_slope"];
+const RATES: [&str; 5] = ["sent_rate", "delivered_rate", "memory_slope", "broker_memory", "broker_cpu"];
 
 fn load(record: &Record, of: fn(&LoadRecord) -> Percentiles) -> Percentiles {
     record.load.as_ref().map(of).unwrap_or_default()
@@ -306,6 +357,25 @@ fn memory_slope(record: &Record) -> Option<Tally> {
     })
 }
 
+/// The largest resident memory of the broker's process beside the fault or the load, in bytes.
+#[expect(clippy::cast_precision_loss, reason = "no process has 2^53 bytes")]
+fn broker_memory(record: &Record) -> Option<Tally> {
+    let resources = record.broker_resources.as_ref()?;
+    let count = resources.rss_bytes.max? as f64;
+    Some(Tally { count, of: 1.0, samples: resources.samples, perhaps: Vec::new(), because: "" })
+}
+
+/// The cores that the broker's process used beside the fault or the load.
+#[expect(clippy::cast_precision_loss, reason = "times of a bounded run are far below 2^53 µs")]
+fn broker_cpu(record: &Record) -> Option<Tally> {
+    let resources = record.broker_resources.as_ref()?;
+    let used_us = resources.cpu_us_fault_phase?;
+    let phase = record.phases.iter().find(|phase| ACTS.contains(&phase.phase))?;
+    let lasted_us = phase.ended_us.saturating_sub(phase.began_us);
+    let count = (lasted_us > 0).then(|| used_us as f64 / lasted_us as f64)?;
+    Some(Tally { count, of: 1.0, samples: resources.samples, perhaps: Vec::new(), because: "" })
+}
+
 /// The tally of a count, its total, and the number of samples.
 #[expect(clippy::cast_precision_loss, reason = "counts of a bounded run are far below 2^53")]
 fn tally([count, of, samples]: [u64; 3]) -> Option<Tally> {
@@ -337,6 +407,87 @@ fn rate(
     })
 }
 
+/// The unit of a figure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// µs.
+    Time,
+    /// A number of things.
+    Count,
+    /// Bytes.
+    Bytes,
+    /// Bytes per 1,000 attempts.
+    BytesPer1000,
+    /// Messages per second.
+    PerSecond,
+    /// Processor cores.
+    Cores,
+}
+
+/// Which way a figure is better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Better {
+    /// The smaller, the better.
+    Lower,
+    /// The larger, the better.
+    Higher,
+    /// Neither: it describes.
+    Neither,
+}
+
+/// One number of a record, by the name that thresholds have for it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Figure {
+    /// Such as `e2e p(99)` or `loss`.
+    pub name: String,
+    /// Its unit.
+    pub unit: Unit,
+    /// Which way it is better.
+    pub better: Better,
+    /// The value, in its unit.
+    pub value: f64,
+    /// For a time its metric and percentile, by which the same figure of a part of the run is found in the record's histograms.
+    pub part: Option<(Metric, fn(&Percentiles) -> Option<u64>)>,
+}
+
+/// Every number of the record that a threshold can be set on, where it was measured with enough samples; the smallest times are left
+/// out, and the largest too where there is a percentile: they depend on single events.
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "times of a bounded run are far below 2^53 µs")]
+pub fn figures(record: &Record) -> Vec<Figure> {
+    let mut all = Vec::new();
+    for times in &TIMES {
+        let percentiles = (times.of)(record);
+        let of = |figure: &Percentile| Some((figure.0, (figure.2)(&percentiles)?, figure.2));
+        let measured = PERCENTILES.iter().filter(|figure| figure.0.starts_with('p')).filter_map(of);
+        let mut measured: Vec<_> = measured.collect();
+        if measured.is_empty() {
+            measured.extend(PERCENTILES.iter().filter(|figure| figure.0 == "max").filter_map(of));
+        }
+        let better = if times.name == "slip" { Better::Neither } else { Better::Lower };
+        all.extend(measured.into_iter().map(|(figure, us, of)| Figure {
+            name: format!("{} {figure}", times.name),
+            unit: Unit::Time,
+            better,
+            value: us as f64,
+            part: times.metric.map(|metric| (metric, of)),
+        }));
+    }
+    for counted in &COUNTS {
+        let Some(tally) = (counted.of)(record) else { continue };
+        let (unit, better) = match counted.name {
+            "sent_rate" | "delivered_rate" => (Unit::PerSecond, Better::Higher),
+            "memory_slope" => (Unit::BytesPer1000, Better::Lower),
+            "broker_memory" => (Unit::Bytes, Better::Lower),
+            "broker_cpu" => (Unit::Cores, Better::Lower),
+            "closed" | "takeovers" => (Unit::Count, Better::Neither),
+            _ => (Unit::Count, Better::Lower),
+        };
+        all.push(Figure { name: counted.name.to_owned(), unit, better, value: tally.count, part: None });
+    }
+    all
+}
+
 impl fmt::Display for Threshold {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
@@ -348,7 +499,7 @@ impl fmt::Display for Threshold {
 pub fn grammar() -> String {
     let times: Vec<&str> = TIMES.iter().map(|times| times.name).collect();
     let counts: Vec<&str> = COUNTS.iter().map(|counted| counted.name).collect();
-    let figures: Vec<&str> = FIGURES.iter().map(|figure| figure.0).collect();
+    let figures: Vec<&str> = PERCENTILES.iter().map(|figure| figure.0).collect();
     format!(
         "times are {} with {}, compared with a time such as 50ms (bystander also with 2x baseline); numbers are {}, \
          compared with a number such as 0 or 10k, or with a share such as 0.1%; comparisons are <, <=, >, >= and ==",
@@ -373,7 +524,7 @@ impl FromStr for Threshold {
         };
         if let Some(times) = TIMES.iter().find(|times| times.name == name) {
             let figure = figure.unwrap_or_default();
-            let found = FIGURES.iter().find(|known| known.0 == figure);
+            let found = PERCENTILES.iter().find(|known| known.0 == figure);
             let figure =
                 found.ok_or_else(|| wrong(format!("{name} is a time without the figure {figure:?}")))?;
             let limit = time_limit(limit, times).map_err(wrong)?;
@@ -479,7 +630,7 @@ impl Threshold {
         finding.verdict(CHECK, Force::Threshold)
     }
 
-    fn time(&self, times: &Times, figure: &Figure, record: &Record) -> Result<Seen, String> {
+    fn time(&self, times: &Times, figure: &Percentile, record: &Record) -> Result<Seen, String> {
         if !record.generator.bottlenecks.is_empty() {
             return Err("the generator itself was late, so the times are unreliable".to_owned());
         }

@@ -13,6 +13,7 @@ pub mod progress;
 
 mod annotations;
 mod catalogue;
+pub mod compare;
 mod document;
 mod format;
 mod junit;

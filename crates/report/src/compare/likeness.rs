@@ -1,0 +1,80 @@
+//! Whether runs can be compared: the same tool, settings and machine, and nothing that makes a run's figures unreliable.
+
+use std::collections::BTreeSet;
+
+use ungraceful_record::run::{Completeness, Record};
+
+/// Settings that may differ between runs that are compared: where the broker is, what becomes of the result, and chance.
+const MAY_DIFFER: [&str; 28] = [
+    "host",
+    "port",
+    "url",
+    "spawn",
+    "seed",
+    "output",
+    "format",
+    "junit",
+    "config",
+    "quiet",
+    "no-progress",
+    "broker-pid",
+    "broker-log",
+    "broker-log-max",
+    "events",
+    "metrics",
+    "threshold",
+    "accept",
+    "accept-file",
+    "attempts-max",
+    "username",
+    "pw",
+    "pw-file",
+    "pw-cmd",
+    "ca",
+    "repeat",
+    "baseline-record",
+    "fail-on-regression",
+];
+
+/// What makes `other` unlike `one`, in words; empty when they can be compared.
+#[must_use]
+pub fn differences(one: &Record, other: &Record) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut differ = |what: &str, before: &str, after: &str| {
+        if before != after {
+            found.push(format!("{what}: {before} and {after}"));
+        }
+    };
+    let tool = |record: &Record| {
+        let words = [Some(&record.tool.name), record.tool.mode.as_ref()].into_iter().flatten().cloned();
+        words.chain(record.tool.arguments.iter().cloned()).collect::<Vec<_>>().join(" ")
+    };
+    differ("tool", &tool(one), &tool(other));
+    let names: BTreeSet<&String> = one.settings.keys().chain(other.settings.keys()).collect();
+    for name in names.into_iter().filter(|name| !MAY_DIFFER.contains(&name.replace('_', "-").as_str())) {
+        let value = |record: &Record| {
+            let setting = record.settings.get(name);
+            setting.map_or_else(
+                || "not there".to_owned(),
+                |setting| setting.values().collect::<Vec<_>>().join(", "),
+            )
+        };
+        differ(&format!("--{name}"), &value(one), &value(other));
+    }
+    differ("kernel", &one.host.kernel, &other.host.kernel);
+    differ("cores", &one.host.cores.to_string(), &other.host.cores.to_string());
+    differ("generator threads", &one.host.worker_threads.to_string(), &other.host.worker_threads.to_string());
+    for record in [one, other] {
+        if record.completeness != Completeness::Complete {
+            let because = record.incomplete_because.as_deref().unwrap_or("it was cut short");
+            found.push(format!("the run of {} is not complete: {because}", record.started_utc));
+        }
+        if let Some(bottleneck) = record.generator.bottlenecks.first() {
+            found.push(format!(
+                "the generator did not keep up in the run of {}: {bottleneck}",
+                record.started_utc
+            ));
+        }
+    }
+    found
+}

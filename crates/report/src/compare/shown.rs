@@ -1,0 +1,185 @@
+//! A comparison as text, Markdown, JSON and CSV.
+
+use ungraceful_record::threshold::Unit;
+
+use super::{By, Change, Comparison, Conclusion, Row};
+use crate::document::{Block, Column, Document, Table, cell};
+use crate::scale::{bytes, count, counted, listed, time};
+use crate::{Context, Format, escape, markdown, text};
+
+/// The report of comparisons with the same first side, in `format`; CSV for JUnit, which has no form for it.
+#[must_use]
+pub fn render_comparison(comparisons: &[Comparison], format: Format, context: &Context) -> String {
+    match format {
+        Format::Text => text::write(&document(comparisons), context),
+        Format::Markdown => markdown::write(&document(comparisons)),
+        Format::Json => escape::to_json(&comparisons),
+        _ => csv(comparisons),
+    }
+}
+
+fn document(comparisons: &[Comparison]) -> Document {
+    let mut document = Document::default();
+    for comparison in comparisons {
+        let runs = |at: usize| counted(comparison.runs[at] as u64, "run");
+        document.heading(format!(
+            "{} ({}) compared with {} ({})",
+            comparison.after,
+            runs(1),
+            comparison.before,
+            runs(0)
+        ));
+        for unlike in &comparison.unlike {
+            document.alarm("UNLIKE", unlike.clone());
+        }
+        document.line(found(comparison));
+        document.push(Block::Table(table(comparison)));
+        document.line(match comparison.by {
+            By::Repetitions => {
+                "Noise is told by the repetitions. All intervals hold together with 99.9 %.".to_owned()
+            }
+            By::Parts => format!(
+                "Noise is told by {} parts of each run, because a side has one run alone: what differs from run to run is not in it. \
+                 --repeat 5 on both sides tells more.",
+                super::BATCHES
+            ),
+        });
+    }
+    document
+}
+
+/// The result in a sentence or two.
+fn found(comparison: &Comparison) -> String {
+    let of = |conclusion| {
+        let rows = comparison.rows.iter().filter(|row| row.conclusion == conclusion);
+        rows.map(|row| format!("{} by {}", row.name, row.change.map_or_else(String::new, size)))
+            .collect::<Vec<_>>()
+    };
+    let mut said = Vec::new();
+    for (word, conclusion) in
+        [("worse", Conclusion::Worse), ("better", Conclusion::Better), ("changed", Conclusion::Changed)]
+    {
+        let names = of(conclusion);
+        if !names.is_empty() {
+            said.push(format!("{word}: {}", listed(&names)));
+        }
+    }
+    let number =
+        |conclusion| comparison.rows.iter().filter(|row| row.conclusion == conclusion).count() as u64;
+    if said.is_empty() {
+        said.push(match number(Conclusion::Unchanged) {
+            0 => "no figure can be told apart from noise".to_owned(),
+            same => format!("unchanged within {}: {}", percent(comparison.matters), counted(same, "figure")),
+        });
+    }
+    let unclear = number(Conclusion::Unclear);
+    if unclear > 0 {
+        said.push(format!("unclear, because of noise: {}", counted(unclear, "figure")));
+    }
+    let mut said = said.join("; ");
+    if let Some(first) = said.get_mut(0..1) {
+        first.make_ascii_uppercase();
+    }
+    said + "."
+}
+
+fn table(comparison: &Comparison) -> Table {
+    let columns = vec![
+        Column::words("figure"),
+        Column::numbers("before"),
+        Column::numbers("after"),
+        Column::numbers("change"),
+        Column::numbers("interval"),
+        Column::words("result"),
+    ];
+    let rows = comparison.rows.iter().map(|row| {
+        let (change, interval) = row.change.map_or_else(
+            || ("–".to_owned(), "–".to_owned()),
+            |change| (signed(change.estimate), format!("{} to {}", signed(change.low), signed(change.high))),
+        );
+        [
+            row.name.clone(),
+            value(row, row.before),
+            value(row, row.after),
+            change,
+            interval,
+            word(row).to_owned(),
+        ]
+        .into_iter()
+        .map(cell)
+        .collect()
+    });
+    Table { columns, rows: rows.collect(), keys: 1 }
+}
+
+const fn word(row: &Row) -> &'static str {
+    match row.conclusion {
+        Conclusion::Worse => "WORSE",
+        Conclusion::Better => "better",
+        Conclusion::Changed => "changed",
+        Conclusion::Unchanged => "unchanged",
+        Conclusion::Unclear => "unclear",
+        Conclusion::NotJudged => "not judged",
+    }
+}
+
+fn value(row: &Row, value: f64) -> String {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "figures are positive and bounded"
+    )]
+    let whole = value.max(0.0).round() as u64;
+    match row.unit {
+        Unit::Time => time(whole),
+        Unit::Count => count(whole),
+        Unit::Bytes => bytes(whole),
+        Unit::BytesPer1000 if value < 0.0 => {
+            format!("-{}/1,000", bytes(value.abs().round().min(9e15) as u64))
+        }
+        Unit::BytesPer1000 => format!("{}/1,000", bytes(whole)),
+        Unit::PerSecond => format!("{}/s", count(whole)),
+        Unit::Cores => format!("{value:.2} cores"),
+    }
+}
+
+fn size(change: Change) -> String {
+    percent(change.estimate.abs())
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.1} %", share * 100.0)
+}
+
+fn signed(share: f64) -> String {
+    format!("{:+.1} %", share * 100.0)
+}
+
+fn csv(comparisons: &[Comparison]) -> String {
+    let mut lines =
+        vec!["before,after,figure,value_before,value_after,change,change_low,change_high,result".to_owned()];
+    for comparison in comparisons {
+        for row in &comparison.rows {
+            let of = |of: fn(&Change) -> f64| {
+                row.change.as_ref().map(|change| of(change).to_string()).unwrap_or_default()
+            };
+            let names =
+                [&comparison.before, &comparison.after].map(|name| escape::plain(name).replace(',', ";"));
+            lines.push(
+                [
+                    names[0].clone(),
+                    names[1].clone(),
+                    row.name.clone(),
+                    row.before.to_string(),
+                    row.after.to_string(),
+                    of(|change| change.estimate),
+                    of(|change| change.low),
+                    of(|change| change.high),
+                    word(row).to_lowercase(),
+                ]
+                .join(","),
+            );
+        }
+    }
+    lines.join("\n") + "\n"
+}
