@@ -77,7 +77,7 @@ impl Connections {
     /// Adds to the next recognised line what earlier lines say about its connection. For callers that need the client of
     /// each line but no incidents.
     pub fn follow(&mut self, found: &mut Found) {
-        self.complete(found);
+        self.complete(found, None);
         found.client = found.client.take().or_else(|| found.named.take());
         match found.pattern.effect {
             Effect::Connected => self.connected(found),
@@ -88,11 +88,11 @@ impl Connections {
     }
 
     /// Adds what is known of the connection: brokers log the client at the begin and the address at the end.
-    pub(super) fn complete(&mut self, found: &mut Found) {
+    pub(super) fn complete(&mut self, found: &mut Found, time: Option<LogTime>) {
         if found.pattern.broker == Broker::Mosquitto {
             self.complete_mosquitto(found);
         }
-        self.second_lines.adjust(found);
+        self.second_lines.adjust(found, time);
         if found.pattern.effect == Effect::Connected {
             return;
         }
