@@ -178,11 +178,18 @@ impl Connections {
         let is_nameless = found.client.is_none() && found.address.is_none();
         let is_of_openssl = is_nameless && found.cause == Cause::Tls && !found.is_unknown_client;
         let is_silent = is_nameless && found.cause == Cause::NoConnect;
-        if is_of_openssl || is_silent {
+        // The log-in script of Home Assistant's add-on tells the refusal before Mosquitto tells the end.
+        let is_of_script =
+            is_nameless && found.cause == Cause::BadCredentials && found.pattern.effect == Effect::Refused;
+        if is_of_openssl || is_silent || is_of_script {
             self.errors += 1;
             found.handle = Some(handle.unwrap_or_else(|| format!("line {}", self.errors)));
         }
-        if is_of_openssl || is_silent || (found.code.is_some() && found.pattern.effect == Effect::Refused) {
+        if is_of_openssl
+            || is_silent
+            || is_of_script
+            || (found.code.is_some() && found.pattern.effect == Effect::Refused)
+        {
             self.before = Some(Before {
                 cause: found.cause,
                 client: found.client.clone(),
