@@ -64,7 +64,7 @@ impl ClientLog {
             return;
         }
         let fits = |latest: &&mut Latest| {
-            line - latest.first.line <= WITHIN && is_near(latest.time, time) && latest.takes(found)
+            line - latest.first.line <= WITHIN && is_near(latest.time, time) && latest.takes(found, time)
         };
         if let Some(latest) = self.latest.as_mut().filter(fits) {
             latest.join(found);
@@ -82,13 +82,14 @@ impl ClientLog {
 }
 
 impl Latest {
-    fn takes(&self, found: &Found) -> bool {
+    fn takes(&self, found: &Found, time: Option<LogTime>) -> bool {
         let differ = |one: &Option<String>, other: &Option<String>| {
             one.as_ref().zip(other.as_ref()).is_some_and(|(one, other)| one != other)
         };
         let first = &self.first;
         let handles = first.handle.as_deref().zip(found.handle.as_deref());
-        let are_apart = match handles.and_then(|(one, other)| uptime_s(one).zip(uptime_s(other))) {
+        let uptimes = handles.and_then(|(one, other)| uptime_s(one).zip(uptime_s(other)));
+        let are_apart = match uptimes {
             Some((one, other)) => one.abs_diff(other) > TOGETHER_S,
             // Other handles than names tell only what the lines are about.
             None => (self.is_named || is_named(found)) && differ(&first.handle, &found.handle),
@@ -99,16 +100,18 @@ impl Latest {
             && !differ(&first.client, &found.client)
             && !differ(&first.address, &found.address)
             && !first.rows.contains(&found.pattern.row)
-            && self.fits(found)
+            && self.fits(found, uptimes.is_some() || self.time.is_some() && time.is_some())
     }
 
-    /// Whether the line tells the same event, more or less precisely.
-    fn fits(&self, found: &Found) -> bool {
+    /// Whether the line tells the same event, more or less precisely. Without times, an attempt that did not reach the broker may be the
+    /// next one.
+    fn fits(&self, found: &Found, has_times: bool) -> bool {
         let cause = self.first.cause;
         match (self.effect, found.pattern.effect) {
             // The end that follows a refusal, and the words that it could not connect.
             (Effect::Refused, Effect::Refused) => {
-                let is_echo = |of: Cause| of == Cause::Unreachable || of.precision() < Precision::Exact;
+                let is_echo =
+                    |of: Cause| has_times && of == Cause::Unreachable || of.precision() < Precision::Exact;
                 cause == found.cause || is_echo(cause) || is_echo(found.cause)
             }
             (Effect::Refused, _) => cause == found.cause || found.cause.precision() < Precision::Exact,
