@@ -158,7 +158,7 @@ impl Story {
         }
         self.close_what_is_over(number, time, report);
         self.picture.signs.line(text, found.pattern.effect, time);
-        self.connections.complete(&mut found);
+        self.connections.complete(&mut found, time);
         self.lines_of_client += u64::from(found.client.is_some() && found.client == self.limits.client);
         if found.cause == Cause::TakeOver {
             self.taken_over.clone_from(&found.client);

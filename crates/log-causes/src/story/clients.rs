@@ -77,7 +77,7 @@ impl Connections {
     /// Adds to the next recognised line what earlier lines say about its connection. For callers that need the client of
     /// each line but no incidents.
     pub fn follow(&mut self, found: &mut Found) {
-        self.complete(found);
+        self.complete(found, None);
         found.client = found.client.take().or_else(|| found.named.take());
         match found.pattern.effect {
             Effect::Connected => self.connected(found),
@@ -88,11 +88,11 @@ impl Connections {
     }
 
     /// Adds what is known of the connection: brokers log the client at the begin and the address at the end.
-    pub(super) fn complete(&mut self, found: &mut Found) {
+    pub(super) fn complete(&mut self, found: &mut Found, time: Option<LogTime>) {
         if found.pattern.broker == Broker::Mosquitto {
             self.complete_mosquitto(found);
         }
-        self.second_lines.adjust(found);
+        self.second_lines.adjust(found, time);
         if found.pattern.effect == Effect::Connected {
             return;
         }
@@ -178,11 +178,18 @@ impl Connections {
         let is_nameless = found.client.is_none() && found.address.is_none();
         let is_of_openssl = is_nameless && found.cause == Cause::Tls && !found.is_unknown_client;
         let is_silent = is_nameless && found.cause == Cause::NoConnect;
-        if is_of_openssl || is_silent {
+        // The log-in script of Home Assistant's add-on tells the refusal before Mosquitto tells the end.
+        let is_of_script =
+            is_nameless && found.cause == Cause::BadCredentials && found.pattern.effect == Effect::Refused;
+        if is_of_openssl || is_silent || is_of_script {
             self.errors += 1;
             found.handle = Some(handle.unwrap_or_else(|| format!("line {}", self.errors)));
         }
-        if is_of_openssl || is_silent || (found.code.is_some() && found.pattern.effect == Effect::Refused) {
+        if is_of_openssl
+            || is_silent
+            || is_of_script
+            || (found.code.is_some() && found.pattern.effect == Effect::Refused)
+        {
             self.before = Some(Before {
                 cause: found.cause,
                 client: found.client.clone(),

@@ -253,7 +253,9 @@ impl Open {
         // Mosquitto names the client, or its own bridge, only in the line after OpenSSL's error.
         if found.client_of_handle.is_some() {
             incident.client.clone_from(&found.client_of_handle);
-            incident.effect = Effect::Ended;
+            if incident.cause != Cause::BadCredentials {
+                incident.effect = Effect::Ended;
+            }
         }
         let is_bridge = found.client_of_handle.is_some() && found.cause == Cause::Bridge;
         if is_denied {

@@ -1,12 +1,17 @@
 //! Lines that leave something to the lines around them. Some brokers tell an end in two lines of which one does not name the client,
 //! log the end of a connection also after a client left, or close what is open when they stop without saying so in each line.
 
+mod client_log;
+
 use std::collections::VecDeque;
+
+use client_log::ClientLog;
 
 use crate::broker::Broker;
 use crate::cause::{Cause, Effect, Precision};
 use crate::matcher::Found;
 use crate::pattern::{Pattern, patterns};
+use crate::timestamp::LogTime;
 
 /// Recognised lines within which a second line follows the first.
 const WITHIN: u64 = 8;
@@ -43,6 +48,8 @@ pub(super) struct SecondLines {
     taken_over: Option<String>,
     /// The broker that said that it stops.
     stopping: Option<Broker>,
+    /// Those of clients.
+    client_log: ClientLog,
 }
 
 /// The first line of an end.
@@ -59,8 +66,11 @@ struct First {
 
 impl SecondLines {
     /// Adds to a recognised line what the lines before tell about it.
-    pub(super) fn adjust(&mut self, found: &mut Found) {
+    pub(super) fn adjust(&mut self, found: &mut Found, time: Option<LogTime>) {
         let broker = found.pattern.broker;
+        if broker == Broker::Client {
+            self.client_log.adjust(found, time);
+        }
         if !BROKERS.contains(&broker) {
             return;
         }
