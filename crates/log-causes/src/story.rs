@@ -17,7 +17,6 @@ use std::collections::BTreeMap;
 
 use foldhash::{HashMap, HashMapExt};
 
-use crate::broker::Broker;
 use crate::cause::{Cause, Effect, Precision};
 use crate::matcher::Found;
 use crate::timestamp::LogTime;
@@ -28,10 +27,8 @@ use repeats::Repeats;
 /// The maximum distance between lines of one incident: in ms, or in lines for a log without times.
 const TOGETHER_MS: i64 = 2_000;
 const TOGETHER_LINES: u64 = 200;
-/// A line without client and connection belongs to the previous incident when it follows within this many lines; in a client's log
-/// the trace of an error may stand between.
+/// A line without client and connection belongs to the previous incident when it follows within this many lines.
 const NAMELESS_LINES: u64 = 5;
-const NAMELESS_LINES_OF_CLIENT: u64 = 40;
 /// Maximum number of incidents that wait for further lines.
 const OPEN_MAX: usize = 10_000;
 
@@ -173,8 +170,6 @@ impl Story {
                 // After a take-over this only ends the wait for more lines about the older connection.
                 if let Some(key) = key {
                     self.close(key, report);
-                } else if found.pattern.broker == Broker::Client {
-                    self.close_nameless(report);
                 }
                 if self.limits.is_of_interest(found.client.as_deref()) {
                     self.picture.signs.connected(&found, time, is_wanted);
@@ -331,11 +326,8 @@ impl Story {
             None => return None,
         };
         let open = self.open.get(&id)?;
-        let lines = match open.incident.broker {
-            Broker::Client => NAMELESS_LINES_OF_CLIENT,
-            _ => NAMELESS_LINES,
-        };
-        let is_near = key.is_some() || (open.is_nameless_and_unended() && number <= open.last_line + lines);
+        let is_near =
+            key.is_some() || (open.is_nameless_and_unended() && number <= open.last_line + NAMELESS_LINES);
         (is_near && open.takes(found)).then_some(id)
     }
 
@@ -365,15 +357,6 @@ impl Story {
             if let Some(open) = self.open.remove(&id) {
                 self.report(open, report);
             }
-        }
-    }
-
-    /// Closes the latest incident if it is one of a client that its log does not name: it has connected again.
-    fn close_nameless(&mut self, report: &mut dyn FnMut(Incident)) {
-        let is_nameless = |open: &Open| open.key.is_none() && open.incident.broker == Broker::Client;
-        if let Some(latest) = self.open.last_entry().filter(|latest| is_nameless(latest.get())) {
-            let open = latest.remove();
-            self.report(open, report);
         }
     }
 
