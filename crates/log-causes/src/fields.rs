@@ -275,7 +275,7 @@ fn word(text: &[u8]) -> &[u8] {
 }
 
 /// The value of `key`: `clientid: c1,`, `"clientid":"c1"`, `client_id=c1`, `client_id="c1"`.
-fn value<'l>(text: &'l [u8], key: &[u8]) -> Option<&'l [u8]> {
+pub(crate) fn value<'l>(text: &'l [u8], key: &[u8]) -> Option<&'l [u8]> {
     let at = memmem::find(text, key)? + key.len();
     let rest = &text[at..];
     let start = rest.iter().position(|byte| !matches!(byte, b'"' | b':' | b'=' | b' ' | b'\\' | b'\''))?;

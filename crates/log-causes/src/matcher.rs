@@ -287,6 +287,9 @@ impl Matcher {
             if found.handle.is_none() {
                 found.handle = fields::handle_around(found.pattern.broker, line).map(text_of);
             }
+            if found.pattern.broker == Broker::Client {
+                self.reason_beside(&mut found, line);
+            }
             // EMQX has the client beside its text.
             if found.pattern.broker == Broker::Emqx && found.client.is_none() && at < outermost {
                 beside(&mut found, &layers[at + 1]);
@@ -303,6 +306,28 @@ impl Matcher {
         let weight = if found.pattern.effect == Effect::Aside { 1 } else { ASIDE_PER_VOTE };
         self.votes[found.pattern.broker as usize] += weight;
         Some(found)
+    }
+
+    /// Many programs log the reason in a field beside their text: `"msg":"failed to connect","error":"not authorized"`.
+    fn reason_beside(&mut self, found: &mut Found, line: &[u8]) {
+        const KEYS: [&[u8]; 5] =
+            [b"\"error\":", b"\"err\":", b"\"reason\":", b"\"exception\":", b"\"cause\":"];
+        // As programs without fields write it, for which the patterns are.
+        let before: &[u8] = match found.pattern.effect {
+            Effect::Refused => b"failed to connect: ",
+            Effect::Ended | Effect::Tail => b"connection lost: ",
+            _ => return,
+        };
+        for value in KEYS.iter().filter_map(|key| fields::value(line, key)) {
+            let said = [before, value].concat();
+            let whole = self.layer(&said, 0).filter(|whole| {
+                whole.pattern.broker == Broker::Client && whole.pattern.effect == found.pattern.effect
+            });
+            if let Some(whole) = whole {
+                (found.cause, found.code) = (whole.cause, whole.code);
+                return;
+            }
+        }
     }
 
     /// Recognises a line directly after a take-over.
