@@ -124,9 +124,9 @@ pub(crate) fn handle(broker: Broker, text: &[u8]) -> Option<&[u8]> {
     Some(&text[at..=at + end])
 }
 
-/// The same in the object around the broker's text: RabbitMQ's JSON has the process in a field of its own.
+/// The same in the object around the broker's text: the JSON of RabbitMQ and VerneMQ has the process in a field of its own.
 pub(crate) fn handle_around(broker: Broker, object: &[u8]) -> Option<&[u8]> {
-    (broker == Broker::RabbitMq)
+    matches!(broker, Broker::RabbitMq | Broker::VerneMq)
         .then(|| value(object, b"\"pid\""))
         .flatten()
         .filter(|pid| pid.starts_with(b"<"))
