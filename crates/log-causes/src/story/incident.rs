@@ -116,7 +116,7 @@ impl Open {
         Self {
             last_line: incident.line,
             last_time: incident.time,
-            is_wanted,
+            is_wanted: is_wanted && !is_of_another_protocol(found),
             rows: vec![found.pattern.row],
             has_tail: found.pattern.effect == Effect::Tail,
             has_end: is_end(found),
@@ -237,6 +237,7 @@ impl Open {
 
     pub(super) fn join(&mut self, number: u64, time: Option<LogTime>, found: &Found) {
         let is_denied = self.is_denied_and_ended_by(found);
+        self.is_wanted &= !is_of_another_protocol(found);
         let incident = &mut self.incident;
         incident.lines += 1;
         self.last_line = number;
@@ -287,6 +288,11 @@ fn effect_of(found: &Found) -> Effect {
         Effect::Tail => Effect::Ended,
         effect => effect,
     }
+}
+
+/// Whether the line tells that the connection is none of MQTT, which RabbitMQ does after the alert of TLS.
+fn is_of_another_protocol(found: &Found) -> bool {
+    found.pattern.effect == Effect::Tail && found.pattern.cause == Cause::Note
 }
 
 fn is_end(found: &Found) -> bool {

@@ -21,7 +21,8 @@ const WITHIN_NAMELESS: u64 = 4;
 const KEPT_MAX: usize = 64;
 
 /// The brokers that need this.
-const BROKERS: [Broker; 7] = [
+const BROKERS: [Broker; 8] = [
+    Broker::RabbitMq,
     Broker::Rumqttd,
     Broker::Mochi,
     Broker::Moquette,
@@ -75,6 +76,10 @@ impl SecondLines {
             return;
         }
         self.line += 1;
+        if broker == Broker::RabbitMq {
+            self.of_rabbitmq(found);
+            return;
+        }
         self.stops(found);
         if broker == Broker::Rumqttd {
             self.of_rumqttd(found);
@@ -137,6 +142,21 @@ impl SecondLines {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// The process of TLS logs an alert without the client. The listener's process then names it, or tells that the listener is one of
+    /// another protocol.
+    fn of_rabbitmq(&mut self, found: &mut Found) {
+        let line = self.line;
+        let is_of_others = found.pattern.effect == Effect::Tail && found.cause == Cause::Note;
+        if found.cause == Cause::Tls && found.address.is_none() {
+            keep(&mut self.nameless, First::of(found, line));
+        } else if found.cause == Cause::Tls || is_of_others {
+            let place = self.nameless.iter().position(|alert| line - alert.line <= WITHIN);
+            if let Some(alert) = place.and_then(|place| self.nameless.remove(place)) {
+                found.handle = alert.handle;
+            }
         }
     }
 
