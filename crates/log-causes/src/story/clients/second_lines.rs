@@ -17,6 +17,8 @@ use crate::timestamp::LogTime;
 const WITHIN: u64 = 8;
 /// The same where the second line names nothing and could be any client's.
 const WITHIN_NAMELESS: u64 = 4;
+/// The same where the report of a crash comes between.
+const WITHIN_CRASH: u64 = 200;
 /// First lines that are kept.
 const KEPT_MAX: usize = 64;
 
@@ -149,6 +151,9 @@ impl SecondLines {
     /// another protocol.
     fn of_rabbitmq(&mut self, found: &mut Found) {
         let line = self.line;
+        if self.of_channel(found) {
+            return;
+        }
         let is_of_others = found.pattern.effect == Effect::Tail && found.cause == Cause::Note;
         let is_refused = found.pattern.effect == Effect::Refused && found.handle.is_none();
         if found.cause == Cause::Tls && found.address.is_none() {
@@ -168,6 +173,29 @@ impl SecondLines {
                 found.handle = alert.handle;
             }
         }
+    }
+
+    /// Up to 3.11, MQTT goes through a channel of AMQP. What the channel does not allow ends the connection by a crash of its process,
+    /// which names neither the client nor the reason.
+    fn of_channel(&mut self, found: &mut Found) -> bool {
+        let line = self.line;
+        let is_like = |text: &str| found.pattern.example.contains(text);
+        if is_like("Channel error on connection") {
+            keep(&mut self.left, First::of(found, line));
+        } else if is_like("caused a channel exception") && found.client.is_some() {
+            let is_its = |end: &&First| end.handle.is_some() && end.handle == found.handle;
+            let begun = self.left.iter().rfind(is_its).and_then(|end| end.address.clone());
+            found.address = found.address.take().or(begun);
+            keep(&mut self.named, First::of(found, line));
+        } else if is_like("initial call: rabbit_mqtt_reader") && found.client.is_none() {
+            let fits = |end: &First| line - end.line <= WITHIN_CRASH;
+            if let Some(end) = self.named.iter().position(fits).and_then(|at| self.named.remove(at)) {
+                found.client = end.client;
+            }
+        } else {
+            return false;
+        }
+        true
     }
 
     fn of_rumqttd(&mut self, found: &mut Found) {
