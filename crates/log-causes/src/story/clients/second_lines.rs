@@ -155,22 +155,18 @@ impl SecondLines {
             return;
         }
         let is_of_others = found.pattern.effect == Effect::Tail && found.cause == Cause::Note;
-        let is_refused = found.pattern.effect == Effect::Refused && found.handle.is_none();
-        if found.cause == Cause::Tls && found.address.is_none() {
-            keep(&mut self.nameless, First::of(found, line));
-        } else if is_refused && found.address.is_none() {
+        let is_refused = found.pattern.effect == Effect::Refused;
+        if is_refused && found.address.is_none() && (found.cause == Cause::Tls || found.handle.is_none()) {
             // Up to 3.6 no line has the process, which later tells that two of them are about one connection.
-            found.handle = Some(format!("line {line}"));
+            found.handle = found.handle.take().or_else(|| Some(format!("line {line}")));
             keep(&mut self.nameless, First::of(found, line));
-        } else if is_refused && found.cause != Cause::Tls {
-            let fits = |end: &First| line - end.line <= WITHIN_NAMELESS && end.cause == found.cause;
-            if let Some(end) = self.nameless.iter().position(fits).and_then(|at| self.nameless.remove(at)) {
-                found.handle = end.handle;
-            }
-        } else if found.cause == Cause::Tls || is_of_others {
-            let place = self.nameless.iter().position(|alert| line - alert.line <= WITHIN);
-            if let Some(alert) = place.and_then(|place| self.nameless.remove(place)) {
-                found.handle = alert.handle;
+        } else if is_of_others || is_refused && (found.cause == Cause::Tls || found.handle.is_none()) {
+            let cause = if is_of_others { Cause::Tls } else { found.cause };
+            let fits = |first: &First| line - first.line <= WITHIN && first.cause == cause;
+            match self.nameless.iter().position(fits).and_then(|at| self.nameless.remove(at)) {
+                Some(first) => found.handle = first.handle,
+                None if is_of_others => become_aside(found),
+                None => {}
             }
         }
     }
