@@ -178,7 +178,7 @@ impl SecondLines {
         let is_like = |text: &str| found.pattern.example.contains(text);
         if is_like("Channel error on connection") {
             keep(&mut self.left, First::of(found, line));
-        } else if is_like("caused a channel exception") && found.client.is_some() {
+        } else if is_like("mqtt-subscription-") && found.client.is_some() {
             let is_its = |end: &&First| end.handle.is_some() && end.handle == found.handle;
             let begun = self.left.iter().rfind(is_its).and_then(|end| end.address.clone());
             found.address = found.address.take().or(begun);
