@@ -176,7 +176,7 @@ impl SecondLines {
     fn of_channel(&mut self, found: &mut Found) -> bool {
         let line = self.line;
         let is_like = |text: &str| found.pattern.example.contains(text);
-        if is_like("Channel error on connection") {
+        if is_like("Channel error on connection") || is_like("Received a CONNECT") {
             keep(&mut self.left, First::of(found, line));
         } else if is_like("mqtt-subscription-") && found.client.is_some() {
             let is_its = |end: &&First| end.handle.is_some() && end.handle == found.handle;
@@ -189,6 +189,12 @@ impl SecondLines {
                 found.client = end.client;
             }
         } else {
+            // At the level of details, the CONNECT is logged before the client is accepted or refused.
+            let is_its = |end: &&First| end.handle.is_some() && end.handle == found.handle;
+            if found.client.is_none() && found.pattern.effect == Effect::Refused {
+                let connect = self.left.iter().rfind(is_its).and_then(|connect| connect.client.clone());
+                found.client = connect;
+            }
             return false;
         }
         true
