@@ -143,6 +143,13 @@ pub struct Comparison {
 }
 
 impl Comparison {
+    /// Whether anything can be said about at least one figure.
+    #[must_use]
+    pub fn is_judged(&self) -> bool {
+        let is_one = |row: &Row| !matches!(row.conclusion, Conclusion::Unclear | Conclusion::NotJudged);
+        self.rows.iter().any(|row| row.change.is_some() && is_one(row))
+    }
+
     /// Figures that are worse, beyond noise, by as much as matters or by more.
     #[must_use]
     pub fn regressions(&self) -> Vec<&Row> {

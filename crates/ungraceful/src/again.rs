@@ -14,7 +14,7 @@ use ungraceful_record::verdict::{Verdict, conclude, exit_of};
 use ungraceful_report::{Context, Format, render};
 use ungraceful_rig::error::RunError;
 
-use crate::{launch, tools};
+use crate::{compared, launch, tools};
 
 /// The binary's name.
 pub const NAME: &str = "ungraceful-report";
@@ -66,6 +66,7 @@ pub fn command() -> Command {
         ))
         .subcommands(formats)
         .subcommand(again)
+        .subcommand(compared::command())
         .after_help(exit_codes())
 }
 
@@ -73,9 +74,9 @@ pub fn command() -> Command {
 fn exit_codes() -> String {
     let when = |exit: Exit| match exit {
         Exit::Holds => "the record was printed; with judge, every check holds",
-        Exit::Violated => "with judge, a check or a threshold is violated",
+        Exit::Violated => "with judge, a check or a threshold is violated; with compare, a regression",
         Exit::Usage => "invalid usage",
-        Exit::Inconclusive => "with judge, inconclusive",
+        Exit::Inconclusive => "with judge, inconclusive; with compare, noise hides everything",
         Exit::Environment => "the record can't be read, or the result can't be printed",
         Exit::Bug => "a defect of this program",
         Exit::Interrupted => "with judge, the record is of a run that was interrupted",
@@ -91,17 +92,21 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(error) => return launch::print_clap(&error).into(),
     };
     let (name, chosen) = matches.subcommand().expect("the parser requires one");
+    if name == compared::COMPARE {
+        return finish(compared::run(chosen));
+    }
     let path: &PathBuf = chosen.get_one("dir").expect("the parser requires it");
     let done = match Format::ALL.into_iter().find(|format| format.name() == name) {
         Some(format) => load(path).map(|record| launch::print(&render(&record, format, &context(path)))),
         None => load(path).and_then(|record| judge_again(record, path)),
     };
+    finish(done)
+}
+
+fn finish(done: Result<Exit, RunError>) -> ExitCode {
     match done {
         Ok(exit) => exit.into(),
-        Err(error) => {
-            launch::print_error(&format!("{NAME}: {error}"));
-            error.exit().into()
-        }
+        Err(error) => launch::fail_reading(NAME, &error),
     }
 }
 

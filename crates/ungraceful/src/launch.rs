@@ -259,6 +259,17 @@ fn fail(call: &Call<'_>, error: &RunError) -> ExitCode {
     fail_as(call.tool.name, &call.name(), error)
 }
 
+/// Reports on standard error why a program that only reads has no result.
+pub(crate) fn fail_reading(name: &str, error: &RunError) -> ExitCode {
+    match error {
+        RunError::Usage(mistakes) => {
+            mistakes.iter().for_each(|mistake| print_error(&format!("{name}: {mistake}")))
+        }
+        error => print_error(&format!("{name}: {error}")),
+    }
+    error.exit().into()
+}
+
 /// Reports on standard error why there was no run; `called` is the command with the help text.
 pub(crate) fn fail_as(name: &str, called: &str, error: &RunError) -> ExitCode {
     match error {

@@ -4,6 +4,7 @@
 
 pub mod again;
 pub mod cli;
+mod compared;
 pub mod explain;
 pub mod front;
 pub mod launch;
