@@ -1,8 +1,8 @@
-//! Reports: a run's record as text, JSON, CSV, Markdown or JUnit XML, the command that reproduces a finding, and the
+//! Reports: a run's record as a page, text, JSON, CSV, Markdown or JUnit XML, the command that reproduces a finding, and the
 //! progress of a run on a terminal.
 //!
-//! Everything except [`progress`] reads only a record and its verdicts: a run can be reported again without a broker, and
-//! nothing is judged here. Text from a broker or a user is hostile: it never reaches an output without [`escape`].
+//! Everything except [`progress`] reads only a record and its verdicts, and the page also the files beside it: a run can be reported
+//! again without a broker, and nothing is judged here. Text from a broker or a user is hostile: it never reaches an output without [`escape`].
 
 use std::path::PathBuf;
 

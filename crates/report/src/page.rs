@@ -14,6 +14,7 @@ mod seconds;
 mod template;
 mod timeline;
 mod verdicts;
+mod windows;
 
 use std::path::Path;
 

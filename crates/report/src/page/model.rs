@@ -1,5 +1,6 @@
 //! What a page shows, in its order: verdicts, findings, pictures, tables, and the circumstances of the run.
 
+use std::ops::Range;
 use std::path::Path;
 
 use serde::Serialize;
@@ -10,10 +11,11 @@ use super::matrix::{self, Matrix};
 use super::pictures::{self, Picture};
 use super::reactions::Reactions;
 use super::timeline::{Column as Measured, Timeline};
+use super::windows::{Window, Windows};
 use super::{distributions, facts, verdicts};
 use crate::Context;
 use crate::document::{Block, Class, Column, Document, Finding, Table, cell};
-use crate::percentile::NONE;
+use crate::percentile::{Figure, NONE};
 use crate::scale::{bytes, count, time};
 use crate::sections;
 use crate::tour::Tour;
@@ -92,28 +94,29 @@ pub(super) fn of_run(record: &Record, folder: &Path) -> Page {
     let rows = verdicts::rows(record).into_iter();
     let (verdicts_that_hold, verdicts) = rows.partition(|row| row.class == Class::Holds);
     let timeline = Timeline::read(record, folder);
+    let windows = Windows::read(folder, timeline.seconds);
     let reactions = Reactions::read(record, folder, timeline.seconds);
     let (of_attempts, of_load, of_bystanders) = (
         distributions::of_attempts(record),
         distributions::of_load(record),
         distributions::of_bystanders(record),
     );
-    let mut pictures = pictures::over_time(record, &timeline, &reactions);
+    let mut pictures = pictures::over_time(record, &timeline, &reactions, &windows);
     let picture = pictures::of_percentiles;
     if record.load.is_some() {
         pictures.push(picture(
             "load-distribution",
-            "Distribution of the load's times",
+            "The load's times by percentile",
             &of_load,
             "The load timed no message.",
         ));
     } else {
         let none = "No reaction was timed in this run.";
-        pictures.push(picture("reaction-times", "Distribution of the reaction time", &of_attempts, none));
+        pictures.push(picture("reaction-times", "Reaction time by percentile", &of_attempts, none));
     }
     if record.bystanders.is_some() {
         let none = "No bystander message was timed in this run.";
-        let title = "Distribution of the bystanders' response time";
+        let title = "Bystanders' times by percentile";
         pictures.push(picture("bystander-distribution", title, &of_bystanders, none));
     }
     let shown = if record.load.is_some() { of_load } else { of_attempts };
@@ -127,6 +130,13 @@ pub(super) fn of_run(record: &Record, folder: &Path) -> Page {
     };
     let mut all = vec![numbers("Distributions", String::new(), pictures::table_of_percentiles(&times))];
     all.extend((!timeline.points.is_empty()).then(|| numbers("Timeline", note, over_time(&timeline))));
+    for (title, windows) in [
+        ("Response time of the bystanders", &windows.bystanders),
+        ("Response time of the load", &windows.load),
+    ] {
+        let note = "Each row covers the seconds of a phase that together have 1,000 samples.".to_owned();
+        all.extend((!windows.is_empty()).then(|| numbers(title, note, by_window(windows))));
+    }
     all.extend((!reactions.points.is_empty()).then(|| {
         let title = format!("Reactions per {}", timeline.seconds.unit());
         numbers(&title, "A second without a row had no reaction.".to_owned(), by_kind(&reactions, &timeline))
@@ -134,7 +144,7 @@ pub(super) fn of_run(record: &Record, folder: &Path) -> Page {
     Page {
         opening: parts.opening.blocks,
         exit: Exit::of(exit_of(record)),
-        counts: verdicts::counts(record),
+        counts: verdicts::counts(&record.verdicts.iter().collect::<Vec<_>>()),
         is_run: true,
         verdicts,
         verdicts_that_hold,
@@ -165,7 +175,7 @@ pub(super) fn of_tour(tour: &Tour, folder: &Path) -> Page {
     Page {
         opening: parts.opening.blocks,
         exit: Exit::of(tour.exit()),
-        counts: Vec::new(),
+        counts: verdicts::counts(&tour.records().flat_map(|record| &record.verdicts).collect::<Vec<_>>()),
         is_run: false,
         verdicts: Vec::new(),
         verdicts_that_hold: Vec::new(),
@@ -231,6 +241,20 @@ fn in_unit(column: Measured, value: u64) -> String {
     } else {
         count(value)
     }
+}
+
+/// The percentiles of each window as a table.
+fn by_window(windows: &[Window]) -> Table {
+    let mut columns = vec![Column::numbers("seconds"), Column::words("phase"), Column::numbers("samples")];
+    columns.extend(Figure::ALL.map(|figure| Column::numbers(figure.name())));
+    let row = |window: &Window| {
+        let Range { start, end } = window.seconds;
+        let seconds = if end - start == 1 { start.to_string() } else { format!("{start}–{}", end - 1) };
+        let mut row = vec![cell(seconds), cell(window.phase.name()), cell(count(window.of.count))];
+        row.extend(Figure::ALL.map(|figure| cell(figure.shown(&window.of))));
+        row
+    };
+    Table { columns, rows: windows.iter().map(row).collect(), keys: 2 }
 }
 
 /// The reactions of each second as a table.

@@ -5,24 +5,24 @@ use ungraceful_record::run::Record;
 use ungraceful_record::verdict::Verdict;
 
 use crate::document::{Class, Finding, Point};
-use crate::scale::counted;
+use crate::scale::{count, counted};
 use crate::sections::findings;
 
 /// Maximum number of lines of evidence of a row.
 const EVIDENCE_AT_MOST: usize = 8;
 
 /// How many verdicts there are of a class.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Counted {
     class: Class,
-    count: usize,
+    count: String,
 }
 
 /// The number of verdicts of each class that has any, worst first.
-pub(super) fn counts(record: &Record) -> Vec<Counted> {
-    let of = |class| record.verdicts.iter().filter(|verdict| Class::of(verdict) == class).count();
-    let all = Class::ALL.map(|class| Counted { class, count: of(class) });
-    all.into_iter().filter(|counted| counted.count > 0).collect()
+pub(super) fn counts(verdicts: &[&Verdict]) -> Vec<Counted> {
+    let of = |class| verdicts.iter().filter(|verdict| Class::of(verdict) == class).count();
+    let all = Class::ALL.map(|class| (class, of(class))).into_iter().filter(|(_, number)| *number > 0);
+    all.map(|(class, number)| Counted { class, count: count(number as u64) }).collect()
 }
 
 /// Every claim with its citation and evidence, worst first.

@@ -4,7 +4,8 @@ use ungraceful_record::phase::Phase;
 use ungraceful_record::run::Record;
 
 use super::super::reactions::Reactions;
-use super::super::timeline::{Column, Timeline};
+use super::super::timeline::{Column, Point, Timeline};
+use super::super::windows::{Window, Windows};
 use super::axis::Axis;
 use super::chart::{Chart, Line, Shade, line};
 use super::{Picture, legend};
@@ -27,7 +28,7 @@ const BYSTANDERS: Plot = Plot {
     id: "bystanders",
     title: "Response time of the bystanders",
     of: "From due to delivered, on a logarithmic axis",
-    columns: &[(Column::BystanderP50, "p50"), (Column::BystanderP99, "p99"), (Column::BystanderMax, "max")],
+    columns: &[(Column::BystanderP50, "p50"), (Column::BystanderMax, "max")],
     axis: Axis::powers_of_ten,
     otherwise: "No bystander message was timed in this run.",
 };
@@ -35,22 +36,22 @@ const LOAD_TIMES: Plot = Plot {
     id: "load-times",
     title: "Response time of the load",
     of: "From due to delivered, or to acknowledged without subscribers, on a logarithmic axis",
-    columns: &[(Column::LoadP50, "p50"), (Column::LoadP99, "p99"), (Column::LoadMax, "max")],
+    columns: &[(Column::LoadP50, "p50"), (Column::LoadMax, "max")],
     axis: Axis::powers_of_ten,
     otherwise: "No message of the load was timed in this run.",
 };
 const MESSAGES: Plot = Plot {
     id: "messages",
-    title: "Bystander messages: offered against delivered",
-    of: "Messages",
+    title: "Messages of the bystanders",
+    of: "Offered against delivered",
     columns: &[(Column::Offered, "offered (due)"), (Column::Delivered, "delivered")],
     axis: |_, most| Axis::counts(most),
     otherwise: "No bystander message was due in this run.",
 };
 const LOAD: Plot = Plot {
     id: "load",
-    title: "Messages of the load: offered against delivered",
-    of: "Messages",
+    title: "Messages of the load",
+    of: "Offered against delivered",
     columns: &[
         (Column::LoadOffered, "offered (due)"),
         (Column::LoadSent, "sent"),
@@ -86,21 +87,31 @@ const MEMORY: Plot = Plot {
 };
 
 /// The pictures of `record` over time.
-pub(in crate::page) fn pictures(record: &Record, timeline: &Timeline, reactions: &Reactions) -> Vec<Picture> {
+pub(in crate::page) fn pictures(
+    record: &Record,
+    timeline: &Timeline,
+    reactions: &Reactions,
+    windows: &Windows,
+) -> Vec<Picture> {
     let mut pictures = Vec::new();
     if record.bystanders.is_some() {
-        pictures.extend([picture(&BYSTANDERS, record, timeline), counts(&MESSAGES, record, timeline)]);
+        let times = of_times(&BYSTANDERS, &windows.bystanders, windows, record, timeline);
+        pictures.extend([times, counts(&MESSAGES, record, timeline)]);
     } else {
         let why = "None in this run: the impact on well-behaved clients was not measured.";
         pictures.push(Picture::left_out("bystanders", "Bystanders", why));
     }
     if record.load.is_some() {
-        pictures.extend([picture(&LOAD_TIMES, record, timeline), counts(&LOAD, record, timeline)]);
+        let times = of_times(&LOAD_TIMES, &windows.load, windows, record, timeline);
+        pictures.extend([times, counts(&LOAD, record, timeline)]);
     }
     // The timeline has the connections of attempts; those of a load are counted as a whole.
     if record.load.is_none() || !record.cases.is_empty() {
         pictures.push(of_reactions(record, timeline, reactions));
         pictures.push(counts(&CONNECTIONS, record, timeline));
+    } else {
+        let why = "The timeline has none of a load; the table of the load has their number.";
+        pictures.push(Picture::left_out(CONNECTIONS.id, CONNECTIONS.title, why));
     }
     pictures.extend([picture(&CPU, record, timeline), picture(&MEMORY, record, timeline)]);
     pictures
@@ -124,10 +135,31 @@ fn left_out(id: &'static str, title: &'static str, why: &str, timeline: &Timelin
 }
 
 fn picture(plot: &Plot, record: &Record, timeline: &Timeline) -> Picture {
+    with_windows(plot, &[], record, timeline)
+}
+
+/// A picture of times, with their 99th percentile where enough seconds together have the samples that it needs.
+fn of_times(plot: &Plot, shown: &[Window], all: &Windows, record: &Record, timeline: &Timeline) -> Picture {
+    let mut picture = with_windows(plot, shown, record, timeline);
+    if picture.svg.is_some() {
+        let note = match (&all.trouble, shown) {
+            (Some(trouble), _) => format!("p99: {trouble}."),
+            (None, []) => "p99: no phase has the 1,000 samples that it needs.".to_owned(),
+            (None, _) => "p99 is over as many seconds as together have 1,000 samples.".to_owned(),
+        };
+        picture.notes.push(note);
+    }
+    picture
+}
+
+fn with_windows(plot: &Plot, windows: &[Window], record: &Record, timeline: &Timeline) -> Picture {
     let applicable = || plot.columns.iter().filter(|(column, _)| applies(*column, record));
     let columns: Vec<_> = applicable().filter(|(column, _)| timeline.has(*column)).collect();
+    let of_point =
+        |point: &Point| columns.iter().filter_map(|(column, _)| point.of(*column)).collect::<Vec<_>>();
     let values = || {
-        timeline.points.iter().flat_map(|point| columns.iter().filter_map(|(column, _)| point.of(*column)))
+        let of_windows = windows.iter().filter_map(|window| window.of.p99_us);
+        timeline.points.iter().flat_map(of_point).chain(of_windows)
     };
     let Some((least, most)) = values().min().zip(values().max()) else {
         return left_out(plot.id, plot.title, plot.otherwise, timeline);
@@ -138,22 +170,39 @@ fn picture(plot: &Plot, record: &Record, timeline: &Timeline) -> Picture {
         let value = move |number: u64| timeline.points[of(number)?].of(column);
         (0..=timeline.seconds.last).map(move |number| (number, value(number)))
     };
-    let lines = columns.iter().map(|(column, _)| placed(points(*column), timeline, &y)).collect();
+    let mut lines: Vec<Line> =
+        columns.iter().map(|(column, _)| placed(points(*column), timeline, &y)).collect();
+    let mut labels: Vec<&str> = columns.iter().map(|(_, label)| *label).collect();
+    if !windows.is_empty() {
+        lines.push(of_windows(windows, timeline, &y));
+        labels.push("p99");
+    }
     let missing = applicable().filter(|(column, _)| !timeline.has(*column));
-    let mut notes: Vec<String> =
-        missing.map(|(_, label)| format!("{label}: {}", missing_because(label))).collect();
+    let mut notes: Vec<String> = missing.map(|(_, label)| format!("{label}: no samples.")).collect();
     notes.extend(timeline.trouble.iter().map(|trouble| format!("{trouble}.")));
-    let labels: Vec<&str> = columns.iter().map(|(_, label)| *label).collect();
-    let each = per(plot, timeline);
     Picture {
         id: plot.id,
         title: plot.title,
-        says: format!("{}{each}. Highest: {}.", plot.of, shown(plot, most)),
+        says: format!("{}{}. Highest: {}.", plot.of, per(plot, timeline), shown(plot, most)),
         svg: Some(drawn(record, timeline, y, lines)),
         why_not: None,
         legend: legend(labels),
         notes,
     }
+}
+
+/// The 99th percentile of each window, in its middle; windows of different phases are not connected.
+fn of_windows(windows: &[Window], timeline: &Timeline, y: &Axis) -> Line {
+    let x = seconds(timeline);
+    let of_phase = windows.chunk_by(|one, next| one.phase == next.phase);
+    let parts = of_phase.map(|same| {
+        let place = |window: &Window| {
+            let middle = f64::midpoint(x.place(window.seconds.start), x.place(window.seconds.end));
+            Some((middle, y.place(window.of.p99_us?)))
+        };
+        same.iter().filter_map(place).collect::<Vec<_>>()
+    });
+    parts.filter(|part| !part.is_empty()).collect()
 }
 
 /// Whether a load has what a column counts: nothing is acknowledged at QoS 0, and nothing delivered without subscribers.
@@ -163,14 +212,6 @@ fn applies(column: Column, record: &Record) -> bool {
         Column::LoadAcknowledged => load.by_qos.keys().any(|qos| *qos > 0),
         Column::LoadDelivered => load.subscribers > 0,
         _ => true,
-    }
-}
-
-/// Why a column of the timeline has no value.
-fn missing_because(label: &str) -> &'static str {
-    match label {
-        "p99" => "no second had the 1,000 samples that it needs.",
-        _ => "no samples.",
     }
 }
 
