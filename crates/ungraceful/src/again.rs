@@ -124,7 +124,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn context(path: &Path) -> Context {
-    Context { record_dir: Some(folder_of(path).to_owned()), ..launch::stdout_context() }
+    let folder = folder_of(path);
+    let page = Some(folder.join(REPORT_HTML)).filter(|page| page.is_file());
+    Context { record_dir: Some(folder.to_owned()), page, ..launch::stdout_context() }
 }
 
 /// The folder of a record, given as that or as its file.
