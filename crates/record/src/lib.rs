@@ -12,6 +12,7 @@ pub mod discarded;
 pub mod exit;
 pub mod expectation;
 pub mod fact;
+pub mod files;
 pub mod intervals;
 pub mod ledger;
 pub mod live;
@@ -28,6 +29,7 @@ pub mod scale;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod threshold;
+pub mod timeline;
 pub mod verdict;
 mod words;
 

@@ -2,6 +2,7 @@
 //!
 //! Texts are not escaped here; each writer escapes every text that it writes.
 
+use serde::Serialize;
 use ungraceful_record::exit::Exit;
 use ungraceful_record::verdict::{Conclusion, Verdict};
 
@@ -12,7 +13,8 @@ pub(crate) struct Document {
 }
 
 /// A block of a report.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", content = "of", rename_all = "snake_case")]
 pub(crate) enum Block {
     /// The first line.
     Title(String),
@@ -37,7 +39,7 @@ pub(crate) enum Block {
 }
 
 /// A table.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Table {
     pub(crate) columns: Vec<Column>,
     pub(crate) rows: Vec<Vec<Cell>>,
@@ -46,7 +48,7 @@ pub(crate) struct Table {
 }
 
 /// A column of a table.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Column {
     /// The heading above neighbouring columns of the same group; empty for a single column.
     pub(crate) group: &'static str,
@@ -55,7 +57,8 @@ pub(crate) struct Column {
 }
 
 /// The content of a column.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum ColumnKind {
     /// May be wrapped.
     Words,
@@ -91,7 +94,7 @@ pub(crate) fn cell(text: impl Into<String>) -> Cell {
 }
 
 /// A finding: one claim, and what one or several cases showed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Finding {
     pub(crate) class: Class,
     /// Statement and check.
@@ -100,7 +103,7 @@ pub(crate) struct Finding {
 }
 
 /// The evidence of one case, or of several alike.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Point {
     pub(crate) text: String,
     /// The command that reproduces it, quoted for a shell.
@@ -109,6 +112,8 @@ pub(crate) struct Point {
 
 ungraceful_record::words! {
     /// The classes of findings, worst first.
+    #[derive(Serialize)]
+    #[serde(rename_all = "snake_case")]
     pub(crate) enum Class: "class" {
         Violated = "VIOLATED",
         Accepted = "accepted",

@@ -1,8 +1,8 @@
-//! Reports: a run's record as text, JSON, CSV, Markdown or JUnit XML, the command that reproduces a finding, and the
+//! Reports: a run's record as a page, text, JSON, CSV, Markdown or JUnit XML, the command that reproduces a finding, and the
 //! progress of a run on a terminal.
 //!
-//! Everything except [`progress`] reads only a record and its verdicts: a run can be reported again without a broker, and
-//! nothing is judged here. Text from a broker or a user is hostile: it never reaches an output without [`escape`].
+//! Everything except [`progress`] reads only a record and its verdicts, and the page also the files beside it: a run can be reported
+//! again without a broker, and nothing is judged here. Text from a broker or a user is hostile: it never reaches an output without [`escape`].
 
 use std::path::PathBuf;
 
@@ -18,6 +18,7 @@ mod document;
 mod format;
 mod junit;
 mod markdown;
+mod page;
 mod per_case;
 mod percentile;
 mod reproduce;
@@ -33,6 +34,7 @@ pub use annotations::annotations;
 pub use catalogue::{Entry, render_catalogue};
 pub use format::Format;
 pub use junit::render_junit_without_run;
+pub use page::{render_page, render_tour_page};
 pub use reproduce::{NOT_RECORDED, reproduce_command};
 pub use search::{SEARCH_VERSION, Search, Trial, render_search};
 pub use shell::command as shell_command;
@@ -44,6 +46,8 @@ pub use ungraceful_record::scale;
 pub struct Context {
     /// Directory of the record, named in the report; absent when nothing was written.
     pub record_dir: Option<PathBuf>,
+    /// The page of the run, named in the report; absent when none was written.
+    pub page: Option<PathBuf>,
     /// Whether text is coloured.
     pub colour: bool,
     /// Columns of the terminal, for text; absent when unlimited, as in a pipe.

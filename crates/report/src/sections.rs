@@ -7,7 +7,7 @@ mod cases;
 mod closing;
 mod cost;
 mod evidence;
-mod findings;
+pub(crate) mod findings;
 mod found;
 mod load;
 mod measured;
@@ -28,23 +28,50 @@ use crate::document::Document;
 const CASES_ONE_BY_ONE: usize = 60;
 
 /// Whether the record has too many cases to report each.
-fn has_many_cases(record: &Record) -> bool {
+pub(crate) fn has_many_cases(record: &Record) -> bool {
     record.cases.len() > CASES_ONE_BY_ONE
+}
+
+/// The parts of a report, which a page shows in another order than a terminal.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Parts {
+    /// The run and its alarms.
+    pub(crate) opening: Document,
+    /// What was measured, section by section.
+    pub(crate) measured: Document,
+    /// The verdicts.
+    pub(crate) findings: Document,
+    /// The generator's reliability and the exit code.
+    pub(crate) closing: Document,
+}
+
+impl Parts {
+    /// As on a terminal, where the last lines are seen first.
+    fn in_order(self) -> Document {
+        let parts = [self.opening, self.measured, self.findings, self.closing];
+        Document { blocks: parts.into_iter().flat_map(|part| part.blocks).collect() }
+    }
+}
+
+/// The report.
+pub(crate) fn parts(record: &Record, context: &Context) -> Parts {
+    let mut parts = Parts::default();
+    opening::section(record, &mut parts.opening);
+    let measured = &mut parts.measured;
+    load::section(record, measured);
+    cases::section(record, measured);
+    waves::section(record, measured);
+    found::section(record, measured);
+    measured::section(record, measured);
+    bystanders::section(record, measured);
+    cost::section(record, measured);
+    broker_log::section(record, measured);
+    findings::section(record, &mut parts.findings);
+    closing::section(record, context, &mut parts.closing);
+    parts
 }
 
 /// The whole report.
 pub(crate) fn compose(record: &Record, context: &Context) -> Document {
-    let mut document = Document::default();
-    opening::section(record, &mut document);
-    load::section(record, &mut document);
-    cases::section(record, &mut document);
-    waves::section(record, &mut document);
-    found::section(record, &mut document);
-    measured::section(record, &mut document);
-    bystanders::section(record, &mut document);
-    cost::section(record, &mut document);
-    broker_log::section(record, &mut document);
-    findings::section(record, &mut document);
-    closing::section(record, context, &mut document);
-    document
+    parts(record, context).in_order()
 }

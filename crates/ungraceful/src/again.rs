@@ -8,12 +8,14 @@ use std::process::ExitCode;
 use clap::{Arg, ArgAction, Command, value_parser};
 use serde_json::Value;
 use ungraceful_record::exit::Exit;
+use ungraceful_record::files::REPORT_HTML;
 use ungraceful_record::run::{FORMAT_VERSION, Record, Setting};
 use ungraceful_record::threshold::Threshold;
 use ungraceful_record::verdict::{Verdict, conclude, exit_of};
-use ungraceful_report::{Context, Format, render};
+use ungraceful_report::{Context, Format, escape, render, render_page};
 use ungraceful_rig::error::RunError;
 
+use crate::page_file::PageFile;
 use crate::{compared, launch, tools};
 
 /// The binary's name.
@@ -23,6 +25,10 @@ pub const QUESTION: &str = "What did a run find? Its record in any format, and i
 
 /// The subcommand that judges.
 const JUDGE: &str = "judge";
+/// The subcommand that writes the page.
+const HTML: &str = "html";
+/// In place of a file: standard output.
+const STDOUT: &str = "-";
 /// The file of a record.
 const FILE: &str = "run.json";
 
@@ -47,6 +53,16 @@ pub fn command() -> Command {
         };
         Command::new(format.name()).about(about).disable_help_flag(true).args([folder(), help()])
     });
+    let page = Command::new(HTML)
+        .about("Writes the page of a run: verdicts, pictures and tables in one file for a browser")
+        .disable_help_flag(true)
+        .args([
+            folder(),
+            clap::arg!(-o --output <FILE> "File of the page, or - for standard output; default: report.html in the folder")
+                .required(false)
+                .value_parser(value_parser!(PathBuf)),
+            help(),
+        ]);
     let again = Command::new(JUDGE)
         .about("Judges the record again by this program's checks, and says where its verdicts differ")
         .disable_help_flag(true)
@@ -65,6 +81,7 @@ pub fn command() -> Command {
              record gives the same verdicts: {JUDGE} shows what a newer version of this program makes of it."
         ))
         .subcommands(formats)
+        .subcommand(page)
         .subcommand(again)
         .subcommand(compared::command())
         .after_help(exit_codes())
@@ -73,11 +90,11 @@ pub fn command() -> Command {
 /// The exit codes of all tools, with their meaning here.
 fn exit_codes() -> String {
     let when = |exit: Exit| match exit {
-        Exit::Holds => "the record was printed; with judge, every check holds",
+        Exit::Holds => "the record was printed, or its page written; with judge, every check holds",
         Exit::Violated => "with judge, a check or a threshold is violated; with compare, a regression",
         Exit::Usage => "invalid usage",
         Exit::Inconclusive => "with judge, inconclusive; with compare, noise hides everything",
-        Exit::Environment => "the record can't be read, or the result can't be printed",
+        Exit::Environment => "the record can't be read, or the result can't be printed or written",
         Exit::Bug => "a defect of this program",
         Exit::Interrupted => "with judge, the record is of a run that was interrupted",
     };
@@ -98,6 +115,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let path: &PathBuf = chosen.get_one("dir").expect("the parser requires it");
     let done = match Format::ALL.into_iter().find(|format| format.name() == name) {
         Some(format) => load(path).map(|record| launch::print(&render(&record, format, &context(path)))),
+        None if name == HTML => load(path).map(|record| write_page(&record, path, chosen.get_one("output"))),
         None => load(path).and_then(|record| judge_again(record, path)),
     };
     finish(done)
@@ -111,8 +129,30 @@ fn finish(done: Result<Exit, RunError>) -> ExitCode {
 }
 
 fn context(path: &Path) -> Context {
-    let folder = if path.is_dir() { path } else { path.parent().unwrap_or(path) };
-    Context { record_dir: Some(folder.to_owned()), ..launch::stdout_context() }
+    let folder = folder_of(path);
+    let page = Some(folder.join(REPORT_HTML)).filter(|page| page.is_file());
+    Context { record_dir: Some(folder.to_owned()), page, ..launch::stdout_context() }
+}
+
+/// The folder of a record, given as that or as its file.
+fn folder_of(path: &Path) -> &Path {
+    if path.is_dir() {
+        return path;
+    }
+    path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."))
+}
+
+/// Writes the page of a record and prints its path, or prints the page.
+fn write_page(record: &Record, path: &Path, output: Option<&PathBuf>) -> Exit {
+    let folder = folder_of(path);
+    let page = render_page(record, folder);
+    if output.is_some_and(|output| output == Path::new(STDOUT)) {
+        return launch::print(&page);
+    }
+    let file = PageFile::write(&output.cloned().unwrap_or_else(|| folder.join(REPORT_HTML)), &page);
+    let printed =
+        file.path().map(|path| launch::print(&format!("{}\n", escape::plain(&path.to_string_lossy()))));
+    printed.unwrap_or_else(|| file.exit())
 }
 
 /// Reads the record at `path`, a folder or its file.
@@ -178,7 +218,7 @@ fn judge_again(mut record: Record, path: &Path) -> Result<Exit, RunError> {
         0 => format!("\nJudged again: the same {} verdicts as in the record\n", record.verdicts.len()),
         _ => format!("\nJudged again, and otherwise than in the record:\n  {}\n", differences.join("\n  ")),
     };
-    let what: Vec<String> = what.lines().map(ungraceful_report::escape::plain).collect();
+    let what: Vec<String> = what.lines().map(escape::plain).collect();
     let printed = launch::print(&(what.join("\n") + "\n"));
     Ok(if printed == Exit::Holds { exit_of(&record) } else { printed })
 }

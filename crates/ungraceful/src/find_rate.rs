@@ -22,6 +22,7 @@ use crate::cli::load::RATE_MAX;
 use crate::cli::parse::{NotParsed, parse, without_secrets};
 use crate::junit_file::JunitFile;
 use crate::launch::{Call, LoadMode, ReadyLoad, prepare_load, print, progress_style, stdout_context, worse};
+use crate::page_file::PageFile;
 
 /// The file of the search, beside the records of its trials.
 const SEARCH_JSON: &str = "search.json";
@@ -98,6 +99,8 @@ fn trials(call: &Call<'_>, mode: &LoadMode, base: &ReadyLoad, promise: &Promise)
             Err(error) => return Err(error),
         };
         let Finished { record, directory } = finished;
+        // What can't be written is printed; the search goes on.
+        let _page = PageFile::of_run(&record, &directory);
         let (came, why) = promise.judge(&record);
         if !base.output.quiet {
             observer.note(&format!("trial {number}: {}: {}: {why}", rate(per_second), came.name()));

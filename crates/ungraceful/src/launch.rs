@@ -23,6 +23,7 @@ use crate::cli::common::OutputArgs;
 use crate::cli::parse::{NotParsed, Parsed, parse};
 use crate::cli::{environment, passwords};
 use crate::junit_file::JunitFile;
+use crate::page_file::PageFile;
 use crate::{find_rate, front, print_plan, print_preflight, tools};
 
 pub(crate) use self::mode::with_help;
@@ -201,8 +202,10 @@ fn run_and_print(call: &Call<'_>, experiment: &Experiment, output: &OutputArgs) 
     let mut observer = Terminal::new(progress_style(output));
     let finished = junit.or_reason(&call.name(), run(experiment, &mut observer))?;
     let Finished { record, directory } = finished;
-    let context = Context { record_dir: Some(directory), ..stdout_context() };
+    let page = PageFile::of_run(&record, &directory);
+    let context = Context { record_dir: Some(directory), page: page.path(), ..stdout_context() };
     let written = junit.write(|| render(&record, Format::Junit, &context));
+    let written = worse(page.exit(), written);
     let printed = worse(print(&render(&record, output.format, &context)), written);
     annotate(&record);
     let exit = if printed == Exit::Environment { printed } else { exit_of(&record) };
@@ -246,6 +249,7 @@ pub(crate) fn stdout_context() -> Context {
     let size = console::Term::stdout().size_checked().filter(|_| is_terminal);
     Context {
         record_dir: None,
+        page: None,
         colour: is_terminal && wants_colour(),
         width: size.map(|(_rows, columns)| columns),
     }

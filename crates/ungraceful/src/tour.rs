@@ -34,6 +34,7 @@ use crate::junit_file::JunitFile;
 use crate::launch::{
     Call, annotate, fail_as, prepare, print, print_clap, print_error, progress_style, stdout_context, worse,
 };
+use crate::page_file::PageFile;
 use crate::{print_plan, print_preflight};
 
 /// The file of the tour, beside the records of its runs.
@@ -117,13 +118,15 @@ fn tour(arguments: &[OsString], parsed: &Parsed) -> Result<Exit, RunError> {
     };
     let mut junit = JunitFile::open(&output)?;
     junit.or_reason("ungraceful", visit(&mut tour, stops, budget, &output, &folder, &clock))?;
-    let context = Context { record_dir: Some(folder), ..stdout_context() };
+    let page = PageFile::of_tour(&tour, &folder);
+    let context = Context { record_dir: Some(folder), page: page.path(), ..stdout_context() };
     for cause in &tour.causes {
         if let Shown::Run { record, .. } = &cause.shown {
             annotate(record);
         }
     }
     let written = junit.write(|| render_tour(&tour, Format::Junit, &context));
+    let written = worse(page.exit(), written);
     let printed = worse(print(&render_tour(&tour, format, &context)), written);
     Ok(if printed == Exit::Environment { printed } else { tour.exit() })
 }
@@ -198,7 +201,11 @@ fn show(so_far: &Tour, ready: Ready, budget: Budget, observer: &mut Terminal) ->
     };
     let has_seen_some = so_far.causes.iter().any(|seen| seen.record().is_some());
     match run(&Experiment { common, work: Work::Attempts(attempts) }, observer) {
-        Ok(Finished { record, directory }) => Ok(Shown::Run { record: Box::new(record), directory }),
+        Ok(Finished { record, directory }) => {
+            // What can't be written is printed; the tour goes on.
+            let _page = PageFile::of_run(&record, &directory);
+            Ok(Shown::Run { record: Box::new(record), directory })
+        }
         // The broker was up a moment ago, so this is no mistake of the user.
         Err(error @ RunError::Unreachable(_)) if has_seen_some => {
             let why = format!("the broker is down: it served the causes before this one, and now {error}");

@@ -15,7 +15,15 @@ pub(super) fn section(record: &Record, context: &Context, document: &mut Documen
     if let Some(dir) = &context.record_dir {
         document.labelled("Record", dir.to_string_lossy());
     }
+    page(context, document);
     document.ending(exit_of(record), &why_exit(record));
+}
+
+/// The page of the run, for a browser.
+pub(super) fn page(context: &Context, document: &mut Document) {
+    if let Some(page) = &context.page {
+        document.labelled("Page", page.to_string_lossy());
+    }
 }
 
 fn generator(record: &Record) -> String {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use ungraceful_mqtt::statement;
 use ungraceful_record::attempt::Case;
 use ungraceful_record::run::Record;
 use ungraceful_record::verdict::{Force, Verdict};
@@ -77,6 +78,29 @@ pub(crate) fn finding(record: &Record, class: Class, same: &[&Verdict]) -> Findi
         points.push(Point { text, command: None });
     }
     Finding { class, claim, points }
+}
+
+/// One claim in one line: its meaning, its first evidence, and the number of further cases, which are found `elsewhere`.
+pub(crate) fn sentence(record: &Record, class: Class, same: &[&Verdict], elsewhere: &str) -> Finding {
+    let finding = finding(record, class, same);
+    let meaning = same[0].citation.as_deref().filter(|_| class == Class::Violated).and_then(gist);
+    let mut text: Vec<String> = meaning.map(|gist| format!("the standard: {gist}")).into_iter().collect();
+    let mut points = finding.points.into_iter();
+    let first = points.next();
+    text.extend(first.iter().map(|point| point.text.clone()));
+    let others = points.len() as u64;
+    if others > 0 {
+        text.push(format!("{} like this {elsewhere}", counted(others, "more case")));
+    }
+    let command = first.and_then(|point| point.command);
+    let points = vec![Point { text: text.join(" · "), command }];
+    Finding { class, claim: finding.claim, points }
+}
+
+/// The cited statement in short.
+fn gist(citation: &str) -> Option<&'static str> {
+    let cited = |statement: &&statement::Statement| statement.to_string() == citation;
+    statement::ALL.iter().find(cited).map(|statement| statement.gist)
 }
 
 /// The weight of a claim that is not a numbered MUST.

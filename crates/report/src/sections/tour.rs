@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use ungraceful_mqtt::statement;
 use ungraceful_record::exit::Exit;
 use ungraceful_record::phase::Phase;
 use ungraceful_record::run::{BystandersRecord, CaseRecord, Record};
 use ungraceful_record::verdict::{Conclusion, Verdict};
 
 use super::cases::counted_values;
-use super::{findings, opening};
+use super::{Parts, closing, findings, opening};
 use crate::Context;
 use crate::document::{Block, Cell, Class, Column, Document, Finding, Point, Table, cell};
 use crate::percentile::{Figure, NONE};
@@ -17,22 +16,27 @@ use crate::scale::{count, counted, listed, time};
 use crate::totals;
 use crate::tour::{Cause, Shown, Tour};
 
-/// The whole report.
-pub(crate) fn compose(tour: &Tour, context: &Context) -> Document {
-    let mut document = Document::default();
-    opening(tour, &mut document);
-    document.heading("What makes clients disconnect, and how this broker reacts");
-    document.push(Block::Table(table(tour)));
-    document.heading("Findings");
+/// The report.
+pub(crate) fn parts(tour: &Tour, context: &Context) -> Parts {
+    let mut parts = Parts::default();
+    opening(tour, &mut parts.opening);
+    parts.measured.heading("What makes clients disconnect, and how this broker reacts");
+    parts.measured.push(Block::Table(table(tour)));
+    parts.findings.heading("Findings");
     let found = tour.causes.iter().flat_map(findings_of);
     let mut found: Vec<Finding> = found.collect();
     found.sort_by_key(|finding| finding.class);
     if found.is_empty() {
-        document.line("None: every check of every cause holds.");
+        parts.findings.line("None: every check of every cause holds.");
     }
-    document.blocks.extend(found.into_iter().map(Block::Finding));
-    closing(tour, context, &mut document);
-    document
+    parts.findings.blocks.extend(found.into_iter().map(Block::Finding));
+    reliability(tour, context, &mut parts.closing);
+    parts
+}
+
+/// The whole report.
+pub(crate) fn compose(tour: &Tour, context: &Context) -> Document {
+    parts(tour, context).in_order()
 }
 
 fn opening(tour: &Tour, document: &mut Document) {
@@ -222,34 +226,18 @@ fn findings_of(cause: &Cause) -> Vec<Finding> {
     findings.collect()
 }
 
-/// One claim in one line: its meaning, its first evidence, and the number of further cases.
+/// One claim in one line, with a command also for an inconclusive case: it may have a result in a longer run of its own.
 fn finding(cause: &Cause, record: &Record, class: Class, same: &[&Verdict]) -> Finding {
-    let finding = findings::finding(record, class, same);
-    let meaning = same[0].citation.as_deref().filter(|_| class == Class::Violated).and_then(gist);
-    let mut text: Vec<String> = meaning.map(|gist| format!("the standard: {gist}")).into_iter().collect();
-    let mut points = finding.points.into_iter();
-    let first = points.next();
-    text.extend(first.iter().map(|point| point.text.clone()));
-    let others = points.len() as u64;
-    if others > 0 {
-        text.push(format!("{} like this in the record", counted(others, "more case")));
+    let mut finding = findings::sentence(record, class, same, "in the record");
+    if same[0].conclusion == Conclusion::Inconclusive && same[0].case.is_some() {
+        for point in &mut finding.points {
+            point.command.get_or_insert_with(|| cause.command.clone());
+        }
     }
-    let command = first.and_then(|point| point.command).or_else(|| {
-        // An inconclusive case may have a result in a longer run of its own.
-        (same[0].conclusion == Conclusion::Inconclusive && same[0].case.is_some())
-            .then(|| cause.command.clone())
-    });
-    let points = vec![Point { text: text.join(" · "), command }];
-    Finding { class, claim: format!("{}: {}", cause.title, finding.claim), points }
+    Finding { claim: format!("{}: {}", cause.title, finding.claim), ..finding }
 }
 
-/// The cited statement in short.
-fn gist(citation: &str) -> Option<&'static str> {
-    let cited = |statement: &&statement::Statement| statement.to_string() == citation;
-    statement::ALL.iter().find(cited).map(|statement| statement.gist)
-}
-
-fn closing(tour: &Tour, context: &Context, document: &mut Document) {
+fn reliability(tour: &Tour, context: &Context, document: &mut Document) {
     document.heading("Reliability");
     let unreliable: Vec<String> = tour
         .causes
@@ -274,6 +262,7 @@ fn closing(tour: &Tour, context: &Context, document: &mut Document) {
     if let Some(dir) = &context.record_dir {
         document.labelled("Record", format!("{}, one folder per cause", dir.to_string_lossy()));
     }
+    closing::page(context, document);
     let why = match tour.exit() {
         Exit::Inconclusive => "inconclusive: not every cause gave an answer; the findings say why",
         exit => exit.meaning(),

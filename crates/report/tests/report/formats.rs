@@ -6,11 +6,7 @@ use ungraceful_report::{Context, Format, render};
 use crate::fixture;
 
 fn context() -> Context {
-    Context {
-        record_dir: Some("results/20260203T040506Z-double-connect-12345".into()),
-        colour: false,
-        width: None,
-    }
+    Context { record_dir: Some("results/20260203T040506Z-double-connect-12345".into()), ..Context::default() }
 }
 
 #[test]

@@ -39,6 +39,11 @@ fn tour(shown: impl IntoIterator<Item = Shown>) -> Tour {
     }
 }
 
+/// A tour of these records, with a cause that can't be shown.
+pub(crate) fn tour_of(records: impl IntoIterator<Item = Record>) -> Tour {
+    tour(records.into_iter().map(run).chain([cannot_be_shown()]))
+}
+
 fn text(tour: &Tour) -> String {
     let context = Context { record_dir: Some("results/tour".into()), ..Context::default() };
     render_tour(tour, Format::Text, &context)

@@ -11,24 +11,16 @@ use std::time::Duration;
 use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
 use ungraceful_record::attempt::Attempt;
+pub use ungraceful_record::files::{
+    ATTEMPTS_NDJSON, BROKER_LOG_NDJSON, METRICS_HLOG, REPORT_HTML, RUN_JSON, TIMELINE_CSV,
+};
 use ungraceful_record::run::Record;
+use ungraceful_record::timeline::Row;
 
 use crate::broker::log::LogByAttempt;
 use crate::error::RunError;
 use crate::measure::meter::Interval;
-use crate::measure::timeline::Row;
 use ungraceful_flags::Mistake;
-
-/// Names of the files.
-pub const RUN_JSON: &str = "run.json";
-/// One line per attempt.
-pub const ATTEMPTS_NDJSON: &str = "attempts.ndjson";
-/// One line per second and phase.
-pub const TIMELINE_CSV: &str = "timeline.csv";
-/// HdrHistogram interval logs, one tag per metric and phase.
-pub const METRICS_HLOG: &str = "metrics.hlog";
-/// One line per line of the broker's log; only where there is a log to follow.
-pub const BROKER_LOG_NDJSON: &str = "broker-log.ndjson";
 
 /// Makes a write beyond a limit on file sizes (`ulimit -f`) fail, like one on a full disk: by default the kernel ends
 /// the process with SIGXFSZ, without a message and without a record. Programs that this one starts are not affected.
@@ -79,7 +71,7 @@ impl Recorder {
             ))
         };
         std::fs::create_dir_all(directory).map_err(unwritable)?;
-        let names = [RUN_JSON, ATTEMPTS_NDJSON, TIMELINE_CSV, METRICS_HLOG, BROKER_LOG_NDJSON];
+        let names = [RUN_JSON, ATTEMPTS_NDJSON, TIMELINE_CSV, METRICS_HLOG, BROKER_LOG_NDJSON, REPORT_HTML];
         if let Some(name) = names.into_iter().find(|name| directory.join(name).exists()) {
             return Err(usage(format!(
                 "{} already holds a record ({name}), and a record is never overwritten; choose another folder",
@@ -214,8 +206,12 @@ impl Recorder {
 }
 
 /// Replaces the file as a whole by what `write` writes.
-fn replace_whole(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
-    let directory = path.parent().unwrap_or(Path::new("."));
+///
+/// # Errors
+/// When it can't be written; the file is then as it was.
+pub fn replace_whole(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    // The parent of a bare name is empty.
+    let directory = path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
     let mut file = tempfile::NamedTempFile::new_in(directory)?;
     let mut writer = BufWriter::new(file.as_file_mut());
     write(&mut writer)?;

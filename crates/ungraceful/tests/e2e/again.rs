@@ -36,6 +36,37 @@ fn a_record_is_shown_as_its_run_showed_it() {
 }
 
 #[test]
+fn every_run_writes_a_page_and_it_can_be_written_again() {
+    let (call, folder) = run();
+    let page = call.folder.join("report.html");
+    call.assert_prints(&[&format!("Page          {}", page.display())]);
+    let written = std::fs::read_to_string(&page).unwrap();
+    for expected in [
+        "<!DOCTYPE html>",
+        "MQTT-3.3.1-4",
+        "id=\"messages-title\"",
+        "Reactions of the broker by kind",
+        "id=\"connections-title\"",
+    ] {
+        assert!(written.contains(expected), "{expected} in {written}");
+    }
+    for unreadable in ["can't be read", "damaged"] {
+        assert!(!written.contains(unreadable), "{unreadable} in {written}");
+    }
+    std::fs::remove_file(&page).unwrap();
+    let said = report(&format!("html {folder}")).expect_exit(0);
+    assert_eq!(said.stdout(), format!("{}\n", page.display()));
+    assert_eq!(std::fs::read_to_string(&page).unwrap(), written);
+    let elsewhere = call.folder.join("elsewhere.html").display().to_string();
+    report(&format!("html {folder}/run.json -o {elsewhere}")).expect_exit(0).assert_prints(&[&elsewhere]);
+    assert_eq!(std::fs::read_to_string(elsewhere).unwrap(), written);
+    assert_eq!(report(&format!("html {folder} -o -")).expect_exit(0).stdout(), written);
+    report(&format!("html {folder} -o /nonexistent/page.html"))
+        .expect_exit(4)
+        .assert_says("cannot write the page /nonexistent/page.html");
+}
+
+#[test]
 fn the_same_record_has_the_same_verdicts() {
     let runs = [
         ("ungraceful-double-connect", "", "--attempts 2"),
@@ -94,10 +125,11 @@ fn what_is_no_record_is_an_error_that_says_so() {
         ("{\"format_version\": 2, \"tool\": {\"name\": \"x\"}}", "can't be read"),
     ] {
         std::fs::write(folder.path().join("run.json"), text).unwrap();
-        for command in ["text", "judge"] {
+        for command in ["text", "html", "judge"] {
             report(&format!("{command} {path}")).expect_exit(4).assert_says(why);
         }
     }
+    assert!(!folder.path().join("report.html").exists(), "there is no page of what is no record");
     report("text").expect_exit(2);
     report("pdf x").expect_exit(2);
 }

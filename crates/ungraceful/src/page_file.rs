@@ -1,0 +1,47 @@
+//! `report.html`: the page of a run or a tour, beside its record.
+
+use std::path::{Path, PathBuf};
+
+use ungraceful_record::exit::Exit;
+use ungraceful_record::files::REPORT_HTML;
+use ungraceful_record::run::Record;
+use ungraceful_report::{Tour, render_page, render_tour_page};
+use ungraceful_rig::measure::recorder::replace_whole;
+
+use crate::launch::print_error;
+
+/// A page that was written, or could not be.
+pub(crate) struct PageFile {
+    path: Option<PathBuf>,
+}
+
+impl PageFile {
+    /// Writes the page of `record` into its folder.
+    pub(crate) fn of_run(record: &Record, folder: &Path) -> Self {
+        Self::write(&folder.join(REPORT_HTML), &render_page(record, folder))
+    }
+
+    /// Writes the page of `tour` into its folder.
+    pub(crate) fn of_tour(tour: &Tour, folder: &Path) -> Self {
+        Self::write(&folder.join(REPORT_HTML), &render_tour_page(tour, folder))
+    }
+
+    /// Replaces the file by `page`. A failure is printed.
+    pub(crate) fn write(path: &Path, page: &str) -> Self {
+        let written = replace_whole(path, |writer| writer.write_all(page.as_bytes()));
+        if let Err(error) = &written {
+            print_error(&format!("cannot write the page {}: {error}", path.display()));
+        }
+        Self { path: written.is_ok().then(|| path.to_owned()) }
+    }
+
+    /// Its path; absent when it could not be written.
+    pub(crate) fn path(&self) -> Option<PathBuf> {
+        self.path.clone()
+    }
+
+    /// An error of the environment when it could not be written.
+    pub(crate) fn exit(&self) -> Exit {
+        if self.path.is_some() { Exit::Holds } else { Exit::Environment }
+    }
+}
