@@ -17,6 +17,10 @@ pub use shown::render_comparison;
 
 /// Parts into which a run that stands alone is divided, to see how its figures vary.
 pub const BATCHES: u64 = 10;
+/// Fewest parts: each has a second at least.
+const BATCHES_MIN: u64 = 5;
+/// Percentiles of a time that are compared. Others lie between them, and more comparisons need more repetitions.
+const PERCENTILES: [&str; 3] = ["p(50)", "p(99)", "p(99.9)"];
 
 /// A change that matters, where the user names none: 5 %.
 pub const MATTERS: f64 = 0.05;
@@ -40,7 +44,12 @@ impl Run {
     /// What is wrong with the log.
     pub fn new(place: String, record: Record, log: Option<&str>) -> Result<Self, String> {
         let parts = log.map(|log| batches(log, BATCHES)).transpose()?.unwrap_or_default();
-        Ok(Self { place, figures: figures(&record), record, parts })
+        let mut figures = figures(&record);
+        figures.retain(|figure| {
+            let percentile = figure.name.split_once(' ').map(|(_, percentile)| percentile);
+            percentile.is_none_or(|percentile| PERCENTILES.contains(&percentile))
+        });
+        Ok(Self { place, figures, record, parts })
     }
 
     fn figure(&self, name: &str) -> Option<&Figure> {
@@ -50,7 +59,7 @@ impl Run {
     /// This figure of each part of the run. Absent when one of them has too few samples for it.
     fn of_parts(&self, figure: &Figure) -> Option<Vec<f64>> {
         let (metric, of) = figure.part?;
-        let parts = self.parts.get(&metric).filter(|parts| parts.len() as u64 == BATCHES)?;
+        let parts = self.parts.get(&metric).filter(|parts| parts.len() as u64 >= BATCHES_MIN)?;
         #[expect(clippy::cast_precision_loss, reason = "times of a bounded run are far below 2^53 µs")]
         parts.iter().map(|part| of(part).map(|us| us as f64)).collect()
     }
@@ -138,8 +147,10 @@ pub struct Comparison {
     pub matters: f64,
     /// What makes the runs unlike each other; they are compared nevertheless.
     pub unlike: Vec<String>,
-    /// Every figure that both have.
+    /// Every figure that both have, and that is not 0 on both sides.
     pub rows: Vec<Row>,
+    /// Counts that are 0 on both sides.
+    pub zero: Vec<String>,
 }
 
 impl Comparison {
@@ -169,7 +180,12 @@ pub fn compare(before: &Side, after: &Side, matters: f64, unlike: Vec<String>) -
     let in_all = |figure: &&Figure| {
         before.runs.iter().chain(&after.runs).all(|run| run.figure(&figure.name).is_some())
     };
-    let common: Vec<&Figure> = first.iter().filter(in_all).collect();
+    let is_zero = |figure: &&Figure| {
+        let runs = before.runs.iter().chain(&after.runs);
+        let values = runs.filter_map(|run| run.figure(&figure.name)).map(|figure| figure.value);
+        values.into_iter().all(|value| value.abs() < f64::EPSILON)
+    };
+    let (zero, common): (Vec<&Figure>, Vec<&Figure>) = first.iter().filter(in_all).partition(is_zero);
     let rows = common.iter().map(|figure| row(figure, before, after, by, matters, common.len())).collect();
     Comparison {
         before: before.name.clone(),
@@ -179,6 +195,7 @@ pub fn compare(before: &Side, after: &Side, matters: f64, unlike: Vec<String>) -
         matters,
         unlike,
         rows,
+        zero: zero.into_iter().map(|figure| figure.name.clone()).collect(),
     }
 }
 
@@ -197,15 +214,11 @@ fn row(figure: &Figure, before: &Side, after: &Side, by: By, matters: f64, of: u
             parts(before).zip(parts(after))
         }
     };
-    let change = samples.and_then(|(one, other)| noise::change(&one, &other, by, of));
-    let zero = |values: &[f64]| values.iter().all(|value| value.abs() < f64::EPSILON);
-    let conclusion = match change {
-        // A count that is 0 everywhere has no share by which it could change.
-        None if zero(&one) && zero(&other) => Conclusion::Unchanged,
-        None => Conclusion::NotJudged,
-        Some(change) => concluded(change, figure.better, matters),
-    };
     let (before, after) = (noise::median(&one), noise::median(&other));
+    let change = samples.and_then(|(one, other)| noise::change(&one, &other, by, of));
+    // That of the values which are shown.
+    let change = change.map(|change| Change { estimate: after / before - 1.0, ..change });
+    let conclusion = change.map_or(Conclusion::NotJudged, |change| concluded(change, figure.better, matters));
     Row {
         name: figure.name.clone(),
         unit: figure.unit,
@@ -217,8 +230,9 @@ fn row(figure: &Figure, before: &Side, after: &Side, by: By, matters: f64, of: u
     }
 }
 
-fn concluded(Change { low, high, .. }: Change, better: Better, matters: f64) -> Conclusion {
-    let is_beyond_noise = low > 0.0 || high < 0.0;
+fn concluded(Change { estimate, low, high }: Change, better: Better, matters: f64) -> Conclusion {
+    // Where the parts of a run say otherwise than the run as a whole, neither is to be relied on.
+    let is_beyond_noise = (low > 0.0 || high < 0.0) && (low..=high).contains(&estimate);
     if low > -matters && high < matters {
         return Conclusion::Unchanged;
     }
@@ -228,5 +242,81 @@ fn concluded(Change { low, high, .. }: Change, better: Better, matters: f64) -> 
         Better::Lower if low > 0.0 => Conclusion::Worse,
         Better::Higher if high < 0.0 => Conclusion::Worse,
         Better::Lower | Better::Higher => Conclusion::Better,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ungraceful_record::load::LoadRecord;
+    use ungraceful_record::metric::{Metric, Percentiles, histogram};
+    use ungraceful_record::run::Record;
+
+    use super::{By, Comparison, Conclusion, Run, Side, compare};
+
+    /// A run whose messages took `median_us`, with 2,000 samples.
+    fn run(median_us: u64) -> Run {
+        let mut times = histogram();
+        (1..=2_000_u64)
+            .for_each(|rank| times.record(median_us * (1_000 + rank) / 2_000).expect("within the bounds"));
+        let load = LoadRecord { delivery_response_time: Percentiles::of(&times), ..LoadRecord::default() };
+        let record = Record { load: Some(load), ..Record::default() };
+        Run::new("run".to_owned(), record, None).expect("there is no log to read")
+    }
+
+    fn side(medians_us: &[u64]) -> Side {
+        Side { name: "side".to_owned(), runs: medians_us.iter().map(|us| run(*us)).collect() }
+    }
+
+    fn of(before: &[u64], after: &[u64]) -> Comparison {
+        compare(&side(before), &side(after), 0.05, Vec::new())
+    }
+
+    fn e2e(comparison: &Comparison) -> (Conclusion, f64) {
+        let row = comparison.rows.iter().find(|row| row.name == "e2e p(50)").expect("it was measured");
+        (row.conclusion, row.change.map_or(f64::NAN, |change| change.estimate))
+    }
+
+    #[test]
+    fn repetitions_tell_a_slow_down_from_noise() {
+        let quiet = [20_000, 20_060, 19_950, 20_010, 20_040];
+        let slower = quiet.map(|us| us * 21 / 20);
+        let faster = quiet.map(|us| us * 19 / 20);
+        let noisy = [18_000, 22_000, 25_000, 16_000, 21_000];
+        for (after, expected, regressions) in [
+            (quiet, Conclusion::Unchanged, 0),
+            (slower, Conclusion::Worse, 2),
+            (faster, Conclusion::Better, 0),
+            (noisy, Conclusion::Unclear, 0),
+        ] {
+            let comparison = of(&quiet, &after);
+            assert_eq!(e2e(&comparison).0, expected, "{comparison:?}");
+            assert_eq!(comparison.regressions().len(), regressions, "p(50) and p(99): {comparison:?}");
+            assert_eq!(comparison.by, By::Repetitions);
+        }
+        let (_, change) = e2e(&of(&quiet, &slower));
+        assert!((change - 0.05).abs() < 0.003, "{change}");
+    }
+
+    #[test]
+    fn single_runs_are_compared_by_their_parts_and_without_a_log_not_judged() {
+        let comparison = of(&[20_000], &[40_000]);
+        assert_eq!((comparison.by, e2e(&comparison).0), (By::Parts, Conclusion::NotJudged));
+        assert!(!comparison.is_judged());
+        let parts = |median_us: u64| {
+            let mut run = run(median_us);
+            let of = run.record.load.as_ref().expect("it has a load").delivery_response_time;
+            let at = |part: u64| Percentiles { p50_us: of.p50_us.map(|us| us + part % 3), ..of };
+            run.parts.insert(Metric::DeliveryResponseTime, (0..10).map(at).collect());
+            Side { name: "side".to_owned(), runs: vec![run] }
+        };
+        let compared = |after| compare(&parts(20_000), &parts(after), 0.05, Vec::new());
+        assert_eq!(e2e(&compared(20_000)).0, Conclusion::Unchanged);
+        assert_eq!(e2e(&compared(22_000)).0, Conclusion::Worse);
+    }
+
+    #[test]
+    fn counts_that_are_0_are_named_apart() {
+        let comparison = of(&[20_000, 20_000], &[20_000, 20_000]);
+        assert!(comparison.rows.iter().all(|row| row.before > 0.0 || row.after > 0.0), "{comparison:?}");
     }
 }

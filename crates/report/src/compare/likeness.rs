@@ -40,7 +40,7 @@ const MAY_DIFFER: [&str; 28] = [
 #[must_use]
 pub fn differences(one: &Record, other: &Record) -> Vec<String> {
     let mut found = Vec::new();
-    let mut differ = |what: &str, before: &str, after: &str| {
+    let differ = |found: &mut Vec<String>, what: &str, before: &str, after: &str| {
         if before != after {
             found.push(format!("{what}: {before} and {after}"));
         }
@@ -49,7 +49,10 @@ pub fn differences(one: &Record, other: &Record) -> Vec<String> {
         let words = [Some(&record.tool.name), record.tool.mode.as_ref()].into_iter().flatten().cloned();
         words.chain(record.tool.arguments.iter().cloned()).collect::<Vec<_>>().join(" ")
     };
-    differ("tool", &tool(one), &tool(other));
+    differ(&mut found, "tool", &tool(one), &tool(other));
+    if tool(one) != tool(other) {
+        return found;
+    }
     let names: BTreeSet<&String> = one.settings.keys().chain(other.settings.keys()).collect();
     for name in names.into_iter().filter(|name| !MAY_DIFFER.contains(&name.replace('_', "-").as_str())) {
         let value = |record: &Record| {
@@ -59,11 +62,16 @@ pub fn differences(one: &Record, other: &Record) -> Vec<String> {
                 |setting| setting.values().collect::<Vec<_>>().join(", "),
             )
         };
-        differ(&format!("--{name}"), &value(one), &value(other));
+        differ(&mut found, &format!("--{name}"), &value(one), &value(other));
     }
-    differ("kernel", &one.host.kernel, &other.host.kernel);
-    differ("cores", &one.host.cores.to_string(), &other.host.cores.to_string());
-    differ("generator threads", &one.host.worker_threads.to_string(), &other.host.worker_threads.to_string());
+    differ(&mut found, "kernel", &one.host.kernel, &other.host.kernel);
+    differ(&mut found, "cores", &one.host.cores.to_string(), &other.host.cores.to_string());
+    differ(
+        &mut found,
+        "generator threads",
+        &one.host.worker_threads.to_string(),
+        &other.host.worker_threads.to_string(),
+    );
     for record in [one, other] {
         if record.completeness != Completeness::Complete {
             let because = record.incomplete_because.as_deref().unwrap_or("it was cut short");

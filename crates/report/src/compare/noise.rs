@@ -22,15 +22,20 @@ pub(super) fn median(values: &[f64]) -> f64 {
     }
 }
 
-/// The change from `one` to `other` with its interval, by Welch's t on logarithms: times and rates vary by factors. `of` figures are
-/// compared together, so each interval is wider (Bonferroni). Absent with fewer than two values on a side, or with one that is not
+/// The change from `one` to `other` with its interval, by Student's t on logarithms (Welch's for sides of different sizes): times and
+/// rates vary by factors. `of` figures are compared together, so each interval is wider (Bonferroni). Absent with fewer than two values on a side, or with one that is not
 /// positive.
 pub(super) fn change(one: &[f64], other: &[f64], by: By, of: usize) -> Option<Change> {
     let (one, other) = (Sample::of(one, by)?, Sample::of(other, by)?);
     let estimate = other.mean - one.mean;
     let error = (one.error_squared + other.error_squared).sqrt();
-    let freedom = error.powi(4)
-        / (one.error_squared.powi(2) / one.freedom + other.error_squared.powi(2) / other.freedom);
+    // Sides of one size tell of the noise together, even where they differ in it.
+    let freedom = if (one.freedom - other.freedom).abs() < f64::EPSILON {
+        one.freedom + other.freedom
+    } else {
+        error.powi(4)
+            / (one.error_squared.powi(2) / one.freedom + other.error_squared.powi(2) / other.freedom)
+    };
     let quantile = 1.0 - FALSE_ALARMS / count(2 * of.max(1));
     let half = StudentsT::new(0.0, 1.0, freedom).ok()?.inverse_cdf(quantile) * error;
     let share = |logarithm: f64| logarithm.exp_m1();
@@ -50,30 +55,46 @@ impl Sample {
         if values.len() < VALUES_MIN || values.iter().any(|value| *value <= 0.0) {
             return None;
         }
-        let logarithms: Vec<f64> = values.iter().map(|value| value.ln()).collect();
-        let number = count(logarithms.len());
-        let mean = logarithms.iter().sum::<f64>() / number;
-        let deviations: Vec<f64> = logarithms.iter().map(|value| value - mean).collect();
-        let squares: f64 = deviations.iter().map(|deviation| deviation * deviation).sum();
-        // Equal values are no proof of an exact one.
-        let variance = (squares / (number - 1.0)).max(RESOLUTION * RESOLUTION);
-        let together = match by {
-            By::Repetitions => 1.0,
-            By::Parts => inflation(&deviations, squares),
+        let mut logarithms: Vec<f64> = values.iter().map(|value| value.ln()).collect();
+        // Single seconds may be very slow, in any run: the lowest and highest fifth of the parts count as the next ones (Yuen's trimmed
+        // t). Repetitions are too few for that.
+        let (together, left_out) = match by {
+            By::Repetitions => (1.0, 0),
+            By::Parts => (inflation(&logarithms), logarithms.len() / 5),
         };
+        logarithms.sort_by(f64::total_cmp);
+        let kept = &logarithms[left_out..logarithms.len() - left_out];
+        let mean = average(kept);
+        let (lowest, highest) = (kept[0], kept[kept.len() - 1]);
+        let drawn_in: Vec<f64> = logarithms.iter().map(|value| value.clamp(lowest, highest)).collect();
+        let (number, share) = (count(drawn_in.len()), count(kept.len()) / count(drawn_in.len()));
+        // Equal values are no proof of an exact one.
+        let variance = (squares(&drawn_in) / (number - 1.0)).max(RESOLUTION * RESOLUTION);
         let effective = (number / together).max(2.0);
-        Some(Self { mean, error_squared: variance / effective, freedom: effective - 1.0 })
+        let freedom = (count(kept.len()) / together - 1.0).max(1.0);
+        Some(Self { mean, error_squared: variance / (effective * share * share), freedom })
     }
+}
+
+fn average(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / count(values.len())
+}
+
+/// The sum of the squared deviations from the mean.
+fn squares(values: &[f64]) -> f64 {
+    let mean = average(values);
+    values.iter().map(|value| (value - mean).powi(2)).sum()
 }
 
 /// By how much parts of one run that follow each other tell less than independent ones: their correlation at distance 1, with its
 /// own uncertainty added.
-fn inflation(deviations: &[f64], squares: f64) -> f64 {
+fn inflation(values: &[f64]) -> f64 {
+    let (mean, squares) = (average(values), squares(values));
     if squares <= 0.0 {
         return 1.0;
     }
-    let products: f64 = deviations.windows(2).map(|pair| pair[0] * pair[1]).sum();
-    let correlation = (products / squares + 1.0 / count(deviations.len()).sqrt()).clamp(0.0, 0.8);
+    let products: f64 = values.windows(2).map(|pair| (pair[0] - mean) * (pair[1] - mean)).sum();
+    let correlation = (products / squares + 1.0 / count(values.len()).sqrt()).clamp(0.0, 0.8);
     (1.0 + correlation) / (1.0 - correlation)
 }
 

@@ -34,13 +34,16 @@ fn document(comparisons: &[Comparison]) -> Document {
         }
         document.line(found(comparison));
         document.push(Block::Table(table(comparison)));
+        if !comparison.zero.is_empty() {
+            document.line(format!("0 on both sides: {}.", comparison.zero.join(", ")));
+        }
         document.line(match comparison.by {
             By::Repetitions => {
-                "Noise is told by the repetitions. All intervals hold together with 99.9 %.".to_owned()
+                "Noise is told by the repetitions. All intervals hold together with 99.9 %; more repetitions narrow them.".to_owned()
             }
             By::Parts => format!(
-                "Noise is told by {} parts of each run, because a side has one run alone: what differs from run to run is not in it. \
-                 --repeat 5 on both sides tells more.",
+                "Noise is told by up to {} parts of each run, because a side has one run alone: what differs from run to run is not in it. \
+                 Several repetitions on both sides tell more.",
                 super::BATCHES
             ),
         });
@@ -95,7 +98,7 @@ fn table(comparison: &Comparison) -> Table {
     let rows = comparison.rows.iter().map(|row| {
         let (change, interval) = row.change.map_or_else(
             || ("–".to_owned(), "–".to_owned()),
-            |change| (signed(change.estimate), format!("{} to {}", signed(change.low), signed(change.high))),
+            |change| (signed(change.estimate), interval(change)),
         );
         [
             row.name.clone(),
@@ -141,6 +144,14 @@ fn value(row: &Row, value: f64) -> String {
         Unit::PerSecond => format!("{}/s", count(whole)),
         Unit::Cores => format!("{value:.2} cores"),
     }
+}
+
+/// Beyond a tenfold, a number says no more than that.
+fn interval(change: Change) -> String {
+    if change.low < -0.9 || change.high > 9.0 {
+        return "too noisy".to_owned();
+    }
+    format!("{} to {}", signed(change.low), signed(change.high))
 }
 
 fn size(change: Change) -> String {

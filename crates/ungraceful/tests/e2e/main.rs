@@ -18,6 +18,7 @@ mod by_name;
 mod cases;
 mod check_verdicts;
 mod clients;
+mod compared;
 mod embedded;
 mod expire;
 mod explain;

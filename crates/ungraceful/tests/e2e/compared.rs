@@ -1,0 +1,95 @@
+//! `ungraceful-report compare`: runs on equal brokers, on one that is slower by a known amount, and runs that are unlike.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+use ungraceful_scripted_broker::{Deliveries, Script};
+
+use crate::support::{Call, bench_at, binary};
+
+const FLAGS: &str = "--publishers 2 --subscribers 2 --baseline 100ms --warmup 100ms --recovery 0s";
+
+fn compare(line: &str) -> Call {
+    Call::without_record(binary(&format!("ungraceful-report compare {line}")).output().unwrap())
+}
+
+/// A run on a broker that delivers each message this much later.
+fn run(late_ms: u64, flags: &str) -> Call {
+    let deliveries = Deliveries::DelayBy(Duration::from_millis(late_ms));
+    let script = Script { deliveries, ..Script::default() };
+    bench_at(script, "pubsub", &format!("{FLAGS} {flags}"))
+}
+
+/// A folder with the records of these runs, as a user collects repetitions.
+fn side(runs: &[Call]) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (number, run) in runs.iter().enumerate() {
+        std::fs::rename(&run.folder, folder.path().join(format!("run-{number}"))).unwrap();
+    }
+    folder
+}
+
+/// The end-to-end median's row.
+fn e2e(said: &Call, comparison: usize) -> Value {
+    let all: Value = serde_json::from_str(&said.stdout()).unwrap();
+    let rows = all[comparison]["rows"].as_array().unwrap().clone();
+    rows.into_iter().find(|row| row["name"] == "e2e p(50)").unwrap()
+}
+
+#[test]
+fn a_broker_that_is_slower_by_a_known_amount_is_a_regression_of_that_amount() {
+    // One after the other, so that what else the machine does is shared by all.
+    let mut sides: [Vec<Call>; 3] = Default::default();
+    for _ in 0..3 {
+        for (runs, late_ms) in sides.iter_mut().zip([40, 40, 60]) {
+            runs.push(run(late_ms, "--rate 100 --duration 2s"));
+        }
+    }
+    let folders = sides.each_ref().map(|runs| side(runs));
+    let [before, same, slower] = folders.each_ref().map(|folder| folder.path().display());
+    let said = compare(&format!("{before} {same} {slower} --format json")).expect_exit(0);
+    assert_ne!(e2e(&said, 0)["conclusion"], "worse", "{said}");
+    let row = e2e(&said, 1);
+    assert_eq!(row["conclusion"], "worse", "{said}");
+    let change = row["change"]["estimate"].as_f64().unwrap();
+    assert!((0.35..0.65).contains(&change), "20 ms on 40 ms: {said}");
+    let failed = compare(&format!("{before} {slower} --fail-on-regression 5%")).expect_exit(1);
+    failed.assert_prints(&[
+        "Worse: ",
+        "e2e p(50) by ",
+        "WORSE",
+        "Noise is told by the repetitions",
+        "0 on both sides: loss",
+    ]);
+    // The other way round it is an improvement.
+    compare(&format!("{slower} {before} --fail-on-regression 5%"))
+        .expect_exit(0)
+        .assert_prints(&["Better: "]);
+}
+
+#[test]
+fn single_runs_are_compared_by_their_parts_and_unlike_ones_refused() {
+    let runs =
+        ["--rate 400", "--rate 400", "--rate 100"].map(|flags| run(20, &format!("{flags} --duration 6s")));
+    let [one, other, unlike] = runs.each_ref().map(|call| call.folder.display().to_string());
+    compare(&format!("{one} {other}/run.json"))
+        .expect_exit(0)
+        .assert_prints(&["Noise is told by up to 10 parts of each run", "e2e p(50)"]);
+    compare(&format!("{one} {unlike}")).expect_exit(2).assert_reports(&[
+        "are unlike",
+        "--rate: 400 and 100",
+        "--anyway",
+    ]);
+    compare(&format!("{one} {unlike} --anyway --format markdown"))
+        .expect_exit(0)
+        .assert_prints(&["UNLIKE", "e2e"]);
+    let csv = compare(&format!("{one} {other} --format csv")).expect_exit(0).stdout();
+    assert!(csv.starts_with("before,after,figure,") && csv.contains(",e2e p(50),"), "{csv}");
+    compare(&format!("{one} /nonexistent")).expect_exit(4).assert_says("/nonexistent");
+    compare(&one).expect_exit(2);
+    compare(&format!("{one} {other} --fail-on-regression none")).expect_exit(2);
+    compare(&format!("{one} {other} --format junit"))
+        .expect_exit(2)
+        .assert_says("choose text, markdown, json or csv");
+}
