@@ -150,6 +150,8 @@ pub struct Matcher {
     has_trouble: bool,
     /// Whether an earlier line named an MQTT client.
     has_mqtt_client: bool,
+    /// Whether the latest line was that of a client, if a later line names MQTT.
+    is_perhaps_a_clients: bool,
 }
 
 /// What all matchers of one broker, or of all, share: it takes a while to make.
@@ -229,6 +231,7 @@ impl Matcher {
             only: broker,
             has_trouble: false,
             has_mqtt_client: broker == Some(Broker::Client),
+            is_perhaps_a_clients: false,
             index,
         }
     }
@@ -262,6 +265,18 @@ impl Matcher {
         self.has_mqtt_client || !unknown::is_of_any_program(line)
     }
 
+    /// Whether the latest line, which was not recognised, is that of an MQTT client if a later line names MQTT.
+    pub(crate) const fn is_perhaps_a_clients(&self) -> bool {
+        self.is_perhaps_a_clients
+    }
+
+    /// That of the lines of `broker`, which knows of MQTT's clients what this one knows.
+    pub(crate) fn narrowed_to(&self, broker: Broker) -> Self {
+        let mut narrowed = Self::new(Some(broker));
+        narrowed.has_mqtt_client |= self.has_mqtt_client;
+        narrowed
+    }
+
     /// Whether the latest line, which was not recognised, looks like trouble.
     pub(crate) fn has_trouble(&self, line: &[u8]) -> bool {
         self.has_trouble && unknown::is_trouble(line)
@@ -277,6 +292,7 @@ impl Matcher {
     /// Recognises a line whose first needle ends at `needle_end`.
     pub(crate) fn candidate(&mut self, line: &[u8], needle_end: usize) -> Option<Found> {
         self.has_trouble = false;
+        self.is_perhaps_a_clients = false;
         let found = if line.trim_ascii_start().first() == Some(&b'{') {
             let layers = envelope::layers(line);
             let outermost = layers.len() - 1;
@@ -300,6 +316,7 @@ impl Matcher {
             self.layer(line.trim_ascii_end(), needle_end.saturating_sub(NEEDLE_BYTES_MAX))?
         };
         if !self.is_about_mqtt(&found, line) {
+            self.is_perhaps_a_clients = true;
             return None;
         }
         // Lines that mean nothing, such as those of a crash dump, are of the same kind in brokers of one language.

@@ -150,7 +150,7 @@ impl Scanner {
         }
         let Some(leader) = self.matcher.leader() else { return };
         self.broker = Some(leader);
-        self.matcher = Matcher::new(Some(leader));
+        self.matcher = self.matcher.narrowed_to(leader);
         for (number, bytes, is_behind) in std::mem::take(&mut self.undecided) {
             if is_behind {
                 self.behind(number, &bytes, take);
@@ -212,6 +212,10 @@ impl Scanner {
         take: &mut dyn FnMut(Line<'_>),
     ) -> bool {
         let Some(found) = self.matcher.candidate(bytes, needle_end) else {
+            if self.broker.is_none() && self.matcher.is_perhaps_a_clients() {
+                self.wait(number, bytes, false, take);
+                return false;
+            }
             if self.matcher.has_trouble(bytes) {
                 self.unknown.add(number, bytes);
             }
@@ -236,8 +240,13 @@ impl Scanner {
             take(line);
             return;
         }
-        self.undecided_bytes += line.bytes.len();
-        self.undecided.push((line.number, line.bytes.to_vec(), is_behind));
+        self.wait(line.number, line.bytes, is_behind, take);
+    }
+
+    /// Keeps a line until the broker is detected.
+    fn wait(&mut self, number: u64, bytes: &[u8], is_behind: bool, take: &mut dyn FnMut(Line<'_>)) {
+        self.undecided_bytes += bytes.len();
+        self.undecided.push((number, bytes.to_vec(), is_behind));
         if self.undecided.len() >= LINES_TO_DECIDE || self.undecided_bytes >= BYTES_TO_DECIDE {
             self.settle(take);
         }

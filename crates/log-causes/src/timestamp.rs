@@ -76,6 +76,8 @@ pub struct Times {
     /// The latest time without a day, and the midnights before it.
     last_of_day: i64,
     midnights: i64,
+    /// The latest time with a year: other lines of its log are of that time.
+    dated: Option<LogTime>,
     /// Lines without a time that is understood.
     untimed: u64,
 }
@@ -84,7 +86,7 @@ impl Times {
     /// `latest`: a moment after the last line, such as the file's last change. Times without a year lie in the year before it.
     #[must_use]
     pub const fn until(latest: LogTime) -> Self {
-        Self { latest, last_of_day: 0, midnights: 0, untimed: 0 }
+        Self { latest, last_of_day: 0, midnights: 0, dated: None, untimed: 0 }
     }
 
     /// Recognised lines so far without a time that is understood.
@@ -102,10 +104,19 @@ impl Times {
 
     fn resolved(&mut self, stamp: Stamp) -> LogTime {
         match stamp {
-            Stamp::Full(time) => time,
+            Stamp::Full(time) => {
+                self.dated = Some(time);
+                time
+            }
             Stamp::WithoutYear(month, day, ms) => {
                 let (year, ..) = civil(self.latest.0.div_euclid(DAY_MS));
                 let in_year = |year: i64| LogTime(days(year, month, day) * DAY_MS + ms);
+                if let Some(dated) = self.dated {
+                    let (year, ..) = civil(dated.0.div_euclid(DAY_MS));
+                    let near = [year - 1, year, year + 1].map(in_year);
+                    let distance = |time: &LogTime| time.0.abs_diff(dated.0);
+                    return near.into_iter().min_by_key(distance).unwrap_or(dated);
+                }
                 // A day of leeway, since the log may be of another zone.
                 let is_past = in_year(year).0 <= self.latest.0 + DAY_MS;
                 in_year(if is_past { year } else { year - 1 })

@@ -366,7 +366,10 @@ struct Client {
     causes: Vec<(Cause, u64)>,
     incidents: u64,
     connects: u64,
+    /// That of its connection.
     address: Option<String>,
+    /// That of its latest incident.
+    last_address: Option<String>,
     keep_alive_s: Option<u16>,
     version: Option<ProtocolVersion>,
     connected_at: Option<LogTime>,
@@ -500,8 +503,8 @@ impl Clients {
             Some((_, count)) => *count += incident.occurrences,
             None => client.causes.push((incident.cause, incident.occurrences)),
         }
-        if client.address.is_none() {
-            client.address.clone_from(&incident.address);
+        if incident.address.is_some() {
+            client.last_address.clone_from(&incident.address);
         }
     }
 
@@ -560,7 +563,7 @@ impl Clients {
                 incidents: client.incidents,
                 causes,
                 connects: client.connects,
-                address: client.address.clone(),
+                address: client.last_address.clone().or_else(|| client.address.clone()),
             }
         };
         clients.into_iter().map(summary).collect()

@@ -4,6 +4,7 @@ use ungraceful_mqtt::ProtocolVersion;
 
 use crate::broker::Broker;
 use crate::cause::{Cause, Effect, Precision};
+use crate::explanations::{Closer, explain};
 use crate::matcher::Found;
 use crate::timestamp::LogTime;
 
@@ -74,6 +75,12 @@ impl Incident {
             row: found.pattern.row,
             text: String::from_utf8_lossy(&text[..text.len().min(TEXT_MAX)]).into_owned(),
         }
+    }
+
+    /// Who closed: nobody, where the connection lives on.
+    #[must_use]
+    pub fn closed_by(&self) -> Closer {
+        if self.effect == Effect::Lives { Closer::NotClosed } else { explain(self.cause).closed_by }
     }
 
     /// Whether the connection did not last as long as its Keep Alive, so that it can't have been exceeded. An MQTT 5.0 broker
@@ -306,12 +313,12 @@ fn is_the_whole(found: &Found) -> bool {
         && found.pattern.effect == Effect::Ended
 }
 
-/// The address without its port.
+/// The address without its port. Mosquitto writes IPv6 addresses without brackets: five digits can only be a port.
 pub(super) fn host_of(address: &str) -> &str {
     match address.rsplit_once(':') {
         Some((host, port))
             if port.bytes().all(|byte| byte.is_ascii_digit())
-                && (!host.contains(':') || host.ends_with(']')) =>
+                && (!host.contains(':') || host.ends_with(']') || port.len() == 5) =>
         {
             host
         }

@@ -9,6 +9,7 @@ use super::rates::Rates;
 use super::signs::Signs;
 use crate::cause::{Cause, Effect};
 use crate::command::Seen;
+use crate::explanations::{Closer, explain};
 use crate::timestamp::LogTime;
 
 /// The incidents of one cause.
@@ -32,6 +33,15 @@ pub struct CauseSummary {
     keep_alive_s: Option<u16>,
     /// The shortest and the longest time from connect to end, in ms; absent when the log has no begin.
     pub lasted_ms: Option<(i64, i64)>,
+}
+
+impl CauseSummary {
+    /// Who closed: nobody, where every connection lived on.
+    #[must_use]
+    pub fn closed_by(&self, cause: Cause) -> Closer {
+        let lived_on = self.effects.iter().all(|(effect, _)| *effect == Effect::Lives);
+        if lived_on { Closer::NotClosed } else { explain(cause).closed_by }
+    }
 }
 
 /// Examples of each cause.

@@ -161,7 +161,7 @@ fn print_incident(incident: &Incident, explained: &mut BTreeSet<Cause>) -> bool 
     ))];
     if explained.insert(incident.cause) {
         let mut terms = vec![("what".to_owned(), vec![explain(incident.cause).title.to_owned()])];
-        terms.extend(explanation_terms(explain(incident.cause)));
+        terms.extend(explanation_terms(explain(incident.cause), incident.closed_by()));
         let seen = Seen {
             version: incident.version,
             keep_alive_s: incident.keep_alive_s,

@@ -47,6 +47,7 @@ pub(super) fn render(explained: &Explained, options: &Options) -> String {
         "causes": by_frequency(explained).iter().map(|(cause, of_cause)| {
             let mut value = cause_value(*cause, &picture.seen(*cause));
             value["incidents"] = of_cause.incidents.into();
+            value["closed_by"] = of_cause.closed_by(*cause).words().into();
             value["effects"] = of_cause.effects.iter().map(|(effect, count)| (effect.slug().to_owned(), Value::from(*count))).collect();
             value["first"] = time(of_cause.first);
             value["last"] = time(of_cause.last);

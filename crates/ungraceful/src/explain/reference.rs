@@ -37,7 +37,7 @@ pub(super) fn codes(codes: &[Code], format: OutputFormat) -> String {
             let heading = format!("{number}{}: {}", code.kind.name(), code.name);
             let mut terms =
                 vec![("cause".to_owned(), vec![format!("{}: {}", code.cause.slug(), explanation.title)])];
-            terms.extend(explanation_terms(explanation));
+            terms.extend(explanation_terms(explanation, explanation.closed_by));
             terms.push(("reproduce".to_owned(), vec![reproduce(code.cause, &Seen::default())]));
             [Block::Heading(heading), Block::Terms(terms)]
         })

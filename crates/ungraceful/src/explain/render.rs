@@ -2,7 +2,7 @@
 
 use ungraceful_log_causes::story::{CauseSummary, Incident};
 use ungraceful_log_causes::timestamp::LogTime;
-use ungraceful_log_causes::{Cause, Explanation, command, explain, patterns};
+use ungraceful_log_causes::{Cause, Closer, Explanation, command, explain, patterns};
 
 use super::document::{self, Block};
 use super::flags::{Options, OutputFormat};
@@ -139,7 +139,7 @@ fn worst_clients(explained: &Explained, options: &Options) -> Vec<Block> {
 }
 
 fn terms_of(explained: &Explained, cause: Cause, of_cause: &CauseSummary) -> Vec<(String, Vec<String>)> {
-    let mut terms = explanation_terms(explain(cause));
+    let mut terms = explanation_terms(explain(cause), of_cause.closed_by(cause));
     let seen = explained.story.picture().seen(cause);
     terms.push(("reproduce".to_owned(), vec![reproduce(cause, &seen)]));
     if let Some((shortest, longest)) = of_cause.lasted_ms {
@@ -161,13 +161,13 @@ fn terms_of(explained: &Explained, cause: Cause, of_cause: &CauseSummary) -> Vec
 }
 
 /// The explanation of a cause, without its command.
-pub(super) fn explanation_terms(explanation: &Explanation) -> Vec<(String, Vec<String>)> {
+pub(super) fn explanation_terms(explanation: &Explanation, closed_by: Closer) -> Vec<(String, Vec<String>)> {
     let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
     let mut standard: Vec<String> =
         explanation.standard.iter().map(|statement| format!("{statement} {}", statement.gist)).collect();
     standard.extend((!explanation.standard_prose.is_empty()).then(|| explanation.standard_prose.to_owned()));
     let terms = [
-        ("closed by", vec![explanation.closed_by.words().to_owned()]),
+        ("closed by", vec![closed_by.words().to_owned()]),
         ("standard", standard),
         ("usual reasons", texts(explanation.behind)),
         ("distinguish", texts(explanation.tell_apart)),

@@ -26,9 +26,9 @@ pub(super) fn blocks(explained: &Explained, options: &Options) -> Vec<Block> {
         vec![("log".to_owned(), explained.logs.iter().map(|log| about_log(log, options)).collect())];
     terms.push(("result".to_owned(), vec![result(explained, options)]));
     let causes = by_frequency(explained);
-    if let Some((cause, _)) = causes.first() {
-        let explanation = explain(*cause);
-        let what = format!("{}: {}; {}", cause.slug(), explanation.title, explanation.closed_by.words());
+    if let Some((cause, of_cause)) = causes.first() {
+        let closed_by = of_cause.closed_by(*cause).words();
+        let what = format!("{}: {}; {closed_by}", cause.slug(), explain(*cause).title);
         terms.push(("mostly".to_owned(), vec![what]));
     }
     let mut told = signs::texts_of_each(explained);
