@@ -261,6 +261,7 @@ mod tests {
             bystander_max_us: Some(2_400),
             load: None,
             baseline_response_time: Percentiles { count: 500, p50_us: Some(290), ..Percentiles::default() },
+            ..Live::default()
         };
         let line = "7 s left · 612 of 1,100 attempts · closed 600, no reaction 12 · 13 dropped · bystanders p50 310 µs, \
                     max 2.40 ms (baseline p50 290 µs)";
@@ -278,6 +279,7 @@ mod tests {
             response_p50_us: (sent_per_second > 0).then_some(250),
             response_p99_us: None,
             waiting: sent_per_second / 100,
+            ..LiveLoad::default()
         };
         let connecting = Live { load: Some(load(120, 0)), ..Live::default() };
         assert_eq!(state(&connecting), "0 s · 120 of 200 connected · 3 refused or lost");

@@ -47,6 +47,8 @@ impl<'a> Progress<'a> {
         self.phases.begin(phase, at_us);
         let mut live = lock(&self.live);
         live.phase = Some(phase);
+        live.phase_began_us = at_us;
+        live.phase_elapsed_us = 0;
         live.phase_expected_us = expected.map(micros);
         self.observer.view(&live);
     }
@@ -68,7 +70,6 @@ impl<'a> Progress<'a> {
         load: impl Fn() -> Option<LiveLoad>,
         is_over: impl Fn(u64) -> bool,
     ) {
-        let began_us = self.clock.now_us();
         let mut looks = 0_u32;
         while !self.is_stopped() && !is_over(self.clock.now_us()) {
             tokio::select! {
@@ -77,23 +78,21 @@ impl<'a> Progress<'a> {
             }
             looks += 1;
             if looks.is_multiple_of(SHOW_EVERY) {
-                self.show(self.clock.now_us().saturating_sub(began_us), load());
+                self.show(load());
             }
         }
     }
 
-    fn show(&mut self, phase_elapsed_us: u64, load: Option<LiveLoad>) {
+    fn show(&mut self, load: Option<LiveLoad>) {
+        let now_us = self.clock.now_us();
         let mut live = lock(&self.live);
-        live.phase_elapsed_us = phase_elapsed_us;
+        live.phase_elapsed_us = now_us.saturating_sub(live.phase_began_us);
         if let (Some(now), Some(shown)) = (load, &mut live.load) {
-            // Rates and times come from the collector.
-            *shown = LiveLoad {
-                sent_per_second: shown.sent_per_second,
-                delivered_per_second: shown.delivered_per_second,
-                response_p50_us: shown.response_p50_us,
-                response_p99_us: shown.response_p99_us,
-                ..now
-            };
+            // All others come from the collector.
+            shown.connections_planned = now.connections_planned;
+            shown.connections_ready = now.connections_ready;
+            shown.connections_failed = now.connections_failed;
+            shown.waiting = now.waiting;
         }
         self.observer.view(&live);
     }

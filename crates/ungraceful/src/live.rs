@@ -1,0 +1,97 @@
+//! Watching a run live, besides the terminal: `--events` and `--metrics`. Both are opened before the first packet, and neither
+//! can hold up or end a run. The figures are those of the live view, once a second.
+
+mod events;
+mod line_writer;
+
+use std::time::Instant;
+
+use serde_json::Value;
+use ungraceful_record::exit::Exit;
+use ungraceful_record::live::{Live, Observer};
+use ungraceful_report::progress::Terminal;
+use ungraceful_rig::error::RunError;
+use ungraceful_rig::run::run;
+use ungraceful_rig::run::settings::{Experiment, Finished};
+
+use self::events::{EventStream, RunEvents};
+use crate::cli::common::OutputArgs;
+use crate::launch::progress_style;
+
+pub(crate) use self::events::check;
+
+/// The live outputs of a call, which may make several runs.
+pub(crate) struct LiveOutputs {
+    events: Option<EventStream>,
+}
+
+impl LiveOutputs {
+    /// Opens what the flags ask for.
+    ///
+    /// # Errors
+    /// A usage error for what can't be opened.
+    pub(crate) fn open(output: &OutputArgs) -> Result<Self, RunError> {
+        Ok(Self { events: EventStream::open(output)? })
+    }
+
+    /// Makes a run and shows it in every way that the flags ask for. `plan` is what it will do.
+    ///
+    /// # Errors
+    /// Those of the run.
+    pub(crate) fn run(
+        &self,
+        experiment: &Experiment,
+        plan: impl FnOnce() -> Value,
+        terminal: &mut Terminal,
+    ) -> Result<Finished, RunError> {
+        let events = self.events.as_ref().map(|stream| RunEvents::of(stream, &experiment.common, plan()));
+        let mut watching = Watching { terminal, events };
+        let result = run(experiment, &mut watching);
+        if let Some(events) = watching.events {
+            events.end(&result);
+        }
+        result
+    }
+
+    /// Waits until everything is written. A failure is printed, and an error of the environment.
+    pub(crate) fn close(self) -> Exit {
+        self.events.map_or(Exit::Holds, EventStream::close)
+    }
+}
+
+/// A terminal for the runs of a call.
+pub(crate) fn terminal(output: &OutputArgs) -> Terminal {
+    Terminal::new(progress_style(output))
+}
+
+/// Passes on what is seen of one run.
+struct Watching<'a> {
+    terminal: &'a mut Terminal,
+    events: Option<RunEvents<'a>>,
+}
+
+impl Observer for Watching<'_> {
+    fn begin(&mut self, origin: Instant, started_us: i64) {
+        if let Some(events) = &mut self.events {
+            events.begin(origin, started_us);
+        }
+    }
+
+    fn note(&mut self, text: &str) {
+        self.terminal.note(text);
+        if let Some(events) = &mut self.events {
+            events.note(text);
+        }
+    }
+
+    fn view(&mut self, live: &Live) {
+        self.terminal.view(live);
+        if let Some(events) = &mut self.events {
+            events.view(live);
+        }
+    }
+
+    fn end(&mut self) {
+        self.terminal.end();
+    }
+}
