@@ -3,6 +3,7 @@
 
 mod events;
 mod line_writer;
+mod metrics_server;
 
 use std::time::Instant;
 
@@ -15,6 +16,7 @@ use ungraceful_rig::run::run;
 use ungraceful_rig::run::settings::{Experiment, Finished};
 
 use self::events::{EventStream, RunEvents};
+use self::metrics_server::MetricsServer;
 use crate::cli::common::OutputArgs;
 use crate::launch::progress_style;
 
@@ -23,6 +25,7 @@ pub(crate) use self::events::check;
 /// The live outputs of a call, which may make several runs.
 pub(crate) struct LiveOutputs {
     events: Option<EventStream>,
+    metrics: Option<MetricsServer>,
 }
 
 impl LiveOutputs {
@@ -31,7 +34,11 @@ impl LiveOutputs {
     /// # Errors
     /// A usage error for what can't be opened.
     pub(crate) fn open(output: &OutputArgs) -> Result<Self, RunError> {
-        Ok(Self { events: EventStream::open(output)? })
+        let metrics = MetricsServer::open(output)?;
+        if let Some(metrics) = metrics.as_ref().filter(|_| !output.quiet) {
+            terminal(output).note(&format!("metrics of the run: {}", metrics.url()));
+        }
+        Ok(Self { events: EventStream::open(output)?, metrics })
     }
 
     /// Makes a run and shows it in every way that the flags ask for. `plan` is what it will do.
@@ -45,7 +52,11 @@ impl LiveOutputs {
         terminal: &mut Terminal,
     ) -> Result<Finished, RunError> {
         let events = self.events.as_ref().map(|stream| RunEvents::of(stream, &experiment.common, plan()));
-        let mut watching = Watching { terminal, events };
+        let metrics = self.metrics.as_ref();
+        if let Some(metrics) = metrics {
+            metrics.begin(&experiment.common);
+        }
+        let mut watching = Watching { terminal, events, metrics };
         let result = run(experiment, &mut watching);
         if let Some(events) = watching.events {
             events.end(&result);
@@ -55,6 +66,9 @@ impl LiveOutputs {
 
     /// Waits until everything is written. A failure is printed, and an error of the environment.
     pub(crate) fn close(self) -> Exit {
+        if let Some(metrics) = self.metrics {
+            metrics.close();
+        }
         self.events.map_or(Exit::Holds, EventStream::close)
     }
 }
@@ -68,6 +82,7 @@ pub(crate) fn terminal(output: &OutputArgs) -> Terminal {
 struct Watching<'a> {
     terminal: &'a mut Terminal,
     events: Option<RunEvents<'a>>,
+    metrics: Option<&'a MetricsServer>,
 }
 
 impl Observer for Watching<'_> {
@@ -88,6 +103,9 @@ impl Observer for Watching<'_> {
         self.terminal.view(live);
         if let Some(events) = &mut self.events {
             events.view(live);
+        }
+        if let Some(metrics) = self.metrics {
+            metrics.show(live);
         }
     }
 
