@@ -19,6 +19,7 @@ use self::events::{EventStream, RunEvents};
 use self::metrics_server::MetricsServer;
 use crate::cli::common::OutputArgs;
 use crate::launch::progress_style;
+use crate::print_plan;
 
 pub(crate) use self::events::check;
 
@@ -51,6 +52,7 @@ impl LiveOutputs {
         plan: impl FnOnce() -> Value,
         terminal: &mut Terminal,
     ) -> Result<Finished, RunError> {
+        terminal.set_title(title(experiment));
         let events = self.events.as_ref().map(|stream| RunEvents::of(stream, &experiment.common, plan()));
         let metrics = self.metrics.as_ref();
         if let Some(metrics) = metrics {
@@ -71,6 +73,14 @@ impl LiveOutputs {
         }
         self.events.map_or(Exit::Holds, EventStream::close)
     }
+}
+
+/// What runs, and against which broker.
+fn title(experiment: &Experiment) -> String {
+    let common = &experiment.common;
+    let tool = std::iter::once(&common.tool.name).chain(&common.tool.mode);
+    let tool: Vec<&str> = tool.map(String::as_str).collect();
+    format!("{} · {}", tool.join(" "), print_plan::target(&common.target))
 }
 
 /// A terminal for the runs of a call.
