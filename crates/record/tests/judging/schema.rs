@@ -10,6 +10,7 @@ use ungraceful_record::run::{Record, json_schema};
 use ungraceful_record::testing::{case, empty_record};
 
 /// Compares a schema with its file in `docs/reference`, or writes it there.
+#[expect(clippy::unwrap_used, reason = "what can't be had ends the test")]
 fn assert_published(file: &str, schema: &Value) {
     let current = format!("{}\n", serde_json::to_string_pretty(schema).unwrap());
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference").join(file);
@@ -33,6 +34,19 @@ fn the_published_schema_of_run_json_is_up_to_date() {
 #[test]
 fn the_published_schema_of_events_is_up_to_date() {
     assert_published("events.schema.json", &event::json_schema());
+}
+
+#[test]
+fn the_schema_of_events_knows_each_event_by_its_name() {
+    let validator = jsonschema::validator_for(&event::json_schema()).unwrap();
+    let line = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+    let note = r#"{"event":"note","at_us":7,"time":"2026-01-02T03:04:05.000006Z","text":"one"}"#;
+    assert!(validator.is_valid(&line(note)));
+    for other in
+        [note.replace("note", "second"), note.replace("note", "end"), note.replace(r#","text":"one""#, "")]
+    {
+        assert!(!validator.is_valid(&line(&other)), "{other}");
+    }
 }
 
 #[test]
