@@ -286,7 +286,7 @@ fn of_broker(broker: &LiveBroker) -> [Metric; 3] {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, BTreeSet};
 
     use ungraceful_record::live::{Live, LiveBroker, LiveLoad};
     use ungraceful_record::metric::Percentiles;
@@ -337,6 +337,35 @@ mod tests {
             ..Live::default()
         };
         insta::assert_snapshot!(render_metrics(&run(), &live));
+    }
+
+    /// Every figure of the catalogue, of attempts and of a load.
+    fn everything() -> String {
+        let live = Live {
+            attempts_planned: 1,
+            phase_expected_us: Some(1),
+            reactions: BTreeMap::from([((ReactionKind::Closed, None), 1)]),
+            reaction_time: Percentiles { max_us: Some(1), ..Percentiles::default() },
+            bystander_max_us: Some(1),
+            load: Some(LiveLoad { response_p50_us: Some(1), ..LiveLoad::default() }),
+            broker: Some(LiveBroker { descriptors: Some(1), ..LiveBroker::default() }),
+            generator_lag_us_max: Some(1),
+            ..Live::default()
+        };
+        render_metrics(&run(), &live)
+    }
+
+    #[test]
+    fn the_dashboard_asks_only_for_metrics_that_there_are() {
+        let dashboard = include_str!("../../../docs/grafana.json");
+        let text = everything();
+        let is_name = |character: char| character.is_ascii_alphanumeric() || character == '_';
+        let parts = dashboard.split("ungraceful_").skip(1);
+        let asked: BTreeSet<&str> = parts.map(|part| part.split(|c| !is_name(c)).next().unwrap()).collect();
+        assert!(asked.len() > 15, "{asked:?}");
+        for name in asked {
+            assert!(text.contains(&format!("\nungraceful_{name}{{")), "{name} is not in\n{text}");
+        }
     }
 
     #[test]

@@ -118,8 +118,8 @@ pub struct OutputArgs {
     /// existing file is replaced. With - the events are on standard output, and the result is on standard error
     #[arg(long, value_name = "FILE")]
     pub events: Option<PathBuf>,
-    /// Serve the state of the run as OpenMetrics at http://ADDRESS/metrics while it lasts: a port of loopback, such as 9464, or an
-    /// address of this machine with a port, such as 10.0.0.5:9464
+    /// Serve the state of the run as OpenMetrics while it lasts, by HTTP at the path /metrics: on a port of loopback, such as 9464, or
+    /// on an address of this machine, such as 10.0.0.5:9464
     #[arg(long, value_name = "ADDRESS", value_parser = reader::<MetricsAddress>())]
     pub metrics: Option<MetricsAddress>,
     /// Print nothing but the result
