@@ -38,6 +38,20 @@ impl Exit {
         self as u8
     }
 
+    /// Its name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Holds => "holds",
+            Self::Violated => "violated",
+            Self::Usage => "usage",
+            Self::Inconclusive => "inconclusive",
+            Self::Environment => "environment",
+            Self::Bug => "bug",
+            Self::Interrupted => "interrupted",
+        }
+    }
+
     /// Its meaning in one line.
     #[must_use]
     pub const fn meaning(self) -> &'static str {

@@ -9,6 +9,7 @@ pub mod check;
 pub mod checks;
 pub mod counts;
 pub mod discarded;
+pub mod event;
 pub mod exit;
 pub mod expectation;
 pub mod fact;

@@ -34,6 +34,25 @@ impl ReactionKind {
     pub const fn ends_connection(self) -> bool {
         matches!(self, Self::Closed | Self::Reset)
     }
+
+    /// The kind as text, with its code, such as `DISCONNECT 0x82`; `detail` names an unexpected packet.
+    #[must_use]
+    pub fn label(self, code: Option<u8>, detail: Option<&str>) -> String {
+        let code = code.map(|code| format!(" 0x{code:02X}")).unwrap_or_default();
+        match self {
+            Self::Disconnect => format!("DISCONNECT{code}"),
+            Self::Connack => format!("second CONNACK{code}"),
+            Self::Ack => format!("acknowledgement{code}"),
+            Self::OtherPacket => {
+                format!("unexpected {}", detail.unwrap_or("packet"))
+            }
+            Self::Garbage => "bytes that are no packet".to_owned(),
+            Self::NotTakenIn => "more than is taken in".to_owned(),
+            Self::UnfinishedPacket => "half a packet".to_owned(),
+            Self::Closed => "FIN".to_owned(),
+            Self::Reset => "RST".to_owned(),
+        }
+    }
 }
 
 /// When the connection of these reactions ended, in µs since the run's start; absent when it did not.
@@ -66,20 +85,7 @@ impl Reaction {
     /// counted together.
     #[must_use]
     pub fn label(&self) -> String {
-        let code = self.code.map(|code| format!(" 0x{code:02X}")).unwrap_or_default();
-        match self.kind {
-            ReactionKind::Disconnect => format!("DISCONNECT{code}"),
-            ReactionKind::Connack => format!("second CONNACK{code}"),
-            ReactionKind::Ack => format!("acknowledgement{code}"),
-            ReactionKind::OtherPacket => {
-                format!("unexpected {}", self.detail.as_deref().unwrap_or("packet"))
-            }
-            ReactionKind::Garbage => "bytes that are no packet".to_owned(),
-            ReactionKind::NotTakenIn => "more than is taken in".to_owned(),
-            ReactionKind::UnfinishedPacket => "half a packet".to_owned(),
-            ReactionKind::Closed => "FIN".to_owned(),
-            ReactionKind::Reset => "RST".to_owned(),
-        }
+        self.kind.label(self.code, self.detail.as_deref())
     }
 }
 

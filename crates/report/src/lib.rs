@@ -1,8 +1,9 @@
 //! Reports: a run's record as a page, text, JSON, CSV, Markdown or JUnit XML, the command that reproduces a finding, and the
 //! progress of a run on a terminal.
 //!
-//! Everything except [`progress`] reads only a record and its verdicts, and the page also the files beside it: a run can be reported
-//! again without a broker, and nothing is judged here. Text from a broker or a user is hostile: it never reaches an output without [`escape`].
+//! Everything except [`progress`] and the metrics of a run under way reads only a record and its verdicts, and the page also the
+//! files beside it: a run can be reported again without a broker, and nothing is judged here. Text from a broker or a user is
+//! hostile: it never reaches an output without [`escape`].
 
 use std::path::PathBuf;
 
@@ -18,6 +19,7 @@ mod document;
 mod format;
 mod junit;
 mod markdown;
+mod metrics;
 mod page;
 mod per_case;
 mod percentile;
@@ -34,6 +36,7 @@ pub use annotations::annotations;
 pub use catalogue::{Entry, render_catalogue};
 pub use format::Format;
 pub use junit::render_junit_without_run;
+pub use metrics::{MEDIA_TYPE as METRICS_MEDIA_TYPE, RunLabels, render_metrics};
 pub use page::{render_page, render_tour_page};
 pub use reproduce::{NOT_RECORDED, reproduce_command};
 pub use search::{SEARCH_VERSION, Search, Trial, render_search};

@@ -1,12 +1,14 @@
-//! The progress of a run on stderr: a redrawn bar on a terminal, plain lines otherwise. Results go to stdout.
+//! The progress of a run on stderr: a small block that is redrawn on a terminal, plain lines otherwise. Results go to stdout.
+
+mod block;
 
 use std::io::{IsTerminal as _, Stderr, Write};
-use std::time::Duration;
 
 use indicatif::ProgressBar;
 use ungraceful_record::live::{Live, LiveLoad, Observer};
 use ungraceful_record::phase::Phase;
 
+use self::block::block;
 use crate::escape::plain;
 use crate::scale::{count, time};
 
@@ -16,8 +18,8 @@ const LINE_EVERY_US: u64 = 5_000_000;
 /// How progress is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProgressStyle {
-    /// A line that is redrawn, for a terminal.
-    Bar,
+    /// A block of lines that is redrawn, for a terminal.
+    Block,
     /// A line at every change of phase and at most every five seconds, for logs and pipes.
     Lines,
     /// Only notes.
@@ -25,23 +27,24 @@ pub enum ProgressStyle {
 }
 
 impl ProgressStyle {
-    /// A bar if stderr is a terminal, lines otherwise.
+    /// A block if stderr is a terminal, lines otherwise.
     #[must_use]
     pub fn for_stderr() -> Self {
-        if std::io::stderr().is_terminal() { Self::Bar } else { Self::Lines }
+        if std::io::stderr().is_terminal() { Self::Block } else { Self::Lines }
     }
 }
 
 /// Shows the progress of a run. Notes are shown in every style. Write errors are ignored: a closed stderr stops no run.
 #[derive(Debug)]
 pub struct Terminal<W = Stderr> {
+    title: String,
     view: View,
     notes: W,
 }
 
 #[derive(Debug)]
 enum View {
-    Bar { bar: ProgressBar, has_end: bool },
+    Block(ProgressBar),
     Lines { shown: Option<(Option<Phase>, u64)> },
     None,
 }
@@ -55,14 +58,19 @@ impl Terminal {
 }
 
 impl<W: Write> Terminal<W> {
-    /// Shows notes and plain lines on `notes`; a bar is always drawn on stderr.
+    /// Shows notes and plain lines on `notes`; a block is always drawn on stderr.
     pub fn writing_to(style: ProgressStyle, notes: W) -> Self {
         let view = match style {
-            ProgressStyle::Bar => View::Bar { bar: bar(), has_end: false },
+            ProgressStyle::Block => View::Block(drawing()),
             ProgressStyle::Lines => View::Lines { shown: None },
             ProgressStyle::None => View::None,
         };
-        Self { view, notes }
+        Self { title: String::new(), view, notes }
+    }
+
+    /// Names the run in the block: what runs, and against which broker.
+    pub fn set_title(&mut self, title: String) {
+        self.title = title;
     }
 
     fn write_line(&mut self, line: &str) {
@@ -75,9 +83,9 @@ impl<W: Write> Observer for Terminal<W> {
     fn note(&mut self, text: &str) {
         let line = plain(text);
         match &self.view {
-            View::Bar { bar, .. } => {
-                let bar = bar.clone();
-                bar.suspend(|| self.write_line(&line));
+            View::Block(drawing) => {
+                let drawing = drawing.clone();
+                drawing.suspend(|| self.write_line(&line));
             }
             View::Lines { .. } | View::None => self.write_line(&line),
         }
@@ -85,7 +93,7 @@ impl<W: Write> Observer for Terminal<W> {
 
     fn view(&mut self, live: &Live) {
         match &mut self.view {
-            View::Bar { bar, has_end } => draw(bar, has_end, live),
+            View::Block(drawing) => draw(drawing, &self.title, live),
             View::Lines { shown } => {
                 let is_due = shown.is_none_or(|(phase, at_us)| {
                     phase != live.phase || live.phase_elapsed_us.saturating_sub(at_us) >= LINE_EVERY_US
@@ -100,36 +108,24 @@ impl<W: Write> Observer for Terminal<W> {
     }
 
     fn end(&mut self) {
-        if let View::Bar { bar, .. } = &self.view {
-            bar.finish_and_clear();
+        if let View::Block(drawing) = &self.view {
+            drawing.finish_and_clear();
         }
     }
 }
 
-fn bar() -> ProgressBar {
-    ProgressBar::new_spinner().with_style(template(false))
-}
-
-/// The template for a phase whose end is known, or not.
-fn template(has_end: bool) -> indicatif::ProgressStyle {
-    let text = if has_end { "{prefix:10} [{bar:10}] {wide_msg}" } else { "{prefix:10} {spinner} {wide_msg}" };
+fn drawing() -> ProgressBar {
     let style =
-        indicatif::ProgressStyle::with_template(text).expect("the templates are constants that parse");
-    style.progress_chars("=> ")
+        indicatif::ProgressStyle::with_template("{msg}").expect("the template is a constant that parses");
+    ProgressBar::new_spinner().with_style(style)
 }
 
-fn draw(bar: &ProgressBar, has_end: &mut bool, live: &Live) {
-    if live.phase_expected_us.is_some() != *has_end {
-        *has_end = live.phase_expected_us.is_some();
-        bar.set_style(template(*has_end));
-    }
-    if let Some(expected_us) = live.phase_expected_us {
-        bar.set_length(expected_us);
-        bar.set_position(live.phase_elapsed_us.min(expected_us));
-    }
-    bar.set_prefix(phase_name(live));
-    bar.set_message(state(live));
-    bar.tick();
+fn draw(drawing: &ProgressBar, title: &str, live: &Live) {
+    // Asked anew each time, because a terminal can change its size. A full line would wrap on some.
+    let (_rows, columns) = console::Term::stderr().size();
+    let lines = block(title, live, usize::from(columns).saturating_sub(1));
+    drawing.set_message(lines.join("\n"));
+    drawing.tick();
 }
 
 fn phase_name(live: &Live) -> &'static str {
@@ -140,27 +136,43 @@ fn phase_name(live: &Live) -> &'static str {
     }
 }
 
-/// The state of the run in one line.
-fn state(live: &Live) -> String {
-    let whole_seconds = |us: u64| Duration::from_micros(us).as_secs();
-    let mut parts = vec![match live.phase_expected_us {
+/// The time left in the phase; the time since its beginning if its end is unknown.
+fn left(live: &Live) -> String {
+    let whole_seconds = |us: u64| us / 1_000_000;
+    match live.phase_expected_us {
         Some(expected_us) => {
             format!("{} s left", whole_seconds(expected_us.saturating_sub(live.phase_elapsed_us) + 999_999))
         }
         None => format!("{} s", whole_seconds(live.phase_elapsed_us)),
-    }];
+    }
+}
+
+/// How attempts ended; absent before the first.
+fn outcomes(live: &Live) -> Option<String> {
+    let outcomes = live.outcomes.iter().filter(|(_, times)| **times > 0);
+    let outcomes: Vec<_> =
+        outcomes.map(|(outcome, times)| format!("{} {}", outcome.replace('_', " "), count(*times))).collect();
+    (!outcomes.is_empty()).then(|| outcomes.join(", "))
+}
+
+/// Messages of a load in the last second; absent when there were none.
+fn rates(load: &LiveLoad) -> Option<String> {
+    let rates = [("out", load.sent_per_second), ("in", load.delivered_per_second)];
+    let rates = rates.iter().filter(|(_, rate)| *rate > 0);
+    let rates: Vec<_> = rates.map(|(name, rate)| format!("{name} {}/s", count(*rate))).collect();
+    (!rates.is_empty()).then(|| rates.join(", "))
+}
+
+/// The state of the run in one line.
+fn state(live: &Live) -> String {
+    let mut parts = vec![left(live)];
     if live.attempts_planned > 0 {
         parts.push(format!("{} of {} attempts", count(live.attempts_finished), count(live.attempts_planned)));
     }
     if let Some(load) = &live.load {
         parts.extend(load_state(live, load));
     }
-    let outcomes = live.outcomes.iter().filter(|(_, times)| **times > 0);
-    let outcomes: Vec<_> =
-        outcomes.map(|(outcome, times)| format!("{} {}", outcome.replace('_', " "), count(*times))).collect();
-    if !outcomes.is_empty() {
-        parts.push(outcomes.join(", "));
-    }
+    parts.extend(outcomes(live));
     if live.attempts_dropped > 0 {
         parts.push(format!("{} dropped", count(live.attempts_dropped)));
     }
@@ -186,15 +198,7 @@ fn load_state(live: &Live, load: &LiveLoad) -> Vec<String> {
         ));
     }
     // The most important comes first: a narrow terminal cuts off the end.
-    let rates = [("out", load.sent_per_second), ("in", load.delivered_per_second)];
-    let rates: Vec<_> = rates
-        .iter()
-        .filter(|(_, rate)| *rate > 0)
-        .map(|(name, rate)| format!("{name} {}/s", count(*rate)))
-        .collect();
-    if !rates.is_empty() {
-        parts.push(rates.join(", "));
-    }
+    parts.extend(rates(load));
     let times = [("p50", load.response_p50_us), ("p99", load.response_p99_us)];
     let times: Vec<_> =
         times.iter().filter_map(|(name, us)| us.map(|us| format!("{name} {}", time(us)))).collect();
@@ -261,6 +265,7 @@ mod tests {
             bystander_max_us: Some(2_400),
             load: None,
             baseline_response_time: Percentiles { count: 500, p50_us: Some(290), ..Percentiles::default() },
+            ..Live::default()
         };
         let line = "7 s left · 612 of 1,100 attempts · closed 600, no reaction 12 · 13 dropped · bystanders p50 310 µs, \
                     max 2.40 ms (baseline p50 290 µs)";
@@ -278,6 +283,7 @@ mod tests {
             response_p50_us: (sent_per_second > 0).then_some(250),
             response_p99_us: None,
             waiting: sent_per_second / 100,
+            ..LiveLoad::default()
         };
         let connecting = Live { load: Some(load(120, 0)), ..Live::default() };
         assert_eq!(state(&connecting), "0 s · 120 of 200 connected · 3 refused or lost");
@@ -321,8 +327,8 @@ mod tests {
     }
 
     #[test]
-    fn a_bar_draws_nothing_into_the_notes() {
-        let written = shown(ProgressStyle::Bar, |terminal| {
+    fn a_block_draws_nothing_into_the_notes() {
+        let written = shown(ProgressStyle::Block, |terminal| {
             terminal.view(&at(Phase::Fault, 0));
             terminal.view(&Live::default());
             terminal.note("one note");

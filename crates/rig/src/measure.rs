@@ -6,6 +6,7 @@ pub(crate) mod loop_lag;
 pub(crate) mod meter;
 pub(crate) mod pacer;
 pub mod recorder;
+pub(crate) mod showing;
 pub(crate) mod slope;
 pub(crate) mod tally;
 pub(crate) mod timeline;

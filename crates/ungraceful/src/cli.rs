@@ -6,6 +6,7 @@ pub mod common;
 pub(crate) mod environment;
 pub mod gates;
 pub mod load;
+pub mod metrics_address;
 pub mod parse;
 pub(crate) mod passwords;
 pub mod target;

@@ -10,25 +10,35 @@ use ungraceful_record::exit::Exit;
 use ungraceful_record::live::Observer;
 use ungraceful_record::rate_search::{Promise, RateSearch};
 use ungraceful_record::run::Completeness;
-use ungraceful_report::progress::Terminal;
 use ungraceful_report::scale::rate;
 use ungraceful_report::{Context, Format, Search, Trial, render_search};
 use ungraceful_rig::error::RunError;
 use ungraceful_rig::measure::clock::RunClock;
-use ungraceful_rig::run::run;
 use ungraceful_rig::run::settings::Finished;
 
 use crate::cli::load::RATE_MAX;
 use crate::cli::parse::{NotParsed, parse, without_secrets};
 use crate::junit_file::JunitFile;
-use crate::launch::{Call, LoadMode, ReadyLoad, prepare_load, print, progress_style, stdout_context, worse};
+use crate::launch::{Call, LoadMode, ReadyLoad, prepare_load, print_result, result_context, worse};
+use crate::live::{LiveOutputs, terminal};
 use crate::page_file::PageFile;
+use crate::print_plan;
 
 /// The file of the search, beside the records of its trials.
 const SEARCH_JSON: &str = "search.json";
 /// Flags that each trial sets itself or has not, also as `-oFOLDER` and `-z5s`.
-const OF_TRIAL: [&str; 8] =
-    ["--find-rate", "--rate", "--seed", "--output", "-o", "--junit", "--duration", "-z"];
+const OF_TRIAL: [&str; 10] = [
+    "--find-rate",
+    "--rate",
+    "--seed",
+    "--output",
+    "-o",
+    "--junit",
+    "--events",
+    "--metrics",
+    "--duration",
+    "-z",
+];
 /// Minimum number of messages due in a trial: fewer are no evidence.
 const MESSAGES_MIN: f64 = 20.0;
 
@@ -55,15 +65,25 @@ pub(crate) fn find(
         return Err(RunError::Usage(mistakes));
     }
     let mut junit = JunitFile::open(&base.output)?;
-    let search = junit.or_reason(&call.name(), trials(call, mode, base, promise))?;
-    let context = Context { record_dir: Some(folder.clone()), ..stdout_context() };
-    let written = junit.write(|| render_search(&search, Format::Junit, &context));
-    let printed = worse(print(&render_search(&search, base.output.format, &context)), written);
+    let live = junit.or_reason(&call.name(), LiveOutputs::open(&base.output))?;
+    let search = trials(call, mode, base, promise, &live);
+    let watched = live.close();
+    let search = junit.or_reason(&call.name(), search)?;
+    let context = Context { record_dir: Some(folder.clone()), ..result_context(&base.output) };
+    let written = worse(junit.write(|| render_search(&search, Format::Junit, &context)), watched);
+    let rendered = render_search(&search, base.output.format, &context);
+    let printed = worse(print_result(&rendered, &base.output), written);
     Ok(if printed == Exit::Environment { printed } else { search.exit() })
 }
 
 /// Makes one trial after another.
-fn trials(call: &Call<'_>, mode: &LoadMode, base: &ReadyLoad, promise: &Promise) -> Result<Search, RunError> {
+fn trials(
+    call: &Call<'_>,
+    mode: &LoadMode,
+    base: &ReadyLoad,
+    promise: &Promise,
+    live: &LiveOutputs,
+) -> Result<Search, RunError> {
     let folder = &base.experiment.common.output;
     let seed = base.experiment.common.seed.to_string();
     let clock = RunClock::start();
@@ -86,8 +106,9 @@ fn trials(call: &Call<'_>, mode: &LoadMode, base: &ReadyLoad, promise: &Promise)
         let directory = folder.join(format!("{number:02}-{per_second}"));
         let arguments = arguments(call, promise, (per_second, lasts), &seed, &directory);
         let ready = prepared(call, mode, &arguments)?;
-        let mut observer = Terminal::new(progress_style(&base.output));
-        let finished = match run(&ready.experiment, &mut observer) {
+        let mut observer = terminal(&base.output);
+        let plan = || print_plan::summary_of_load(&ready.experiment.common, &ready.engine);
+        let finished = match live.run(&ready.experiment, plan, &mut observer) {
             Ok(finished) => finished,
             // Earlier trials are kept when the broker goes away.
             Err(error) if !search.trials.is_empty() => {

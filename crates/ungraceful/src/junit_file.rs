@@ -15,6 +15,8 @@ use crate::cli::common::OutputArgs;
 use crate::cli::passwords;
 use crate::launch::print_error;
 
+const FLAG: &str = "--junit";
+
 /// The opened file; none without the flag.
 pub(crate) struct JunitFile {
     opened: Option<(PathBuf, File)>,
@@ -24,18 +26,7 @@ impl JunitFile {
     /// Reports a file that can't be written, with the other mistakes of the call. Changes nothing in it.
     pub(crate) fn check(output: &OutputArgs, mistakes: &mut Vec<Mistake>) {
         let Some(path) = output.junit.as_ref().filter(|_| !output.only_prints()) else { return };
-        let existed = path.exists();
-        // A pipe would wait for its reader.
-        if existed && !path.is_file() && !path.is_dir() {
-            return;
-        }
-        match File::options().append(true).create(true).open(path) {
-            Ok(_) if existed => {}
-            Ok(_) => {
-                let _gone = std::fs::remove_file(path);
-            }
-            Err(error) => mistakes.push(mistake(path, &error)),
-        }
+        check_writable(FLAG, path, mistakes);
     }
 
     /// Reports a file that is an input of the call: the result would replace it.
@@ -46,7 +37,7 @@ impl JunitFile {
         inputs.iter().find(is_it)?;
         let what =
             format!("{} is carried out, and the result would replace it; name another file", path.display());
-        Some(Mistake::new("--junit", what))
+        Some(Mistake::new(FLAG, what))
     }
 
     /// Opens and empties the file.
@@ -55,7 +46,8 @@ impl JunitFile {
     /// A usage error if it can't be written.
     pub(crate) fn open(output: &OutputArgs) -> Result<Self, RunError> {
         let Some(path) = &output.junit else { return Ok(Self { opened: None }) };
-        let file = File::create(path).map_err(|error| RunError::Usage(vec![mistake(path, &error)]))?;
+        let file =
+            File::create(path).map_err(|error| RunError::Usage(vec![cannot_write(FLAG, path, &error)]))?;
         Ok(Self { opened: Some((path.clone(), file)) })
     }
 
@@ -84,7 +76,24 @@ impl JunitFile {
     }
 }
 
-fn mistake(path: &Path, error: &std::io::Error) -> Mistake {
+/// Reports a file of `flag` that can't be written. Changes nothing in it.
+pub(crate) fn check_writable(flag: &str, path: &Path, mistakes: &mut Vec<Mistake>) {
+    let existed = path.exists();
+    // A pipe would wait for its reader.
+    if existed && !path.is_file() && !path.is_dir() {
+        return;
+    }
+    match File::options().append(true).create(true).open(path) {
+        Ok(_) if existed => {}
+        Ok(_) => {
+            let _gone = std::fs::remove_file(path);
+        }
+        Err(error) => mistakes.push(cannot_write(flag, path, &error)),
+    }
+}
+
+/// The mistake for a file of `flag` that can't be written.
+pub(crate) fn cannot_write(flag: &str, path: &Path, error: &std::io::Error) -> Mistake {
     let what = format!("cannot write {}: {error}; name a file in a folder that exists", path.display());
-    Mistake::new("--junit", what)
+    Mistake::new(flag, what)
 }

@@ -12,17 +12,17 @@ use ungraceful_load::process::Start;
 use ungraceful_record::exit::Exit;
 use ungraceful_record::run::Record;
 use ungraceful_record::verdict::exit_of;
-use ungraceful_report::progress::{ProgressStyle, Terminal};
+use ungraceful_report::progress::ProgressStyle;
 use ungraceful_report::{Context, Format, annotations, render};
 use ungraceful_rig::error::RunError;
 use ungraceful_rig::run::limits::Demand;
-use ungraceful_rig::run::run;
 use ungraceful_rig::run::settings::{Experiment, Finished, Work};
 
 use crate::cli::common::OutputArgs;
 use crate::cli::parse::{NotParsed, Parsed, parse};
 use crate::cli::{environment, passwords};
 use crate::junit_file::JunitFile;
+use crate::live::{LiveOutputs, terminal};
 use crate::page_file::PageFile;
 use crate::{find_rate, front, print_plan, print_preflight, tools};
 
@@ -177,7 +177,10 @@ fn launch(call: &Call<'_>, parsed: &Parsed) -> Result<Exit, RunError> {
                     Ok(print(&print_plan::render_load(&experiment.common, engine, promise, output.format)))
                 }
                 Some(promise) => find_rate::find(call, mode, &ready, promise),
-                None => run_and_print(call, experiment, output),
+                None => {
+                    let plan = || print_plan::summary_of_load(&experiment.common, engine);
+                    run_and_print(call, experiment, output, plan)
+                }
             }
         }
         Mode::Fault(mode) => {
@@ -185,28 +188,35 @@ fn launch(call: &Call<'_>, parsed: &Parsed) -> Result<Exit, RunError> {
             if output.print_plan {
                 return Ok(print(&print_plan::render(&common, &attempts, output.format)));
             }
+            let plan = (common.clone(), attempts.clone());
             let experiment = Experiment { common, work: Work::Attempts(attempts) };
             let demand = Demand::of(&experiment);
             if output.preflight {
                 return Ok(print_preflight::print(&experiment.common, &demand, output.format));
             }
             print_preflight::warn(call.tool.name, &demand);
-            run_and_print(call, &experiment, &output)
+            run_and_print(call, &experiment, &output, || print_plan::summary(&plan.0, &plan.1))
         }
     }
 }
 
 /// Runs the experiment and prints its result.
-fn run_and_print(call: &Call<'_>, experiment: &Experiment, output: &OutputArgs) -> Result<Exit, RunError> {
+fn run_and_print(
+    call: &Call<'_>,
+    experiment: &Experiment,
+    output: &OutputArgs,
+    plan: impl FnOnce() -> serde_json::Value,
+) -> Result<Exit, RunError> {
     let mut junit = JunitFile::open(output)?;
-    let mut observer = Terminal::new(progress_style(output));
-    let finished = junit.or_reason(&call.name(), run(experiment, &mut observer))?;
-    let Finished { record, directory } = finished;
+    let live = junit.or_reason(&call.name(), LiveOutputs::open(output))?;
+    let run = live.run(experiment, plan, &mut terminal(output));
+    let watched = live.close();
+    let Finished { record, directory } = junit.or_reason(&call.name(), run)?;
     let page = PageFile::of_run(&record, &directory);
-    let context = Context { record_dir: Some(directory), page: page.path(), ..stdout_context() };
-    let written = junit.write(|| render(&record, Format::Junit, &context));
+    let context = Context { record_dir: Some(directory), page: page.path(), ..result_context(output) };
+    let written = worse(junit.write(|| render(&record, Format::Junit, &context)), watched);
     let written = worse(page.exit(), written);
-    let printed = worse(print(&render(&record, output.format, &context)), written);
+    let printed = worse(print_result(&render(&record, output.format, &context), output), written);
     annotate(&record);
     let exit = if printed == Exit::Environment { printed } else { exit_of(&record) };
     if exit == Exit::Environment && printed == Exit::Holds {
@@ -245,8 +255,20 @@ pub(crate) fn progress_style(output: &OutputArgs) -> ProgressStyle {
 
 /// The format of results on standard output: as wide as the terminal, and unlimited in a pipe.
 pub(crate) fn stdout_context() -> Context {
-    let is_terminal = std::io::stdout().is_terminal();
-    let size = console::Term::stdout().size_checked().filter(|_| is_terminal);
+    context_of(std::io::stdout().is_terminal(), &console::Term::stdout())
+}
+
+/// The format of a run's result, where it is printed.
+pub(crate) fn result_context(output: &OutputArgs) -> Context {
+    if output.events_on_stdout() {
+        context_of(std::io::stderr().is_terminal(), &console::Term::stderr())
+    } else {
+        stdout_context()
+    }
+}
+
+fn context_of(is_terminal: bool, terminal: &console::Term) -> Context {
+    let size = terminal.size_checked().filter(|_| is_terminal);
     Context {
         record_dir: None,
         page: None,
@@ -294,10 +316,23 @@ pub(crate) fn fail_as(name: &str, called: &str, error: &RunError) -> ExitCode {
 
 /// Prints a result. A closed pipe (`| head`) is no error; any other failure to write is one.
 pub(crate) fn print(text: &str) -> Exit {
-    let mut output = std::io::stdout().lock();
-    match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
+    print_to(std::io::stdout().lock(), "standard output", text)
+}
+
+/// Prints the result of a run: on standard output, or on standard error if the events are on standard output.
+pub(crate) fn print_result(text: &str, output: &OutputArgs) -> Exit {
+    if output.events_on_stdout() {
+        print_to(std::io::stderr().lock(), "standard error", text)
+    } else {
+        print(text)
+    }
+}
+
+fn print_to(mut to: impl Write, name: &str, text: &str) -> Exit {
+    match to.write_all(text.as_bytes()).and_then(|()| to.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            print_error(&format!("cannot write the result to standard output: {error}"));
+            drop(to);
+            print_error(&format!("cannot write the result to {name}: {error}"));
             Exit::Environment
         }
         Ok(()) | Err(_) => Exit::Holds,

@@ -15,6 +15,7 @@ mod find_rate;
 mod hidden;
 mod junit_file;
 mod list;
+mod live;
 mod page_file;
 mod print_plan;
 mod print_preflight;

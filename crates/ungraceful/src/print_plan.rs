@@ -1,6 +1,7 @@
 //! `--print-plan`: prints what would be sent and when, and every bound of the run. Sends nothing.
 
 use std::fmt::Write;
+use std::sync::Arc;
 
 use serde::Serialize;
 use ungraceful_load::Engine;
@@ -8,9 +9,10 @@ use ungraceful_load::pace::{Pace, Stage};
 use ungraceful_record::rate_search::{Promise, TRIALS_MAX};
 use ungraceful_record::run::transport;
 use ungraceful_report::Format;
+use ungraceful_rig::attempts::fault::Fault;
 use ungraceful_rig::broker::target::{BrokerChoice, TargetSettings};
 use ungraceful_rig::bystanders::{PAYLOAD_BYTES, honest_connections};
-use ungraceful_rig::run::plan::Arrival;
+use ungraceful_rig::run::plan::{Arrival, Schedule};
 use ungraceful_rig::run::settings::{Attempts, Common, Spread};
 
 use crate::cli::load::RATE_MAX;
@@ -23,9 +25,16 @@ struct Printed {
     tool: String,
     target: String,
     seed: u64,
+    #[serde(flatten)]
+    summary: Summary,
+    attempts: Vec<PrintedAttempt>,
+}
+
+/// The plan of attempts without each attempt.
+#[derive(Serialize)]
+struct Summary {
     cases: Vec<PrintedCase>,
     bounds: Bounds,
-    attempts: Vec<PrintedAttempt>,
 }
 
 #[derive(Serialize)]
@@ -57,6 +66,25 @@ pub(crate) fn render(common: &Common, attempts: &Attempts, format: Format) -> St
     rendered(&printed(common, attempts), format, text)
 }
 
+/// The plan of attempts, without each attempt.
+pub(crate) fn summary(common: &Common, attempts: &Attempts) -> serde_json::Value {
+    let (schedule, faults) = scheduled(common, attempts);
+    value(&summary_of(common, attempts, &schedule, &faults))
+}
+
+/// The plan of a load.
+pub(crate) fn summary_of_load(common: &Common, engine: &Engine) -> serde_json::Value {
+    let mut plan = value(&printed_load(common, engine, None));
+    if let Some(plan) = plan.as_object_mut() {
+        plan.retain(|key, _| !["tool", "target", "seed"].contains(&&**key));
+    }
+    plan
+}
+
+fn value(plan: &impl Serialize) -> serde_json::Value {
+    serde_json::to_value(plan).expect("plain data always serialises")
+}
+
 fn rendered<T: Serialize>(
     plan: &T,
     format: Format,
@@ -76,10 +104,15 @@ fn header(tool: &str, target: &str, seed: u64) -> String {
     )
 }
 
-fn printed(common: &Common, attempts: &Attempts) -> Printed {
+/// When each attempt is due, and the faults, if the broker supports every selected version.
+fn scheduled(common: &Common, attempts: &Attempts) -> (Schedule, Vec<Arc<dyn Fault>>) {
     let faults = (attempts.faults)(&common.target.versions);
     let cases = u16::try_from(faults.len()).unwrap_or(u16::MAX);
-    let schedule = attempts.schedule.schedule(cases, common.seed);
+    (attempts.schedule.schedule(cases, common.seed), faults)
+}
+
+fn printed(common: &Common, attempts: &Attempts) -> Printed {
+    let (schedule, faults) = scheduled(common, attempts);
     let names: Vec<String> = faults.iter().map(|fault| fault.case().to_string()).collect();
     let due = schedule
         .plan
@@ -90,11 +123,23 @@ fn printed(common: &Common, attempts: &Attempts) -> Printed {
             case: names[schedule.case_of(due.index)].clone(),
         })
         .collect();
-    let pairs = common.bystanders.pairs;
     Printed {
         tool: common.tool.name.clone(),
         target: target(&common.target),
         seed: common.seed.0,
+        summary: summary_of(common, attempts, &schedule, &faults),
+        attempts: due,
+    }
+}
+
+fn summary_of(
+    common: &Common,
+    attempts: &Attempts,
+    schedule: &Schedule,
+    faults: &[Arc<dyn Fault>],
+) -> Summary {
+    let pairs = common.bystanders.pairs;
+    Summary {
         cases: faults
             .iter()
             .map(|fault| PrintedCase { case: fault.case().to_string(), on_the_wire: fault.describe() })
@@ -110,7 +155,6 @@ fn printed(common: &Common, attempts: &Attempts) -> Printed {
             bystander_messages_per_second_max: pairs * common.bystanders.rate_per_pair,
             duration_s_max: common.bound.longest.as_secs(),
         },
-        attempts: due,
     }
 }
 
@@ -130,9 +174,9 @@ pub(crate) fn target(target: &TargetSettings) -> String {
 
 fn text(printed: &Printed) -> Result<String, std::fmt::Error> {
     let mut out = header(&printed.tool, &printed.target, printed.seed);
-    let bounds = &printed.bounds;
+    let Summary { cases, bounds } = &printed.summary;
     writeln!(out, "Cases")?;
-    for case in &printed.cases {
+    for case in cases {
         writeln!(out, "  {:<44} {}", case.case, case.on_the_wire)?;
     }
     writeln!(out, "\nBounds")?;

@@ -93,7 +93,8 @@ fn index() -> Vec<String> {
         format!(
             "Every command, mode and flag. [Common flags]({COMMON}.md) are on one page, with environment variables, times and \
              exit codes. The page of a command has the flags that it adds, its other defaults, and the common flags that it does \
-             not take. [run.schema.json](run.schema.json) is the JSON Schema of `run.json`, the main file of a record. \
+             not take. [run.schema.json](run.schema.json) is the JSON Schema of `run.json`, the main file of a record, and \
+             [events.schema.json](events.schema.json) that of a line of `--events`. \
              [Scenarios]({SCENARIOS}.md) describes the language of scenarios, and [scenario.schema.json](scenario.schema.json) is \
              its JSON Schema."
         ),

@@ -22,7 +22,6 @@ use ungraceful_report::{Cause as Seen, Context, Format, Shown, Tour, render_tour
 use ungraceful_rig::error::RunError;
 use ungraceful_rig::measure::clock::RunClock;
 use ungraceful_rig::run::limits::Demand;
-use ungraceful_rig::run::run;
 use ungraceful_rig::run::seed::Seed;
 use ungraceful_rig::run::settings::{Attempts, Common, Experiment, Finished, Work};
 
@@ -32,8 +31,9 @@ use crate::cli::parse::{NotParsed, Parsed, is_secret, parse};
 use crate::cli::target::TargetArgs;
 use crate::junit_file::JunitFile;
 use crate::launch::{
-    Call, annotate, fail_as, prepare, print, print_clap, print_error, progress_style, stdout_context, worse,
+    Call, annotate, fail_as, prepare, print, print_clap, print_error, print_result, result_context, worse,
 };
+use crate::live::{self, LiveOutputs, terminal};
 use crate::page_file::PageFile;
 use crate::{print_plan, print_preflight};
 
@@ -117,17 +117,20 @@ fn tour(arguments: &[OsString], parsed: &Parsed) -> Result<Exit, RunError> {
         causes: Vec::new(),
     };
     let mut junit = JunitFile::open(&output)?;
-    junit.or_reason("ungraceful", visit(&mut tour, stops, budget, &output, &folder, &clock))?;
+    let live = junit.or_reason("ungraceful", LiveOutputs::open(&output))?;
+    let visited = visit(&mut tour, stops, budget, &output, &live, &folder, &clock);
+    let watched = live.close();
+    junit.or_reason("ungraceful", visited)?;
     let page = PageFile::of_tour(&tour, &folder);
-    let context = Context { record_dir: Some(folder), page: page.path(), ..stdout_context() };
+    let context = Context { record_dir: Some(folder), page: page.path(), ..result_context(&output) };
     for cause in &tour.causes {
         if let Shown::Run { record, .. } = &cause.shown {
             annotate(record);
         }
     }
-    let written = junit.write(|| render_tour(&tour, Format::Junit, &context));
+    let written = worse(junit.write(|| render_tour(&tour, Format::Junit, &context)), watched);
     let written = worse(page.exit(), written);
-    let printed = worse(print(&render_tour(&tour, format, &context)), written);
+    let printed = worse(print_result(&render_tour(&tour, format, &context), &output), written);
     Ok(if printed == Exit::Environment { printed } else { tour.exit() })
 }
 
@@ -137,20 +140,21 @@ fn visit(
     stops: Vec<Stop>,
     budget: Duration,
     output: &OutputArgs,
+    live: &LiveOutputs,
     folder: &Path,
     clock: &RunClock,
 ) -> Result<(), RunError> {
     let all = stops.len();
     if !output.quiet {
-        Terminal::new(progress_style(output)).note(&format!("{all} causes, at most {}", span(budget)));
+        terminal(output).note(&format!("{all} causes, at most {}", span(budget)));
     }
     for (number, stop) in (1..).zip(stops) {
-        let mut observer = Terminal::new(progress_style(output));
+        let mut observer = terminal(output);
         if !output.quiet {
             observer.note(&format!("{number} of {all}: {}", stop.cause.title));
         }
         let left = budget.saturating_sub(Duration::from_micros(clock.now_us()));
-        let shown = show(tour, stop.ready, Budget { all: budget, left }, &mut observer)?;
+        let shown = show(tour, stop.ready, Budget { all: budget, left }, live, &mut observer)?;
         tour.causes.push(Seen {
             name: stop.cause.name,
             title: stop.cause.title,
@@ -182,7 +186,13 @@ impl Budget {
 }
 
 /// Runs a cause, or says why it can't be shown. Before the first result, an error of the call or of the broker ends the tour.
-fn show(so_far: &Tour, ready: Ready, budget: Budget, observer: &mut Terminal) -> Result<Shown, RunError> {
+fn show(
+    so_far: &Tour,
+    ready: Ready,
+    budget: Budget,
+    live: &LiveOutputs,
+    observer: &mut Terminal,
+) -> Result<Shown, RunError> {
     let was_interrupted = so_far.causes.iter().any(|seen| seen.exit() == Some(Exit::Interrupted));
     let (common, attempts) = match ready {
         Ok(_) if was_interrupted => {
@@ -200,7 +210,9 @@ fn show(so_far: &Tour, ready: Ready, budget: Budget, observer: &mut Terminal) ->
         return Ok(Shown::Failed { why, exit: Exit::Inconclusive });
     };
     let has_seen_some = so_far.causes.iter().any(|seen| seen.record().is_some());
-    match run(&Experiment { common, work: Work::Attempts(attempts) }, observer) {
+    let plan = (common.clone(), attempts.clone());
+    let plan = || print_plan::summary(&plan.0, &plan.1);
+    match live.run(&Experiment { common, work: Work::Attempts(attempts) }, plan, observer) {
         Ok(Finished { record, directory }) => {
             // What can't be written is printed; the tour goes on.
             let _page = PageFile::of_run(&record, &directory);
@@ -235,6 +247,7 @@ fn plan(arguments: &[OsString], parsed: &Parsed, clock: &RunClock) -> Result<Pla
         mistakes.push(Mistake::new("--output", what));
     }
     JunitFile::check(&output, &mut mistakes);
+    live::check(&output, &[], &mut mistakes);
     let chosen =
         CAUSES.iter().filter(|cause| only.is_empty() || only.iter().any(|name| name.0 == cause.name));
     let mut stops = Vec::new();

@@ -1,20 +1,19 @@
-//! The published JSON Schema of `run.json` is the one that this code writes.
+//! The published JSON Schemas of `run.json` and of events are those that this code writes.
 
 use std::path::PathBuf;
 
+use serde_json::Value;
+use ungraceful_record::event;
 use ungraceful_record::reaction::Outcome;
 use ungraceful_record::run::{Record, json_schema};
 
 use ungraceful_record::testing::{case, empty_record};
 
-fn published() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/run.schema.json")
-}
-
-#[test]
-fn the_published_schema_of_run_json_is_up_to_date() {
-    let current = format!("{}\n", serde_json::to_string_pretty(&json_schema()).unwrap());
-    let path = published();
+/// Compares a schema with its file in `docs/reference`, or writes it there.
+#[expect(clippy::unwrap_used, reason = "what can't be had ends the test")]
+fn assert_published(file: &str, schema: &Value) {
+    let current = format!("{}\n", serde_json::to_string_pretty(schema).unwrap());
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference").join(file);
     if std::env::var_os("UPDATE_REFERENCE").is_some() {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, &current).unwrap();
@@ -22,9 +21,32 @@ fn the_published_schema_of_run_json_is_up_to_date() {
     let read = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(
         read == current,
-        "docs/reference/run.schema.json differs from the code: regenerate it with `UPDATE_REFERENCE=1 cargo test -p \
-         ungraceful-record schema`, and raise FORMAT_VERSION when a reader must know"
+        "docs/reference/{file} differs from the code: regenerate it with `UPDATE_REFERENCE=1 cargo test -p \
+         ungraceful-record schema`, and raise the version of the format when a reader must know"
     );
+}
+
+#[test]
+fn the_published_schema_of_run_json_is_up_to_date() {
+    assert_published("run.schema.json", &json_schema());
+}
+
+#[test]
+fn the_published_schema_of_events_is_up_to_date() {
+    assert_published("events.schema.json", &event::json_schema());
+}
+
+#[test]
+fn the_schema_of_events_knows_each_event_by_its_name() {
+    let validator = jsonschema::validator_for(&event::json_schema()).unwrap();
+    let line = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+    let note = r#"{"event":"note","at_us":7,"time":"2026-01-02T03:04:05.000006Z","text":"one"}"#;
+    assert!(validator.is_valid(&line(note)));
+    for other in
+        [note.replace("note", "second"), note.replace("note", "end"), note.replace(r#","text":"one""#, "")]
+    {
+        assert!(!validator.is_valid(&line(&other)), "{other}");
+    }
 }
 
 #[test]

@@ -2,16 +2,14 @@
 //! for the end of the run.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use ungraceful_record::attempt::{Attempt, Case};
 use ungraceful_record::discarded::Discarded;
-use ungraceful_record::live::Live;
-use ungraceful_record::metric::{Metric, Percentiles};
-use ungraceful_record::phase::Phase;
+use ungraceful_record::live::{Live, LiveBroker};
 use ungraceful_record::run::Record;
 
 use crate::attempts::connections::OpenConnections;
@@ -22,8 +20,9 @@ use crate::error::RunError;
 use crate::measure::clock::RunClock;
 use crate::measure::meter::{Interval, Meter};
 use crate::measure::recorder::Recorder;
+use crate::measure::showing::{add_attempt, set_baseline, set_second};
 use crate::measure::tally::Tally;
-use crate::measure::timeline::{Sampled, load_response_time, rows};
+use crate::measure::timeline::{Sampled, rows};
 use crate::run::stop::{Stop, StopReason};
 
 /// Reports that may wait; a thread that reports more is held up, which shows as its loop lag.
@@ -142,8 +141,8 @@ fn collect(recorder: Recorder, links: CollectorLinks, mut reports: mpsc::Receive
         let second = collecting.links.clock.now_us() / SECOND_US;
         if second > collecting.second {
             collecting.end_second();
+            collecting.show_second();
             collecting.second = second;
-            collecting.begin_live_second();
             collecting.write_rows(second.saturating_sub(ROW_DELAY_S));
         }
         collecting.take(report);
@@ -170,13 +169,11 @@ impl Collecting {
                 self.tallies.entry((source, attempt.case.clone())).or_default().add(&attempt);
                 self.recorder.attempt(&attempt);
                 self.attempts_finished += 1;
-                let mut live = self.links.live.lock().unwrap_or_else(PoisonError::into_inner);
-                live.attempts_finished += 1;
-                *live.outcomes.entry(attempt.outcome.name()).or_default() += 1;
+                add_attempt(&mut self.live(), &attempt);
             }
             Report::Interval(_source, interval) => {
                 self.whole.merge(&interval);
-                self.show(&interval);
+                set_baseline(&mut self.live(), &interval, &self.whole);
                 // Threads report once a second, so most of it happened in the second before.
                 let second = self.second.saturating_sub(1);
                 self.seconds.entry(second).or_default().merge(&interval);
@@ -184,51 +181,32 @@ impl Collecting {
         }
     }
 
-    fn show(&self, interval: &Interval) {
-        let mut live = self.links.live.lock().unwrap_or_else(PoisonError::into_inner);
-        live.attempts_dropped +=
-            interval.counters.values().map(|counters| counters.attempts_dropped).sum::<u64>();
-        if interval.histograms.of(Metric::BystanderResponseTime, Phase::Baseline).is_some()
-            && let Some(baseline) = self.whole.histograms.of(Metric::BystanderResponseTime, Phase::Baseline)
-        {
-            live.baseline_response_time = Percentiles::of(baseline);
-        }
-        let latest = Phase::ALL.into_iter().rev().find_map(|phase| {
-            interval
-                .histograms
-                .of(Metric::BystanderResponseTime, phase)
-                .filter(|histogram| !histogram.is_empty())
-        });
-        let counters = Phase::ALL.into_iter().filter_map(|phase| interval.counters.get(&phase));
-        let of_load = Phase::ALL.into_iter().rev().find_map(|phase| load_response_time(interval, phase));
-        if let Some(load) = &mut live.load {
-            for counters in counters {
-                load.sent_per_second += counters.load_sent;
-                load.delivered_per_second += counters.load_delivered;
-            }
-            if let Some(response) = of_load {
-                load.response_p50_us = Some(response.value_at_quantile(0.5));
-                load.response_p99_us = (response.len() >= 1_000).then(|| response.value_at_quantile(0.99));
-            }
-        }
-        if let Some(response) = latest {
-            live.bystander_p50_us = Some(response.value_at_quantile(0.5));
-            live.bystander_max_us = Some(response.max());
-        }
-    }
-
-    /// Resets the counts of the load in the last second.
-    fn begin_live_second(&self) {
-        let mut live = self.links.live.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(load) = &mut live.load {
-            (load.sent_per_second, load.delivered_per_second) = (0, 0);
-        }
+    fn live(&self) -> MutexGuard<'_, Live> {
+        self.links.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Samples the processes at the end of the current second.
     fn end_second(&mut self) {
         let sampled = self.sample();
         self.samples.insert(self.second, sampled);
+    }
+
+    /// Shows what was measured until the end of the current second.
+    fn show_second(&self) {
+        // As for the rows: threads report a second late.
+        let Some(second) = self.second.checked_sub(1) else { return };
+        let sampled = self.samples.get(&self.second).copied().unwrap_or_default();
+        let broker = self.resources.last().filter(|_| sampled.broker_rss_bytes.is_some());
+        let mut live = self.live();
+        live.connections_open = sampled.connections_open;
+        live.broker = broker.map(|sample| LiveBroker {
+            cpu_us: sampled.broker_cpu_us,
+            cpu_us_total: sample.usage.cpu_us,
+            rss_bytes: sample.usage.rss_bytes,
+            descriptors: sample.usage.descriptors,
+        });
+        let nothing = Interval::default();
+        set_second(&mut live, second, self.seconds.get(&second).unwrap_or(&nothing), &self.whole);
     }
 
     /// Writes the rows of all seconds before `end`.

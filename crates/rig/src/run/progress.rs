@@ -45,10 +45,12 @@ impl<'a> Progress<'a> {
     /// Enters a phase that began, or begins, at `at_us`.
     pub(crate) fn enter_at(&mut self, at_us: u64, phase: Phase, expected: Option<Duration>) {
         self.phases.begin(phase, at_us);
-        let mut live = lock(&self.live);
-        live.phase = Some(phase);
-        live.phase_expected_us = expected.map(micros);
-        self.observer.view(&live);
+        self.show_with(|live| {
+            live.phase = Some(phase);
+            live.phase_began_us = at_us;
+            live.phase_elapsed_us = 0;
+            live.phase_expected_us = expected.map(micros);
+        });
     }
 
     /// Waits for `time`, or until the run stops.
@@ -68,7 +70,6 @@ impl<'a> Progress<'a> {
         load: impl Fn() -> Option<LiveLoad>,
         is_over: impl Fn(u64) -> bool,
     ) {
-        let began_us = self.clock.now_us();
         let mut looks = 0_u32;
         while !self.is_stopped() && !is_over(self.clock.now_us()) {
             tokio::select! {
@@ -77,25 +78,33 @@ impl<'a> Progress<'a> {
             }
             looks += 1;
             if looks.is_multiple_of(SHOW_EVERY) {
-                self.show(self.clock.now_us().saturating_sub(began_us), load());
+                self.show(load());
             }
         }
     }
 
-    fn show(&mut self, phase_elapsed_us: u64, load: Option<LiveLoad>) {
+    fn show(&mut self, load: Option<LiveLoad>) {
+        let now_us = self.clock.now_us();
+        self.show_with(|live| {
+            live.phase_elapsed_us = now_us.saturating_sub(live.phase_began_us);
+            if let (Some(now), Some(shown)) = (load, &mut live.load) {
+                // All others come from the collector.
+                shown.connections_planned = now.connections_planned;
+                shown.connections_ready = now.connections_ready;
+                shown.connections_failed = now.connections_failed;
+                shown.waiting = now.waiting;
+            }
+        });
+    }
+
+    /// Shows the live view after a change.
+    fn show_with(&mut self, change: impl FnOnce(&mut Live)) {
         let mut live = lock(&self.live);
-        live.phase_elapsed_us = phase_elapsed_us;
-        if let (Some(now), Some(shown)) = (load, &mut live.load) {
-            // Rates and times come from the collector.
-            *shown = LiveLoad {
-                sent_per_second: shown.sent_per_second,
-                delivered_per_second: shown.delivered_per_second,
-                response_p50_us: shown.response_p50_us,
-                response_p99_us: shown.response_p99_us,
-                ..now
-            };
-        }
-        self.observer.view(&live);
+        change(&mut live);
+        // A copy, so that the collector does not wait for a slow terminal.
+        let shown = live.clone();
+        drop(live);
+        self.observer.view(&shown);
     }
 
     /// The longest response time of a bystander that is back, by the baseline's p99, or its maximum with too few

@@ -1,7 +1,7 @@
 //! The flags of a run that mean the same in every tool.
 
 use std::num::NonZeroU32;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::cli::gates::GateArgs;
@@ -13,6 +13,8 @@ use ungraceful_rig::bystanders::BystanderSettings;
 use ungraceful_rig::run::plan::Arrival;
 use ungraceful_rig::run::seed::Seed;
 use ungraceful_rig::run::settings::PhaseSettings;
+
+use crate::cli::metrics_address::MetricsAddress;
 
 /// Maximum number of attempts of a run.
 pub const ATTEMPTS_MAX: u64 = 10_000_000;
@@ -112,6 +114,14 @@ pub struct OutputArgs {
     /// Write the result as JUnit XML into this file, too; an existing file is replaced
     #[arg(long, value_name = "FILE")]
     pub junit: Option<PathBuf>,
+    /// Write what happens, as it happens, into this file: an event a line as JSON, with the state of the run once a second; an
+    /// existing file is replaced. With - the events are on standard output, and the result is on standard error
+    #[arg(long, value_name = "FILE")]
+    pub events: Option<PathBuf>,
+    /// Serve the state of the run as OpenMetrics while it lasts, by HTTP at the path /metrics: on a port of loopback, such as 9464, or
+    /// on an address of this machine, such as 10.0.0.5:9464
+    #[arg(long, value_name = "ADDRESS", value_parser = reader::<MetricsAddress>())]
+    pub metrics: Option<MetricsAddress>,
     /// Print nothing but the result
     #[arg(long)]
     pub quiet: bool,
@@ -136,6 +146,17 @@ impl OutputArgs {
     pub fn only_prints(&self) -> bool {
         self.print_plan || self.preflight
     }
+
+    /// Whether events are on standard output, and the result therefore on standard error.
+    #[must_use]
+    pub fn events_on_stdout(&self) -> bool {
+        !self.only_prints() && self.events.as_deref().is_some_and(is_stdout)
+    }
+}
+
+/// Whether a file's name stands for standard output.
+pub(crate) fn is_stdout(file: &Path) -> bool {
+    file == Path::new("-")
 }
 
 /// The settings of a run of attempts, read and checked.

@@ -30,6 +30,7 @@ use crate::cli::load::ConnectArgs;
 use crate::cli::parse::{Parsed, without_secrets};
 use crate::cli::target::TargetArgs;
 use crate::junit_file::JunitFile;
+use crate::live;
 use ungraceful_record::threshold::Needs;
 
 /// Reads and checks a run of attempts; all mistakes are reported together.
@@ -62,6 +63,7 @@ pub(crate) fn prepare(
     let accepted = gates.accepted(&call.mode.all_checks(), &mut mistakes);
     mistakes.extend(flags_without_effect(&parsed.settings, mode.attempts()));
     mistakes.extend(JunitFile::overwritten_input(&output, &parsed.arguments));
+    live::check(&output, &parsed.arguments, &mut mistakes);
     check(&target_settings, &output, mistakes)?;
     let schedule = ScheduleSettings {
         attempts_per_case: attempts_per_case(&settings, mode.attempts(), cases(&plan)),
@@ -168,6 +170,7 @@ pub(crate) fn prepare_load(call: &Call<'_>, mode: &LoadMode, parsed: &Parsed) ->
     let accepted = run.gates.accepted(&call.mode.all_checks(), &mut mistakes);
     let load = plan.load;
     let number = parsed.read::<ConnectArgs>().processes(&load, &mut mistakes);
+    live::check(&output, &[], &mut mistakes);
     check(&target_settings, &output, mistakes)?;
     let clients = NonZeroU32::new(load.clients()).unwrap_or(NonZeroU32::MIN);
     let processes = Processes { number, arguments: call.arguments.to_vec() };

@@ -29,6 +29,7 @@ mod hostile;
 mod idle_proxy;
 mod junit;
 mod ledger;
+mod live;
 mod nodes;
 mod offers;
 mod plan;

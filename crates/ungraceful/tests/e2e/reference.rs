@@ -10,7 +10,7 @@ use ungraceful::{front, reference, tools};
 use crate::support::{binary, double_connect};
 
 /// The schemas, which tests of their crates write.
-const SCHEMAS: [&str; 2] = ["run.schema.json", "scenario.schema.json"];
+const SCHEMAS: [&str; 3] = ["run.schema.json", "scenario.schema.json", "events.schema.json"];
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference")

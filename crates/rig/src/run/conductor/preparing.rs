@@ -48,6 +48,7 @@ impl<'a> Conductor<'a> {
     ) -> Result<Self, RunError> {
         let Experiment { common, work } = experiment;
         let (clock, discarded_before) = (RunClock::start(), discarded_so_far());
+        observer.begin(clock.origin(), clock.started().as_microsecond());
         let Found { broker, options, clients, faults, left_out } =
             Found::of(experiment, &clock, observer).await?;
         let begun = begun_record(common, &broker, &clock, descriptor_limit, left_out);
