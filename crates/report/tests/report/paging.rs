@@ -193,8 +193,9 @@ fn numbers(value: &Value, path: &str, found: &mut Vec<String>) {
     }
 }
 
-/// Numbers of which the summary has none: run.json has them.
-const NOT_IN_THE_SUMMARY: [&str; 3] = ["/broker/pid", "/bystanders/irregularities", "/bystanders/outages"];
+/// Numbers that the summary does not have, because run.json has them, or has as a difference: the durations of phases.
+const NOT_IN_THE_SUMMARY: [&str; 4] =
+    ["/broker/pid", "/bystanders/irregularities", "/bystanders/outages", "/phases"];
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
@@ -208,6 +209,8 @@ proptest! {
     ) {
         let before = [fixture::all_holds, fixture::violated, fixture::storm, fixture::herd][fixture]();
         let mut value = serde_json::to_value(&before).unwrap();
+        // Read back, so that nothing but the number differs.
+        let before: Record = serde_json::from_value(value.clone()).unwrap();
         let mut paths = Vec::new();
         numbers(&value, "", &mut paths);
         prop_assert!(paths.len() > 300);
