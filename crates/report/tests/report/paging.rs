@@ -8,6 +8,7 @@ use serde_json::Value;
 use ungraceful_record::metric::Percentiles;
 use ungraceful_record::run::Record;
 use ungraceful_record::testing::empty_record;
+use ungraceful_record::verdict::{Conclusion, Verdict};
 use ungraceful_report::{Context, Format, render, render_page, render_tour_page};
 
 use crate::{fixture, touring};
@@ -117,6 +118,28 @@ fn a_record_without_observations_shows_none() {
     assert!(shown.contains("No reaction was timed in this run."), "{shown}");
     assert!(shown.contains("timeline.csv can't be read"), "{shown}");
     assert!(!page(&empty_record()).contains("<polyline"), "no picture is drawn empty");
+}
+
+#[test]
+fn a_known_deviation_is_no_violation_and_has_its_reason() {
+    let mut record = fixture::violated();
+    let violated = |verdict: &&mut Verdict| verdict.conclusion == Conclusion::Violated;
+    let mut accepted = 0;
+    for verdict in record.verdicts.iter_mut().filter(violated) {
+        verdict.accepted = Some("reported <upstream>".into());
+        accepted += 1;
+    }
+    assert!(accepted > 0);
+    let page = page(&record);
+    let shown = visible(&page);
+    assert!(
+        shown.contains("known: reported <upstream>") && shown.contains(&format!("{accepted} accepted")),
+        "{shown}"
+    );
+    assert!(
+        page.contains("<b class=\"word accepted\">accepted</b>") && !shown.contains("VIOLATED"),
+        "{shown}"
+    );
 }
 
 #[test]
