@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use serde::Serialize;
+use ungraceful_record::exit::Exit as Code;
 use ungraceful_record::run::Record;
 use ungraceful_record::verdict::exit_of;
 
@@ -36,6 +37,8 @@ pub(super) struct Page {
     pub(super) verdicts_that_hold: Vec<Finding>,
     /// A sentence per finding.
     pub(super) findings: Vec<Finding>,
+    /// What is said beside the findings.
+    pub(super) finding_lines: Vec<Block>,
     pub(super) matrix: Option<Matrix>,
     pub(super) pictures: Vec<Picture>,
     /// The sections of the text report.
@@ -51,11 +54,10 @@ pub(super) struct Page {
     pub(super) generator: Option<Table>,
 }
 
-/// The exit code with its meaning, and its class.
+/// The exit code with its reason, and its class.
 #[derive(Debug, Serialize)]
 pub(super) struct Exit {
-    code: u8,
-    meaning: &'static str,
+    text: String,
     class: Class,
 }
 
@@ -76,14 +78,18 @@ pub(super) struct Numbers {
 }
 
 impl Exit {
-    fn of(exit: ungraceful_record::exit::Exit) -> Self {
-        use ungraceful_record::exit::Exit as Code;
+    /// The exit code, as the last line of a report has it.
+    fn of(exit: Code, closing: &Document) -> Self {
         let class = match exit {
             Code::Holds => Class::Holds,
             Code::Violated => Class::Violated,
             _ => Class::Inconclusive,
         };
-        Self { code: exit.code(), meaning: exit.meaning(), class }
+        let ending = closing.blocks.iter().find_map(|block| match block {
+            Block::Ending(text) => Some(text.clone()),
+            _ => None,
+        });
+        Self { text: ending.unwrap_or_default(), class }
     }
 }
 
@@ -143,12 +149,13 @@ pub(super) fn of_run(record: &Record, folder: &Path) -> Page {
     }));
     Page {
         opening: parts.opening.blocks,
-        exit: Exit::of(exit_of(record)),
+        exit: Exit::of(exit_of(record), &parts.closing),
         counts: verdicts::counts(&record.verdicts.iter().collect::<Vec<_>>()),
         is_run: true,
         verdicts,
         verdicts_that_hold,
         findings: verdicts::sentences(record),
+        finding_lines: lines_of(parts.findings).1,
         matrix: matrix::of_run(record),
         pictures,
         sections: in_sections(parts.measured),
@@ -168,18 +175,16 @@ pub(super) fn of_run(record: &Record, folder: &Path) -> Page {
 pub(super) fn of_tour(tour: &Tour, folder: &Path) -> Page {
     let context = Context { record_dir: Some(folder.to_owned()), ..Context::default() };
     let parts = sections::tour::parts(tour, &context);
-    let findings = parts.findings.blocks.into_iter().filter_map(|block| match block {
-        Block::Finding(finding) => Some(finding),
-        _ => None,
-    });
+    let (findings, finding_lines) = lines_of(parts.findings);
     Page {
         opening: parts.opening.blocks,
-        exit: Exit::of(tour.exit()),
+        exit: Exit::of(tour.exit(), &parts.closing),
         counts: verdicts::counts(&tour.records().flat_map(|record| &record.verdicts).collect::<Vec<_>>()),
         is_run: false,
         verdicts: Vec::new(),
         verdicts_that_hold: Vec::new(),
-        findings: findings.collect(),
+        findings,
+        finding_lines,
         matrix: Some(matrix::of_tour(tour)),
         pictures: Vec::new(),
         sections: in_sections(parts.measured),
@@ -189,6 +194,19 @@ pub(super) fn of_tour(tour: &Tour, folder: &Path) -> Page {
         closing: without_ending(parts.closing),
         generator: None,
     }
+}
+
+/// The findings of a section, and the lines beside them.
+fn lines_of(document: Document) -> (Vec<Finding>, Vec<Block>) {
+    let (mut findings, mut lines) = (Vec::new(), Vec::new());
+    for block in document.blocks {
+        match block {
+            Block::Finding(finding) => findings.push(finding),
+            Block::Heading(_) => {}
+            line => lines.push(line),
+        }
+    }
+    (findings, lines)
 }
 
 /// The blocks below each heading.

@@ -6,12 +6,9 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::ops::Range;
 use std::path::Path;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use hdrhistogram::Histogram;
-use hdrhistogram::serialization::Deserializer;
-use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
 use ungraceful_record::files::METRICS_HLOG;
+use ungraceful_record::intervals::{Interval, intervals};
 use ungraceful_record::metric::{Metric, Percentiles, histogram};
 use ungraceful_record::phase::Phase;
 
@@ -109,7 +106,7 @@ fn read(path: &Path, seconds: Seconds, all: &mut [Collected]) -> Result<(), Stri
             if !line.starts_with(tag.as_bytes()) {
                 continue;
             }
-            let (second, phase, part) = parsed(&line).ok_or_else(damaged)?;
+            let Interval { second, phase, histogram: part, .. } = parsed(&line).ok_or_else(damaged)?;
             // A second after the run is none of it.
             if seconds.point(second).is_some() {
                 collected.add(second, phase, &part, seconds).map_err(|_| damaged())?;
@@ -119,13 +116,9 @@ fn read(path: &Path, seconds: Seconds, all: &mut [Collected]) -> Result<(), Stri
     Ok(())
 }
 
-/// The second, phase and histogram of a line.
-fn parsed(line: &[u8]) -> Option<(u64, Phase, Histogram<u64>)> {
-    let Some(Ok(LogEntry::Interval(interval))) = IntervalLogIterator::new(line).next() else { return None };
-    let (_, phase) = interval.tag()?.as_str().split_once('.')?;
-    let bytes = STANDARD.decode(interval.encoded_histogram()).ok()?;
-    let part = Deserializer::new().deserialize(&mut bytes.as_slice()).ok()?;
-    Some((interval.start_timestamp().as_secs(), phase.parse().ok()?, part))
+/// The histogram of a line.
+fn parsed(line: &[u8]) -> Option<Interval> {
+    intervals(str::from_utf8(line).ok()?).next()?.ok()
 }
 
 #[cfg(test)]

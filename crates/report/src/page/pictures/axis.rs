@@ -90,7 +90,9 @@ impl Axis {
             .into_iter()
             .map(|(label, share_beyond)| Mark { at: -f64::log10(share_beyond), label: label.to_owned() });
         // On a long axis, the smallest and the median have no room side by side.
-        let marks = marks.filter(|mark| mark.at <= end && (end < 3.5 || mark.at > 0.0)).collect();
+        let marks = marks
+            .filter(|mark| !mark.label.is_empty() && mark.at <= end && (end < 3.5 || mark.at > 0.0))
+            .collect();
         Self { kind: Kind::Linear, range: (0.0, end), marks }
     }
 
@@ -129,8 +131,16 @@ impl ValueFormatter<f64> for Axis {
 }
 
 /// The percentiles of a distribution, each with the share of samples beyond it.
-const PERCENTILES: [(&str, f64); 6] =
-    [("min", 1.0), ("p50", 0.5), ("p90", 0.1), ("p99", 0.01), ("p99.9", 0.001), ("p99.99", 0.000_1)];
+const PERCENTILES: [(&str, f64); 7] = [
+    ("min", 1.0),
+    ("p50", 0.5),
+    ("p90", 0.1),
+    // Its mark would be too close to the one before.
+    ("", 0.05),
+    ("p99", 0.01),
+    ("p99.9", 0.001),
+    ("p99.99", 0.000_1),
+];
 
 /// The place of the largest of `count` samples on an axis of percentiles: one of them is not smaller.
 pub(super) fn largest_of(count: u64) -> f64 {

@@ -14,10 +14,11 @@ use crate::scale::{count, time};
 type Figure = fn(&Percentiles) -> Option<u64>;
 
 /// The figures of a distribution, as on the axis; the largest has its own place.
-const FIGURES: [(&str, Figure); 7] = [
+const FIGURES: [(&str, Figure); 8] = [
     ("min", |of| of.min_us),
     ("p50", |of| of.p50_us),
     ("p90", |of| of.p90_us),
+    ("p95", |of| of.p95_us),
     ("p99", |of| of.p99_us),
     ("p99.9", |of| of.p99_9_us),
     ("p99.99", |of| of.p99_99_us),
