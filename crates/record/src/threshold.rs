@@ -435,6 +435,9 @@ pub enum Better {
     Neither,
 }
 
+/// One figure of a distribution; absent with too few samples for it.
+pub type OfPercentiles = fn(&Percentiles) -> Option<u64>;
+
 /// One number of a record, by the name that thresholds have for it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Figure {
@@ -447,7 +450,7 @@ pub struct Figure {
     /// The value, in its unit.
     pub value: f64,
     /// For a time its metric and percentile, by which the same figure of a part of the run is found in the record's histograms.
-    pub part: Option<(Metric, fn(&Percentiles) -> Option<u64>)>,
+    pub part: Option<(Metric, OfPercentiles)>,
 }
 
 /// Every number of the record that a threshold can be set on, where it was measured with enough samples; the smallest times are left

@@ -289,7 +289,7 @@ fn fail(call: &Call<'_>, error: &RunError) -> ExitCode {
 pub(crate) fn fail_reading(name: &str, error: &RunError) -> ExitCode {
     match error {
         RunError::Usage(mistakes) => {
-            mistakes.iter().for_each(|mistake| print_error(&format!("{name}: {mistake}")))
+            mistakes.iter().for_each(|mistake| print_error(&format!("{name}: {mistake}")));
         }
         error => print_error(&format!("{name}: {error}")),
     }

@@ -127,19 +127,13 @@ const fn word(row: &Row) -> &'static str {
 }
 
 fn value(row: &Row, value: f64) -> String {
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "figures are positive and bounded"
-    )]
-    let whole = value.max(0.0).round() as u64;
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "figures are bounded")]
+    let whole = value.abs().round() as u64;
     match row.unit {
         Unit::Time => time(whole),
         Unit::Count => count(whole),
         Unit::Bytes => bytes(whole),
-        Unit::BytesPer1000 if value < 0.0 => {
-            format!("-{}/1,000", bytes(value.abs().round().min(9e15) as u64))
-        }
+        Unit::BytesPer1000 if value < 0.0 => format!("-{}/1,000", bytes(whole)),
         Unit::BytesPer1000 => format!("{}/1,000", bytes(whole)),
         Unit::PerSecond => format!("{}/s", count(whole)),
         Unit::Cores => format!("{value:.2} cores"),
