@@ -476,7 +476,12 @@ impl Matcher {
                 .and_then(|at| places[at].map(|(_, end)| end))
                 .or(places[0].map(|(begin, _)| begin))
                 .unwrap_or(0),
-            cause: if is_unknown_client { cause.before_a_client_id() } else { cause },
+            // VerneMQ tells of the Keep Alive of clients after their CONNECT only, with an empty ClientID as it is.
+            cause: match cause {
+                Cause::KeepAlive if broker == Broker::VerneMq => cause,
+                _ if is_unknown_client => cause.before_a_client_id(),
+                _ => cause,
+            },
             client,
             is_unknown_client,
             named: group(made.groups.named).map(text_of),

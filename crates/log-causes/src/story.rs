@@ -261,7 +261,13 @@ impl Story {
         key: Option<(usize, &str)>,
         report: &mut dyn FnMut(Incident),
     ) {
-        if let Some(open) = self.one_it_belongs_to(number, found, key).and_then(|id| self.open.get_mut(&id)) {
+        let belongs_to = self.one_it_belongs_to(number, found, key);
+        if let Some(id) = belongs_to
+            && self.open.get(&id).is_some_and(|open| open.is_ended_after_a_warning_by(found))
+            && let Some(warning) = self.open.remove(&id)
+        {
+            self.forget(&warning, id);
+        } else if let Some(open) = belongs_to.and_then(|id| self.open.get_mut(&id)) {
             open.join(number, time, found);
             if let Some(client) = &found.client_of_handle {
                 self.clients.fill_in(&mut open.incident);

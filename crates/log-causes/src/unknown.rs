@@ -7,10 +7,12 @@ use aho_corasick::AhoCorasick;
 use foldhash::HashMap;
 
 /// Beginnings of words that tell of trouble, in lower case.
-const STEMS: [&str; 29] = [
+const STEMS: [&str; 31] = [
     "killed process",
     "out of memory",
     "abort",
+    "can't auth",
+    "cannot auth",
     "closed",
     "closing",
     "crash",

@@ -13,7 +13,7 @@ use ungraceful_record::run::Record;
 use ungraceful_record::threshold::{Better, Figure, Unit, figures};
 
 pub use likeness::differences;
-pub use shown::render_comparison;
+pub use shown::{render_comparison, render_spread};
 
 /// Parts into which a run that stands alone is divided, to see how its figures vary.
 pub const BATCHES: u64 = 10;

@@ -10,7 +10,7 @@ const OF_THE_BROKER: [&str; 4] = ["host", "port", "url", "spawn"];
 /// Settings that choose the case; replaced by the verdict's case, if it has one.
 const OF_THE_CASE: [&str; 2] = ["variant", "protocol-version"];
 /// Settings that are written differently, or only affect the output.
-const OF_THE_REPORT: [&str; 17] = [
+const OF_THE_REPORT: [&str; 21] = [
     "seed",
     "output",
     "format",
@@ -18,6 +18,10 @@ const OF_THE_REPORT: [&str; 17] = [
     "events",
     "metrics",
     "accept",
+    "repeat",
+    "against",
+    "compare-with",
+    "fail-on-regression",
     "accept-file",
     "config",
     "quiet",

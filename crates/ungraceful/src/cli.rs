@@ -9,6 +9,7 @@ pub mod load;
 pub mod metrics_address;
 pub mod parse;
 pub(crate) mod passwords;
+pub mod repeats;
 pub mod target;
 pub mod tls;
 pub mod websocket;

@@ -19,7 +19,7 @@ pub(crate) const COMPARE: &str = "compare";
 
 /// A share of more than 0 and less than 100 %, such as `5%`.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Percent(pub(crate) f64);
+pub struct Percent(pub(crate) f64);
 
 impl FromStr for Percent {
     type Err = String;

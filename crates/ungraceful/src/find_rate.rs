@@ -16,6 +16,7 @@ use ungraceful_rig::error::RunError;
 use ungraceful_rig::measure::clock::RunClock;
 use ungraceful_rig::run::settings::Finished;
 
+use crate::arguments::without;
 use crate::cli::load::RATE_MAX;
 use crate::cli::parse::{NotParsed, parse, without_secrets};
 use crate::junit_file::JunitFile;
@@ -148,20 +149,7 @@ fn arguments(
     seed: &str,
     directory: &Path,
 ) -> Vec<OsString> {
-    let mut words = Vec::new();
-    let mut is_value = false;
-    for word in call.arguments {
-        if std::mem::take(&mut is_value) {
-            continue;
-        }
-        let text = word.to_string_lossy();
-        let (flag, value) = text.split_once('=').map_or((&*text, None), |(flag, value)| (flag, Some(value)));
-        if OF_TRIAL.contains(&flag) {
-            is_value = value.is_none();
-        } else if text.starts_with("--") || !(text.starts_with("-o") || text.starts_with("-z")) {
-            words.push(word.clone());
-        }
-    }
+    let mut words = without(call.arguments, &OF_TRIAL);
     let thresholds = promise.thresholds().iter().flat_map(|one| ["--threshold".to_owned(), one.to_string()]);
     words.extend(thresholds.map(OsString::from));
     words.extend(["--rate".to_owned(), per_second.to_string()].map(OsString::from));

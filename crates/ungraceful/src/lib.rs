@@ -3,6 +3,7 @@
 //! Every tool is a [`launch::Tool`] with its flags, faults and checks, except [`explain`], which reads logs, and [`again`], which reads records.
 
 pub mod again;
+mod arguments;
 pub mod cli;
 mod compared;
 pub mod explain;
@@ -19,4 +20,5 @@ mod live;
 mod page_file;
 mod print_plan;
 mod print_preflight;
+mod repeated;
 mod tour;

@@ -461,6 +461,14 @@ impl Clients {
     /// Adds to an incident what is known of its client.
     pub(super) fn fill_in(&mut self, incident: &mut Incident) {
         let Some(client) = incident.client.as_deref().and_then(|id| self.at(id)) else { return };
+        // Mosquitto's words for what it can't take in a CONNECT are also those for what it can't take later.
+        if incident.broker == Broker::Mosquitto
+            && incident.cause == Cause::Refused
+            && client.is_connected
+            && client.connected_at.zip(incident.time).is_some_and(|(since, now)| now.0 - since.0 >= 1_000)
+        {
+            incident.cause = Cause::ProtocolError;
+        }
         // Mosquitto's words for a refused log-in are also those for a client that it lets go.
         if incident.broker == Broker::Mosquitto
             && incident.cause == Cause::BadCredentials

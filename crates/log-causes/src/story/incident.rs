@@ -180,6 +180,9 @@ impl Open {
         if is_nameless && self.incident.broker != found.pattern.broker {
             return false;
         }
+        if self.is_ended_after_a_warning_by(found) {
+            return true;
+        }
         if self.incident.effect == Effect::Lives || found.pattern.effect == Effect::Lives {
             return is_same_row
                 && self.incident.effect == found.pattern.effect
@@ -232,6 +235,14 @@ impl Open {
             && self.incident.cause == Cause::NotAuthorized
             && matches!(broker, Broker::Emqx | Broker::VerneMq)
             && !self.rows.contains(&found.pattern.row)
+    }
+
+    /// Whether this is a warning about a packet of the client, which the broker then ends.
+    pub(super) fn is_ended_after_a_warning_by(&self, found: &Found) -> bool {
+        self.incident.effect == Effect::Lives
+            && self.incident.cause == Cause::PacketIdentifier
+            && is_end(found)
+            && found.cause.precision() >= Precision::General
     }
 
     /// Whether the line names another address and so another connection of the client.

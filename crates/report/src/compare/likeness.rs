@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use ungraceful_record::run::{Completeness, Record};
 
 /// Settings that may differ between runs that are compared: where the broker is, what becomes of the result, and chance.
-const MAY_DIFFER: [&str; 28] = [
+const MAY_DIFFER: [&str; 29] = [
     "host",
     "port",
     "url",
@@ -32,7 +32,8 @@ const MAY_DIFFER: [&str; 28] = [
     "pw-cmd",
     "ca",
     "repeat",
-    "baseline-record",
+    "against",
+    "compare-with",
     "fail-on-regression",
 ];
 

@@ -1,8 +1,9 @@
 //! A comparison as text, Markdown, JSON and CSV.
 
-use ungraceful_record::threshold::Unit;
+use ungraceful_record::threshold::{Figure, Unit};
 
-use super::{By, Change, Comparison, Conclusion, Row};
+use super::noise::median;
+use super::{By, Change, Comparison, Conclusion, Row, Side};
 use crate::document::{Block, Column, Document, Table, cell};
 use crate::scale::{bytes, count, counted, listed, time};
 use crate::{Context, Format, escape, markdown, text};
@@ -16,6 +17,63 @@ pub fn render_comparison(comparisons: &[Comparison], format: Format, context: &C
         Format::Json => escape::to_json(&comparisons),
         _ => csv(comparisons),
     }
+}
+
+/// How the figures of repetitions vary, in `format`; CSV for JUnit, which has no form for it.
+#[must_use]
+pub fn render_spread(side: &Side, format: Format, context: &Context) -> String {
+    let spread = spread(side);
+    match format {
+        Format::Text | Format::Markdown => {
+            let mut document = Document::default();
+            document.heading(format!("How the figures vary over {}", counted(side.runs.len() as u64, "run")));
+            let columns = vec![
+                Column::words("figure"),
+                Column::numbers("median"),
+                Column::numbers("lowest"),
+                Column::numbers("highest"),
+            ];
+            let rows = spread.iter().map(|(name, unit, values)| {
+                let shown = values.map(|number| value(*unit, number));
+                std::iter::once(name.clone()).chain(shown).map(cell).collect()
+            });
+            document.push(Block::Table(Table { columns, rows: rows.collect(), keys: 1 }));
+            if let Some(folder) = &context.record_dir {
+                document.labelled("Records", folder.to_string_lossy());
+            }
+            if format == Format::Text { text::write(&document, context) } else { markdown::write(&document) }
+        }
+        Format::Json => {
+            let rows: Vec<_> = spread
+                .iter()
+                .map(|(name, _, [median, lowest, highest])| {
+                    serde_json::json!({ "name": name, "median": median, "lowest": lowest, "highest": highest })
+                })
+                .collect();
+            escape::to_json(&serde_json::json!({ "runs": side.runs.len(), "figures": rows }))
+        }
+        Format::Csv | Format::Junit => {
+            let rows = spread
+                .iter()
+                .map(|(name, _, [median, lowest, highest])| format!("{name},{median},{lowest},{highest}\n"));
+            std::iter::once("figure,median,lowest,highest\n".to_owned()).chain(rows).collect()
+        }
+    }
+}
+
+/// The median, the lowest and the highest of each figure that every run has, and that is not 0 in all.
+fn spread(side: &Side) -> Vec<(String, Unit, [f64; 3])> {
+    let first = side.runs.first().map(|run| run.figures.as_slice()).unwrap_or_default();
+    let of = |figure: &Figure| {
+        let values: Option<Vec<f64>> =
+            side.runs.iter().map(|run| run.figure(&figure.name).map(|figure| figure.value)).collect();
+        let values = values?;
+        let lowest = values.iter().copied().fold(f64::INFINITY, f64::min);
+        let highest = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let is_zero = lowest.abs() < f64::EPSILON && highest.abs() < f64::EPSILON;
+        (!is_zero).then(|| (figure.name.clone(), figure.unit, [median(&values), lowest, highest]))
+    };
+    first.iter().filter_map(of).collect()
 }
 
 fn document(comparisons: &[Comparison]) -> Document {
@@ -102,8 +160,8 @@ fn table(comparison: &Comparison) -> Table {
         );
         [
             row.name.clone(),
-            value(row, row.before),
-            value(row, row.after),
+            value(row.unit, row.before),
+            value(row.unit, row.after),
             change,
             interval,
             word(row).to_owned(),
@@ -126,10 +184,10 @@ const fn word(row: &Row) -> &'static str {
     }
 }
 
-fn value(row: &Row, value: f64) -> String {
+fn value(unit: Unit, value: f64) -> String {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "figures are bounded")]
     let whole = value.abs().round() as u64;
-    match row.unit {
+    match unit {
         Unit::Time => time(whole),
         Unit::Count => count(whole),
         Unit::Bytes => bytes(whole),

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::cli::gates::GateArgs;
+use crate::cli::repeats::RepeatArgs;
 use clap::Args;
 use ungraceful_flags::{Mistake, PerSecond, PositiveTime, Time, Whole, reader};
 use ungraceful_mqtt::QoS;
@@ -92,6 +93,9 @@ pub struct EveryRunArgs {
     /// Random seed, to repeat a run; without it, a seed is drawn and printed
     #[arg(long, value_name = "NUMBER", value_parser = reader::<Seed>())]
     pub seed: Option<Seed>,
+    /// Several runs, and their comparison.
+    #[command(flatten)]
+    pub repeats: RepeatArgs,
     /// What decides whether it passes.
     #[command(flatten)]
     pub gates: GateArgs,
