@@ -151,6 +151,10 @@ fn arguments_of(call: &Call<'_>, target: &Target, seed: &str, folder: &Path) -> 
     let mut words = arguments::without(call.arguments, &OF_ALL);
     if let Some(host) = &target.host {
         words = arguments::without(&words, &OF_THE_BROKER);
+        // A port of its own goes before the one of both.
+        if host.contains(':') {
+            words = arguments::without(&words, &["--port", "-p"]);
+        }
         words.extend(["--host", host].map(OsString::from));
     }
     words.extend(["--seed", seed].map(OsString::from));

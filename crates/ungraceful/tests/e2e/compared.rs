@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
-use ungraceful_scripted_broker::{Deliveries, Script};
+use ungraceful_scripted_broker::{Deliveries, Script, ScriptedBroker};
 
 use crate::support::{Call, bench_at, binary};
 
@@ -92,4 +92,49 @@ fn single_runs_are_compared_by_their_parts_and_unlike_ones_refused() {
     compare(&format!("{one} {other} --format junit"))
         .expect_exit(2)
         .assert_says("choose text, markdown, json or csv");
+}
+
+#[test]
+fn several_runs_have_a_record_each_and_one_result() {
+    let script = Script { deliveries: Deliveries::DelayBy(Duration::from_millis(20)), ..Script::default() };
+    let flags = format!("{FLAGS} --rate 100 --duration 1s --repeat 3");
+    let repeated = bench_at(script, "pubsub", &flags).expect_exit(0);
+    repeated.assert_prints(&["How the figures vary over 3 runs", "e2e p(50)", "Records"]);
+    for run in ["01", "02", "03"] {
+        assert!(repeated.folder.join(run).join("run.json").is_file(), "{run}: {repeated}");
+    }
+    // A later run is compared with them; one that delivers later is a regression.
+    let with = repeated.folder.display();
+    let flags = format!("--rate 100 --duration 1s --repeat 3 --compare-with {with} --fail-on-regression 5%");
+    run(60, &flags).expect_exit(1).assert_prints(&["Worse: ", "compared with", "WORSE"]);
+}
+
+#[test]
+fn two_brokers_take_turns_and_are_compared() {
+    let deliveries = |late_ms| Deliveries::DelayBy(Duration::from_millis(late_ms));
+    let other = ScriptedBroker::start(Script { deliveries: deliveries(60), ..Script::default() });
+    let script = Script { deliveries: deliveries(20), ..Script::default() };
+    let flags = format!("{FLAGS} --rate 100 --duration 1s --repeat 3 --against {}", other.address());
+    let said = bench_at(script, "pubsub", &flags).expect_exit(0);
+    said.assert_prints(&["Worse: ", "e2e p(50) by ", &format!("{} (3 runs) compared with", other.address())]);
+    for folder in ["before/01", "before/03", "after/01", "after/03"] {
+        assert!(said.folder.join(folder).join("run.json").is_file(), "{folder}: {said}");
+    }
+}
+
+#[test]
+fn what_several_runs_cannot_do_is_refused_together() {
+    let line = "ungraceful-takeover storm --fail-on-regression x --against b --junit x.xml --compare-with /nonexistent";
+    let said = Call::without_record(binary(line).output().unwrap());
+    said.assert_mistake(&[
+        "--fail-on-regression: \"x\" is no share such as 5%",
+        "--junit: several runs have no test cases together",
+        "--compare-with: give either this or --against",
+        "--against: name the first broker by --host, too",
+    ]);
+    let alone =
+        Call::without_record(binary("ungraceful-bench pub --fail-on-regression 5%").output().unwrap());
+    alone.assert_mistake(&["--fail-on-regression: there is nothing to compare with"]);
+    let missing = binary("ungraceful-bench pub --compare-with /nonexistent").output().unwrap();
+    Call::without_record(missing).expect_exit(4).assert_says("/nonexistent");
 }
