@@ -38,6 +38,8 @@ pub struct Scanned {
     pub bytes: u64,
     /// Recognised lines, without those that are known to mean nothing.
     pub recognised: u64,
+    /// Lines that are known to mean nothing for a client.
+    pub insignificant: u64,
     /// Lines that were not recognised, and tell of trouble.
     pub unknown: u64,
     /// Lines longer than [`LINE_BYTES_MAX`], whose rest was ignored.
@@ -49,6 +51,7 @@ impl std::ops::AddAssign for Scanned {
         self.lines += other.lines;
         self.bytes += other.bytes;
         self.recognised += other.recognised;
+        self.insignificant += other.insignificant;
         self.unknown += other.unknown;
         self.lines_cut += other.lines_cut;
     }
@@ -151,6 +154,8 @@ impl Scanner {
         let Some(leader) = self.matcher.leader() else { return };
         self.broker = Some(leader);
         self.matcher = self.matcher.narrowed_to(leader);
+        // These lines are looked at again.
+        self.scanned.insignificant = 0;
         for (number, bytes, is_behind) in std::mem::take(&mut self.undecided) {
             if is_behind {
                 self.behind(number, &bytes, take);
@@ -234,9 +239,11 @@ impl Scanner {
     }
 
     fn recognised(&mut self, line: Line<'_>, is_behind: bool, take: &mut dyn FnMut(Line<'_>)) {
+        let is_aside = line.found.pattern.effect == Effect::Aside;
+        self.scanned.insignificant += u64::from(is_aside);
         if self.broker.is_some() {
             // Lines that mean nothing are known, and no understanding of the log.
-            self.scanned.recognised += u64::from(line.found.pattern.effect != Effect::Aside);
+            self.scanned.recognised += u64::from(!is_aside);
             take(line);
             return;
         }

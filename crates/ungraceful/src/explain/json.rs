@@ -31,6 +31,7 @@ pub(super) fn render(explained: &Explained, options: &Options) -> String {
             "lines": log.scanned.lines,
             "bytes": log.scanned.bytes,
             "lines_recognised": log.scanned.recognised,
+            "lines_insignificant": log.scanned.insignificant,
             "lines_unknown": log.scanned.unknown,
             "lines_without_time": log.untimed,
             "files": log.parts.iter().map(|(name, _)| name).collect::<Vec<_>>(),

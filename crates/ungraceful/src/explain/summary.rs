@@ -48,6 +48,7 @@ fn about_log(log: &Log, options: &Options) -> String {
     let broker = match log.broker {
         Some(broker) if options.broker.is_some() => format!("{broker} (--broker)"),
         Some(broker) => format!("{broker} (detected)"),
+        None if log.scanned.insignificant > 0 => "no line tells of a client".to_owned(),
         None => "no line is known".to_owned(),
     };
     let coverage = match (log.events(), log.scanned.recognised) {
@@ -65,6 +66,14 @@ fn result(explained: &Explained, options: &Options) -> String {
     let picture = explained.story.picture();
     let (recognised, events) = explained.coverage();
     let unknown = events - recognised;
+    let insignificant: u64 = explained.logs.iter().map(|log| log.scanned.insignificant).sum();
+    if recognised == 0 && unknown == 0 && insignificant > 0 {
+        return format!(
+            "no line tells of a client or its connection, and {} known to mean nothing for them: either nothing happened, or the log is \
+             at a level that does not tell",
+            if insignificant == 1 { "1 line is".to_owned() } else { format!("{insignificant} lines are") }
+        );
+    }
     if recognised == 0 {
         let trouble = match unknown {
             0 => String::new(),

@@ -166,6 +166,17 @@ fn an_unknown_log_is_inconclusive_and_a_missing_one_an_error() {
 }
 
 #[test]
+fn lines_that_are_known_to_mean_nothing_are_no_unknown_log() {
+    let log = "2020-09-09 12:53:45.002 [warning] c1@10.0.0.8:45363 [Channel] The PUBREC 5 is not found.\n";
+    let said = explain("", &log.repeat(2)).expect_exit(3);
+    assert!(unwrapped(&said).contains("2 lines are known to mean nothing for them"), "{said}");
+    let json = explained("", log);
+    let counted =
+        ["lines_insignificant", "lines_recognised", "lines_unknown"].map(|key| &json["logs"][0][key]);
+    assert_eq!(counted, [1, 0, 0].map(serde_json::Value::from).each_ref());
+}
+
+#[test]
 fn a_log_that_is_not_known_reassures_nobody() {
     let log = "2026-11-24 10:00:00 [error] link of dev1 broke: connection refused by peer\n\
                2026-11-24 10:00:01 [error] link of dev2 broke: connection refused by peer\nhello\n";
