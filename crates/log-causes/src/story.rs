@@ -64,8 +64,8 @@ pub struct Story {
     next: u64,
     /// The client of the latest take-over; absent when its line names no client.
     taken_over: Option<String>,
-    /// How often the message of the next incident came, by the card that it stands on, and the card's time.
-    card: Option<(u64, Option<LogTime>)>,
+    /// The card that the next incident stands on.
+    card: Option<Card>,
     /// Recognised lines that name the client to report on.
     lines_of_client: u64,
     /// Recognised lines with a time, whatever the limits are.
@@ -75,6 +75,14 @@ pub struct Story {
     /// Where the latest time lies; a line without a time counts as late as the line before it.
     span: Span,
     picture: Picture,
+}
+
+/// How often the message in one of the next lines came.
+#[derive(Clone, Copy, Debug)]
+struct Card {
+    line: u64,
+    times: u64,
+    time: Option<LogTime>,
 }
 
 /// Recognised lines that have a time.
@@ -147,7 +155,7 @@ impl Story {
         }
         if found.pattern.effect == Effect::Aside {
             match Repeats::of(text, &found) {
-                Repeats::Next(times) => self.card = Some((times, time)),
+                Repeats::Next(times) => self.card = Some(Card { line: number, times, time }),
                 // It is written long after the message.
                 Repeats::Before(times) => self.repeat(number, times),
                 Repeats::No | Repeats::This(_) => {}
@@ -279,9 +287,9 @@ impl Story {
             self.close(key, report);
         }
         let mut incident = Incident::begin(self.log, number, text, time, found);
-        if let Some((times, on_card)) = self.card.take() {
-            incident.occurrences = times.max(1);
-            incident.time = time.or(on_card);
+        if let Some(card) = self.card.take().filter(|card| number <= card.line + NAMELESS_LINES) {
+            incident.occurrences = card.times.max(1);
+            incident.time = time.or(card.time);
         } else if let Repeats::This(times) = Repeats::of(text, found) {
             incident.occurrences = times.max(1);
         }

@@ -53,8 +53,24 @@ struct Times {
     needs: Needs,
     /// When it was measured: our own lateness in these phases is part of it. Empty for our own lateness itself.
     phases: &'static [Phase],
+    /// How many should have one, where some may have none; absent where each has one.
+    expected: Option<fn(&Record) -> u64>,
     /// The time before the load or the fault; absent when it is not measured then.
     baseline: Option<fn(&Record) -> Percentiles>,
+}
+
+impl Times {
+    /// Why the figure says nothing, where too many that should have a time have none: a broker that answers once, and then never, is not
+    /// fast.
+    fn missing(&self, record: &Record, figure: &Percentile) -> Option<String> {
+        let expected = self.expected?(record);
+        let missing = expected.saturating_sub((self.of)(record).count);
+        #[expect(clippy::cast_precision_loss, reason = "counts of a bounded run are far below 2^53")]
+        let is_in_tail = missing as f64 <= figure.tail() * expected as f64;
+        (!is_in_tail && missing < expected).then(|| {
+            format!("{missing} of {expected} that should have one have none, so it says nothing about all")
+        })
+    }
 }
 
 /// A number that thresholds can be set on; absent when nothing was counted.
@@ -92,6 +108,17 @@ struct Tally {
 
 /// A figure of a time: its name, the samples that it needs, and its value in µs.
 struct Percentile(&'static str, u64, fn(&Percentiles) -> Option<u64>);
+
+impl Percentile {
+    /// The share of samples that may be larger.
+    fn tail(&self) -> f64 {
+        let percent = self.0.strip_prefix("p(").and_then(|rest| rest.strip_suffix(')')?.parse::<f64>().ok());
+        match self.0 {
+            "min" => 1.0,
+            _ => percent.map_or(0.0, |percent| 1.0 - percent / 100.0),
+        }
+    }
+}
 
 const PERCENTILES: [Percentile; 8] = [
     Percentile("min", 1, |of| of.min_us),
@@ -179,9 +206,9 @@ const TIMES: [Times; 14] = [
         |record| load(record, |load| load.delivery_service_time),
         LOAD,
     ),
-    of_attempts("reaction", Metric::ReactionTime, |record| record.reaction_time),
-    of_attempts("close", Metric::TimeToClose, |record| metric(record, Metric::TimeToClose)),
-    of_attempts("will", Metric::WillTime, |record| metric(record, Metric::WillTime)),
+    of_attempts("reaction", Metric::ReactionTime, |record| record.reaction_time, acted),
+    of_attempts("close", Metric::TimeToClose, |record| metric(record, Metric::TimeToClose), acted),
+    of_attempts("will", Metric::WillTime, |record| metric(record, Metric::WillTime), wills_due),
     Times {
         needs: Needs::Bystanders,
         metric: None,
@@ -204,12 +231,18 @@ const fn time_of(
     of: fn(&Record) -> Percentiles,
     phases: &'static [Phase],
 ) -> Times {
-    Times { name, metric: Some(metric), needs: Needs::Load, of, phases, baseline: None }
+    Times { name, metric: Some(metric), needs: Needs::Load, of, phases, expected: None, baseline: None }
 }
 
 /// A time of attempts. They act in the fault phase, and what they cause may come after it.
-const fn of_attempts(name: &'static str, metric: Metric, of: fn(&Record) -> Percentiles) -> Times {
-    Times { needs: Needs::Attempts, ..time_of(name, metric, of, &[Phase::Fault, Phase::Recovery]) }
+const fn of_attempts(
+    name: &'static str,
+    metric: Metric,
+    of: fn(&Record) -> Percentiles,
+    expected: fn(&Record) -> u64,
+) -> Times {
+    let times = time_of(name, metric, of, &[Phase::Fault, Phase::Recovery]);
+    Times { needs: Needs::Attempts, expected: Some(expected), ..times }
 }
 
 const COUNTS: [Counted; 22] = [
@@ -276,13 +309,24 @@ fn bystanders(record: &Record, phases: &[Phase]) -> Percentiles {
     phases.iter().find_map(of).unwrap_or_default()
 }
 
-/// A metric of attempts: in the fault phase, where they act, or after it when all came late.
-fn metric(record: &Record, metric: Metric) -> Percentiles {
-    let of = |phase: Phase| {
-        let mut all = record.metrics.iter();
-        all.find(|of| of.metric == metric && of.phase == phase).map(|of| of.percentiles)
+/// Attempts that acted and whose connection the client did not end itself.
+fn acted(record: &Record) -> u64 {
+    let besides = [Outcome::NotActed, Outcome::Interrupted, Outcome::Left, Outcome::BrokerDown];
+    let acted = |case: &CaseRecord| {
+        case.finished.saturating_sub(besides.map(|of| case.outcome(of)).iter().sum::<u64>())
     };
-    of(Phase::Fault).or_else(|| of(Phase::Recovery)).unwrap_or_default()
+    record.cases.iter().map(acted).sum()
+}
+
+fn wills_due(record: &Record) -> u64 {
+    record.cases.iter().filter_map(|case| case.will.as_ref()).map(|will| will.due).sum()
+}
+
+/// A metric of attempts: it belongs to the fault phase, in which they act.
+fn metric(record: &Record, metric: Metric) -> Percentiles {
+    let mut all = record.metrics.iter();
+    let found = all.find(|of| of.metric == metric && of.phase == Phase::Fault);
+    found.map(|of| of.percentiles).unwrap_or_default()
 }
 
 /// The CONNACKs of a load's clients, or of attempts.
@@ -645,6 +689,9 @@ impl Threshold {
             (figure.2)(&percentiles).ok_or_else(too_few)
         };
         let measured = (times.of)(record);
+        if let Some(missing) = times.missing(record, figure) {
+            return Err(missing);
+        }
         let (us, samples) = (of(measured, "")?, measured.count);
         #[expect(clippy::cast_precision_loss, reason = "times of a bounded run are far below 2^53 µs")]
         let float = |us: u64| us as f64;

@@ -151,6 +151,8 @@ pub struct Comparison {
     pub rows: Vec<Row>,
     /// Counts that are 0 on both sides.
     pub zero: Vec<String>,
+    /// Figures that only some of the runs have: the others have too few samples, or none.
+    pub missing: Vec<String>,
 }
 
 impl Comparison {
@@ -158,17 +160,20 @@ impl Comparison {
     #[must_use]
     pub fn is_judged(&self) -> bool {
         let is_one = |row: &Row| !matches!(row.conclusion, Conclusion::Unclear | Conclusion::NotJudged);
-        self.rows.iter().any(|row| row.change.is_some() && is_one(row))
+        self.rows.iter().any(is_one)
     }
 
-    /// Figures that are worse, beyond noise, by as much as matters or by more.
+    /// Figures that are worse, beyond noise, and perhaps by as much as matters.
     #[must_use]
     pub fn regressions(&self) -> Vec<&Row> {
-        let is_one = |row: &&Row| {
-            row.conclusion == Conclusion::Worse
-                && row.change.is_some_and(|change| change.low.abs().max(change.high.abs()) >= self.matters)
-        };
-        self.rows.iter().filter(is_one).collect()
+        self.rows.iter().filter(|row| row.conclusion == Conclusion::Worse).collect()
+    }
+
+    /// Whether something was measured on one side only, so that the sides can't be compared in it.
+    #[must_use]
+    pub fn lacks_something(&self) -> bool {
+        let is_rare = |name: &String| PERCENTILES[1..].iter().any(|rare| name.ends_with(rare));
+        self.missing.iter().any(|name| !is_rare(name))
     }
 }
 
@@ -180,6 +185,11 @@ pub fn compare(before: &Side, after: &Side, matters: f64, unlike: Vec<String>) -
     let in_all = |figure: &&Figure| {
         before.runs.iter().chain(&after.runs).all(|run| run.figure(&figure.name).is_some())
     };
+    let all = || before.runs.iter().chain(&after.runs).flat_map(|run| &run.figures);
+    let mut missing: Vec<String> =
+        all().filter(|figure| !in_all(figure)).map(|figure| figure.name.clone()).collect();
+    missing.sort();
+    missing.dedup();
     let is_zero = |figure: &&Figure| {
         let runs = before.runs.iter().chain(&after.runs);
         let values = runs.filter_map(|run| run.figure(&figure.name)).map(|figure| figure.value);
@@ -195,6 +205,7 @@ pub fn compare(before: &Side, after: &Side, matters: f64, unlike: Vec<String>) -
         matters,
         unlike,
         rows,
+        missing,
         zero: zero.into_iter().map(|figure| figure.name.clone()).collect(),
     }
 }
@@ -218,7 +229,15 @@ fn row(figure: &Figure, before: &Side, after: &Side, by: By, matters: f64, of: u
     let change = samples.and_then(|(one, other)| noise::change(&one, &other, by, of));
     // That of the values which are shown.
     let change = change.map(|change| Change { estimate: after / before - 1.0, ..change });
-    let conclusion = change.map_or(Conclusion::NotJudged, |change| concluded(change, figure.better, matters));
+    let is_zero = |value: &f64| value.abs() < f64::EPSILON;
+    let conclusion = match (change, figure.better) {
+        (Some(change), better) => concluded(change, better, matters),
+        // From none to some has no share.
+        (None, Better::Lower) if one.iter().all(is_zero) && !other.iter().any(is_zero) => Conclusion::Worse,
+        (None, Better::Lower) if other.iter().all(is_zero) && !one.iter().any(is_zero) => Conclusion::Better,
+        (None, _) if one.iter().chain(&other).any(is_zero) => Conclusion::Unclear,
+        (None, _) => Conclusion::NotJudged,
+    };
     Row {
         name: figure.name.clone(),
         unit: figure.unit,
@@ -312,6 +331,44 @@ mod tests {
         let compared = |after| compare(&parts(20_000), &parts(after), 0.05, Vec::new());
         assert_eq!(e2e(&compared(20_000)).0, Conclusion::Unchanged);
         assert_eq!(e2e(&compared(22_000)).0, Conclusion::Worse);
+    }
+
+    /// A run that lost so many of 1,000 messages, and measured no times.
+    fn lossy(lost: u64) -> Run {
+        let mut load = LoadRecord::default();
+        let counts = load.by_qos.entry(1).or_default();
+        (counts.expected, counts.delivered, counts.lost) = (1_000, 1_000 - lost, lost);
+        let record = Record { load: Some(load), ..Record::default() };
+        Run::new("run".to_owned(), record, None).expect("there is no log to read")
+    }
+
+    #[test]
+    fn from_none_to_some_is_a_regression_though_it_has_no_share() {
+        let side = |lost: &[u64]| Side {
+            name: "side".to_owned(),
+            runs: lost.iter().map(|lost| lossy(*lost)).collect(),
+        };
+        let loss = |before: &[u64], after: &[u64]| {
+            let comparison = compare(&side(before), &side(after), 0.05, Vec::new());
+            let row = comparison.rows.iter().find(|row| row.name == "loss").map(|row| row.conclusion);
+            (row, comparison.regressions().len())
+        };
+        assert_eq!(loss(&[0, 0], &[0, 0]), (None, 0));
+        assert_eq!(loss(&[0, 0], &[5, 7]), (Some(Conclusion::Worse), 1));
+        assert_eq!(loss(&[0], &[500]), (Some(Conclusion::Worse), 1));
+        assert_eq!(loss(&[5, 7], &[0, 0]), (Some(Conclusion::Better), 0));
+        assert_eq!(loss(&[0, 0], &[0, 7]), (Some(Conclusion::Unclear), 0));
+    }
+
+    #[test]
+    fn what_only_one_side_measured_is_named_and_leaves_the_gate_open() {
+        let timed = Side { name: "side".to_owned(), runs: vec![run(20_000), run(20_000)] };
+        let untimed = Side { name: "side".to_owned(), runs: vec![lossy(0), lossy(0)] };
+        let comparison = compare(&timed, &untimed, 0.05, Vec::new());
+        assert!(comparison.missing.contains(&"e2e p(50)".to_owned()), "{comparison:?}");
+        assert!(comparison.lacks_something());
+        let same = compare(&timed, &timed, 0.05, Vec::new());
+        assert_eq!((same.missing.len(), same.lacks_something()), (0, false));
     }
 
     #[test]

@@ -61,7 +61,7 @@ pub(crate) fn command() -> Command {
             Arg::new("fail-on-regression")
                 .long("fail-on-regression")
                 .value_name("PERCENT")
-                .help("Exit code 1 when a figure is worse, beyond noise, and by that much or more, such as 5%; 3 when noise hides everything")
+                .help("Exit code 1 when a figure is worse, beyond noise, and its interval reaches that much, such as 5%; 3 when noise hides everything, or something was measured on one side only")
                 .value_parser(reader::<Percent>()),
         )
         .arg(
@@ -129,7 +129,7 @@ pub(crate) fn exit(comparisons: &[Comparison], limit: Option<Percent>) -> Exit {
     if comparisons.iter().any(|comparison| !comparison.regressions().is_empty()) {
         return Exit::Violated;
     }
-    let is_judged = |comparison: &Comparison| comparison.is_judged();
+    let is_judged = |comparison: &Comparison| comparison.is_judged() && !comparison.lacks_something();
     if comparisons.iter().all(is_judged) { Exit::Holds } else { Exit::Inconclusive }
 }
 
@@ -166,7 +166,8 @@ pub(crate) fn side(path: &Path) -> Result<Side, RunError> {
     Ok(Side { name: path.display().to_string(), runs })
 }
 
-fn read(path: &Path) -> Result<Run, RunError> {
+/// Reads one record.
+pub(crate) fn read(path: &Path) -> Result<Run, RunError> {
     let record = load(path)?;
     let folder = if path.is_dir() { path } else { path.parent().unwrap_or(path) };
     let file = folder.join(METRICS_HLOG);

@@ -1,12 +1,13 @@
 //! `--repeat`, `--against` and `--compare-with`: several runs of one command, and what differs between their sides.
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ungraceful_flags::Mistake;
 use ungraceful_record::exit::Exit;
+use ungraceful_record::run::SettingSource;
 use ungraceful_record::verdict::{exit_of, why_exit};
-use ungraceful_report::compare::{Side, render_spread};
+use ungraceful_report::compare::{Side, render_comparison, render_spread};
 use ungraceful_report::{Context, Format};
 use ungraceful_rig::error::RunError;
 use ungraceful_rig::run::settings::{Experiment, Finished, Work};
@@ -14,10 +15,12 @@ use ungraceful_rig::run::settings::{Experiment, Finished, Work};
 use crate::cli::common::{EveryRunArgs, OutputArgs};
 use crate::cli::parse::{NotParsed, Parsed, parse};
 use crate::cli::repeats::RepeatArgs;
-use crate::launch::{Call, Mode, annotate, prepare, prepare_load, print, print_error, stdout_context};
+use crate::cli::target::read_host;
+use crate::launch::{Call, Mode, annotate, prepare, prepare_load, print_error, print_result, result_context};
 use crate::live::{self, LiveOutputs};
 use crate::page_file::PageFile;
-use crate::{arguments, compared, print_plan};
+use crate::{arguments, compared, print_plan, print_preflight};
+use ungraceful_rig::run::limits::Demand;
 
 /// Flags that each run has of its own, or that are of all runs together.
 const OF_ALL: [&str; 8] = [
@@ -30,9 +33,6 @@ const OF_ALL: [&str; 8] = [
     "--junit",
     "--seed",
 ];
-/// Flags that name the broker.
-const OF_THE_BROKER: [&str; 4] = ["--host", "-h", "--url", "--spawn"];
-
 /// The runs of one target.
 struct Target {
     /// The folder of its runs within the folder of all; absent where there is one target.
@@ -65,56 +65,72 @@ pub(crate) fn run(call: &Call<'_>, parsed: &Parsed) -> Result<Exit, RunError> {
             Target { name: Some("after"), host: Some(host.clone()) },
         ],
     };
-    // Reads the command once before the first packet, so that all mistakes come first; the folder and the seed are those of all.
-    let first = experiment(call, call.arguments)?;
+    // Reads every command before the first packet, so that all mistakes come first; the folder and the seed are those of all.
+    let first = prepared(call, &arguments::without(call.arguments, &["--junit"]))?.experiment;
     let (root, seed) = (first.common.output.clone(), first.common.seed.to_string());
-    let live = LiveOutputs::open(&output)?;
-    let mut worst = Exit::Holds;
-    'all: for number in 1..=repeats.number() {
-        // In turns, so that what else the machine does is shared by both.
-        for target in &targets {
-            let folder =
-                target.name.map_or_else(|| root.clone(), |name| root.join(name)).join(format!("{number:02}"));
-            let words = arguments_of(call, target, &seed, &folder);
-            let exit = one(call, &words, &output, &live, &folder)?;
-            worst = worse_of(worst, exit);
-            if exit == Exit::Interrupted {
-                break 'all;
-            }
-        }
+    for target in &targets {
+        let experiment = prepared(call, &arguments_of(call, target, &seed, &root))?.experiment;
+        print_preflight::warn(call.tool.name, &Demand::of(&experiment));
     }
-    let printed = live.close();
-    let sides = targets.iter().map(|target| {
+    let live = LiveOutputs::open(&output)?;
+    let run = in_turns(call, &targets, (&root, &seed), (repeats.number(), &output, &live));
+    let watched = live.close();
+    let Ran { worst, folders } = run?;
+    if worst == Exit::Interrupted {
+        return Ok(worst);
+    }
+    let of_target = |(target, folders): (&Target, &Vec<PathBuf>)| {
+        let runs = folders.iter().map(|folder| compared::read(folder)).collect::<Result<Vec<_>, _>>()?;
         let folder = target.name.map_or_else(|| root.clone(), |name| root.join(name));
-        compared::side(&folder).map(|side| named(side, target))
-    });
-    let sides = reference.into_iter().map(Ok).chain(sides).collect::<Result<Vec<_>, _>>()?;
+        Ok(Side { name: target.host.clone().unwrap_or_else(|| folder.display().to_string()), runs })
+    };
+    let sides = targets.iter().zip(&folders).map(of_target);
+    let sides = reference.into_iter().map(Ok).chain(sides).collect::<Result<Vec<_>, RunError>>()?;
     if let [side] = &sides[..] {
-        return Ok(worse_of(
-            worse_of(worst, printed),
-            print(&render_spread(side, output.format, &context(&root))),
-        ));
+        let context = Context { record_dir: Some(root), ..result_context(&output) };
+        let shown = print_result(&render_spread(side, output.format, &context), &output);
+        return Ok([watched, shown].into_iter().fold(worst, worse_of));
     }
     let comparisons = compared::compared(&sides, limit, true)?;
-    let shown = compared::print(&comparisons, output.format);
+    let shown =
+        print_result(&render_comparison(&comparisons, output.format, &result_context(&output)), &output);
     let of_comparison = match comparisons.iter().all(|comparison| comparison.unlike.is_empty()) {
         true => compared::exit(&comparisons, limit),
         // A difference may be that of the runs.
         false if limit.is_some() => Exit::Inconclusive,
         false => Exit::Holds,
     };
-    Ok([printed, shown, of_comparison].into_iter().fold(worst, worse_of))
+    Ok([watched, shown, of_comparison].into_iter().fold(worst, worse_of))
 }
 
-fn context(root: &Path) -> Context {
-    Context { record_dir: Some(root.to_owned()), ..stdout_context() }
+/// What came of the runs.
+struct Ran {
+    worst: Exit,
+    /// The records of each target.
+    folders: Vec<Vec<PathBuf>>,
 }
 
-fn named(side: Side, target: &Target) -> Side {
-    match &target.host {
-        Some(host) => Side { name: host.clone(), ..side },
-        None => side,
+/// The runs, in turns, so that what else the machine does is shared by both targets. An interruption ends them.
+fn in_turns(
+    call: &Call<'_>,
+    targets: &[Target],
+    (root, seed): (&Path, &str),
+    (times, output, live): (u64, &OutputArgs, &LiveOutputs),
+) -> Result<Ran, RunError> {
+    let mut ran = Ran { worst: Exit::Holds, folders: vec![Vec::new(); targets.len()] };
+    for number in 1..=times {
+        for (target, folders) in targets.iter().zip(&mut ran.folders) {
+            let of_target = target.name.map_or_else(|| root.to_owned(), |name| root.join(name));
+            let folder = of_target.join(format!("{number:02}"));
+            let exit = one(call, &arguments_of(call, target, seed, &folder), output, live, &folder)?;
+            folders.push(folder);
+            ran.worst = worse_of(ran.worst, exit);
+            if exit == Exit::Interrupted {
+                return Ok(ran);
+            }
+        }
     }
+    Ok(ran)
 }
 
 fn check(repeats: &RepeatArgs, output: &OutputArgs, parsed: &Parsed, mistakes: &mut Vec<Mistake>) {
@@ -129,9 +145,22 @@ fn check(repeats: &RepeatArgs, output: &OutputArgs, parsed: &Parsed, mistakes: &
             "give either this or --against: a comparison has two sides",
         ));
     }
-    let is_named = ["host", "url"].iter().any(|flag| parsed.settings.contains_key(*flag));
-    if repeats.against.is_some() && !is_named {
-        mistakes.push(Mistake::new("--against", "name the first broker by --host, too"));
+    if let Some(host) = &repeats.against {
+        if !parsed.settings.contains_key("host") {
+            mistakes.push(Mistake::new(
+                "--against",
+                "name the first broker by --host, too: both are reached in the same way",
+            ));
+        }
+        for flag in ["broker-pid", "broker-log"] {
+            if parsed.settings.get(flag).is_some_and(|setting| setting.source != SettingSource::Default) {
+                let what = "is of one broker; leave it out with --against";
+                mistakes.push(Mistake::new(format!("--{flag}"), what));
+            }
+        }
+        if let Err(what) = read_host(host) {
+            mistakes.push(Mistake::new("--against", what));
+        }
     }
     if repeats.fail_on_regression.is_some() && repeats.against.is_none() && repeats.compare_with.is_none() {
         mistakes.push(Mistake::new(
@@ -150,9 +179,9 @@ fn check(repeats: &RepeatArgs, output: &OutputArgs, parsed: &Parsed, mistakes: &
 fn arguments_of(call: &Call<'_>, target: &Target, seed: &str, folder: &Path) -> Vec<OsString> {
     let mut words = arguments::without(call.arguments, &OF_ALL);
     if let Some(host) = &target.host {
-        words = arguments::without(&words, &OF_THE_BROKER);
+        words = arguments::without(&words, &["--host", "-h"]);
         // A port of its own goes before the one of both.
-        if host.contains(':') {
+        if read_host(host).is_ok_and(|(_, port)| port.is_some()) {
             words = arguments::without(&words, &["--port", "-p"]);
         }
         words.extend(["--host", host].map(OsString::from));
@@ -170,13 +199,9 @@ fn one(
     live: &LiveOutputs,
     folder: &Path,
 ) -> Result<Exit, RunError> {
-    let experiment = experiment(call, words)?;
+    let Prepared { experiment, plan } = prepared(call, words)?;
     let mut terminal = live::terminal(output);
-    let plan = || match &experiment.work {
-        Work::Attempts(attempts) => print_plan::summary(&experiment.common, attempts),
-        Work::Load(_) => serde_json::Value::Null,
-    };
-    let Finished { record, directory } = live.run(&experiment, plan, &mut terminal)?;
+    let Finished { record, directory } = live.run(&experiment, || plan, &mut terminal)?;
     let page = PageFile::of_run(&record, &directory);
     annotate(&record);
     let exit = exit_of(&record);
@@ -186,7 +211,13 @@ fn one(
     Ok(worse_of(exit, page.exit()))
 }
 
-fn experiment(call: &Call<'_>, words: &[OsString]) -> Result<Experiment, RunError> {
+/// A run that is ready, and its plan for those who watch.
+struct Prepared {
+    experiment: Experiment,
+    plan: serde_json::Value,
+}
+
+fn prepared(call: &Call<'_>, words: &[OsString]) -> Result<Prepared, RunError> {
     let call = Call { arguments: words, ..*call };
     let parsed = match parse(&call.tool.mode_command(call.mode), &call.flags()) {
         Ok(parsed) => parsed,
@@ -196,10 +227,15 @@ fn experiment(call: &Call<'_>, words: &[OsString]) -> Result<Experiment, RunErro
         }
     };
     match call.mode {
-        Mode::Load(mode) => prepare_load(&call, mode, &parsed).map(|ready| ready.experiment),
+        Mode::Load(mode) => {
+            let ready = prepare_load(&call, mode, &parsed)?;
+            let plan = print_plan::summary_of_load(&ready.experiment.common, &ready.engine);
+            Ok(Prepared { experiment: ready.experiment, plan })
+        }
         Mode::Fault(mode) => {
             let (common, attempts, _output) = prepare(&call, mode, &parsed)?;
-            Ok(Experiment { common, work: Work::Attempts(attempts) })
+            let plan = print_plan::summary(&common, &attempts);
+            Ok(Prepared { experiment: Experiment { common, work: Work::Attempts(attempts) }, plan })
         }
     }
 }

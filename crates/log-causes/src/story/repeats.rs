@@ -27,7 +27,10 @@ impl Repeats {
             let next = || Some(Self::Next(number(b" (").filter(|_| text.starts_with(b"First occurred: "))?));
             return number(b"last message repeated ").map(Self::Before).or_else(next).unwrap_or(Self::No);
         }
-        number(b"message repeated ").map_or(Self::No, Self::This)
+        // A ClientID may have such words, but hardly at the begin of a line of syslog.
+        let times =
+            || number(b"message repeated ").filter(|_| memchr::memmem::find(text, b" times: [").is_some());
+        times().map_or(Self::No, Self::This)
     }
 }
 

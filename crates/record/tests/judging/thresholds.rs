@@ -120,3 +120,21 @@ fn bystanders_that_never_recovered_took_the_whole_phase() {
     record.phases = vec![PhaseRecord { phase: Phase::Recovery, began_us: 1_000_000, ended_us: 11_000_000 }];
     assert_eq!(concluded("recovery max<9s", &record), Violated);
 }
+
+#[test]
+fn a_time_that_most_attempts_do_not_have_says_nothing_about_all() {
+    let mut record = eventful();
+    // 200 have a time; one of a hundred more or less is within the tail, half of them is not.
+    for (tolerated, threshold, expected) in [
+        (12, "close p(90)<181ms", Holds),
+        (12, "close p(99)<3600s", Inconclusive),
+        (202, "close p(50)<3600s", Inconclusive),
+        (200, "close min<2ms", Holds),
+        (200, "reaction max<3600s", Inconclusive),
+        (200, "connack max<3600s", Holds),
+    ] {
+        record.cases =
+            vec![case("storm", "clean", "5.0", &[(Outcome::Closed, 200), (Outcome::Tolerated, tolerated)])];
+        assert_eq!(concluded(threshold, &record), expected, "{tolerated} tolerated: {threshold}");
+    }
+}

@@ -92,6 +92,12 @@ fn document(comparisons: &[Comparison]) -> Document {
         }
         document.line(found(comparison));
         document.push(Block::Table(table(comparison)));
+        if !comparison.missing.is_empty() {
+            document.line(format!(
+                "Not in every run, with too few samples or none: {}.",
+                comparison.missing.join(", ")
+            ));
+        }
         if !comparison.zero.is_empty() {
             document.line(format!("0 on both sides: {}.", comparison.zero.join(", ")));
         }
@@ -113,8 +119,16 @@ fn document(comparisons: &[Comparison]) -> Document {
 fn found(comparison: &Comparison) -> String {
     let of = |conclusion| {
         let rows = comparison.rows.iter().filter(|row| row.conclusion == conclusion);
-        rows.map(|row| format!("{} by {}", row.name, row.change.map_or_else(String::new, size)))
-            .collect::<Vec<_>>()
+        rows.map(|row| match row.change {
+            Some(change) => format!("{} by {}", row.name, size(change)),
+            None => format!(
+                "{} ({} before, {} after)",
+                row.name,
+                value(row.unit, row.before),
+                value(row.unit, row.after)
+            ),
+        })
+        .collect::<Vec<_>>()
     };
     let mut said = Vec::new();
     for (word, conclusion) in

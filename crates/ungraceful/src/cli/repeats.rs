@@ -20,8 +20,8 @@ pub struct RepeatArgs {
     /// Folder of an earlier record, or of several repetitions, to compare with
     #[arg(long, value_name = "DIR")]
     pub compare_with: Option<PathBuf>,
-    /// Exit code 1 when a figure is worse than there, beyond noise, and by that much or more, such as 5%; 3 when noise hides
-    /// everything
+    /// Exit code 1 when a figure is worse than there, beyond noise, and its interval reaches that much, such as 5%; 3 when noise
+    /// hides everything, or something was measured on one side only
     #[arg(long, value_name = "PERCENT")]
     pub fail_on_regression: Option<Given<Percent>>,
 }

@@ -258,7 +258,7 @@ pub(super) fn without_brackets(host: &str) -> &str {
 }
 
 /// The host without brackets, and its port if it has one. An error message repeats no text that may contain a password.
-fn read_host(text: &str) -> Result<(String, Option<u16>), String> {
+pub(crate) fn read_host(text: &str) -> Result<(String, Option<u16>), String> {
     let text = text.trim();
     if text.is_empty() {
         return Err("is empty; give a host name or address".to_owned());

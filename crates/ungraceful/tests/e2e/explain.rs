@@ -173,7 +173,7 @@ fn lines_that_are_known_to_mean_nothing_are_no_unknown_log() {
     let json = explained("", log);
     let counted =
         ["lines_insignificant", "lines_recognised", "lines_unknown"].map(|key| &json["logs"][0][key]);
-    assert_eq!(counted, [1, 0, 0].map(serde_json::Value::from).each_ref());
+    assert_eq!(counted, [1, 0, 0].map(Value::from).each_ref());
 }
 
 #[test]
