@@ -281,7 +281,7 @@ const COUNTS: [Counted; 22] = [
     }),
     Counted { needs: Needs::Attempts, ..counted("attempts_dropped", attempts_dropped) },
     Counted { needs: Needs::Attempts, ..counted("closed", |record| closed(record, |_case| true)) },
-    Counted { needs: Needs::Attempts, ..counted("takeovers", |record| closed(record, takes_over)) },
+    Counted { needs: Needs::Attempts, ..counted("takeovers", takeovers) },
     Counted { needs: Needs::Bystanders, ..counted("bystander_loss", bystander_loss) },
     Counted { needs: Needs::Bystanders, ..counted("bystander_disconnects", bystander_disconnects) },
     Counted { needs: Needs::BrokerProcess, ..counted("memory_slope", memory_slope) },
@@ -368,6 +368,14 @@ fn closed(record: &Record, is_counted: fn(&CaseRecord) -> bool) -> Option<Tally>
     tally([cases().map(CaseRecord::ended).sum(), acted, acted])
 }
 
+/// Take-overs: of a duel all that its attempts counted, of other modes the attempts whose older connection the broker ended.
+fn takeovers(record: &Record) -> Option<Tally> {
+    let counted: Vec<u64> =
+        record.cases.iter().filter_map(|case| case.measures.get("takeovers")).map(|all| all.sum).collect();
+    let sum = counted.iter().sum();
+    if counted.is_empty() { closed(record, takes_over) } else { tally([sum, sum, sum]) }
+}
+
 /// Whether attempts of this case end an older connection by a take-over.
 fn takes_over(case: &CaseRecord) -> bool {
     matches!(case.case.fault.as_str(), "storm" | "duel" | "race" | "dead-peer")
@@ -418,6 +426,14 @@ fn broker_cpu(record: &Record) -> Option<Tally> {
     let lasted_us = phase.ended_us.saturating_sub(phase.began_us);
     let count = (lasted_us > 0).then(|| used_us as f64 / lasted_us as f64)?;
     Some(Tally { count, of: 1.0, samples: resources.samples, perhaps: Vec::new(), because: "" })
+}
+
+/// The share of the broker's CPU time that one tick of the kernel is.
+#[expect(clippy::cast_precision_loss, reason = "times of a bounded run are far below 2^53 µs")]
+fn tick_share(record: &Record) -> f64 {
+    const TICK_US: f64 = 10_000.0;
+    let used_us = record.broker_resources.as_ref().and_then(|resources| resources.cpu_us_fault_phase);
+    used_us.filter(|us| *us > 0).map_or(1.0, |us| TICK_US / us as f64)
 }
 
 /// The tally of a count, its total, and the number of samples.
@@ -493,6 +509,9 @@ pub struct Figure {
     pub better: Better,
     /// The value, in its unit.
     pub value: f64,
+    /// The share of the value by which it may be wrong because it is measured in steps: histograms have three digits, and the kernel
+    /// counts CPU time in ticks.
+    pub resolution: f64,
     /// For a time its metric and percentile, by which the same figure of a part of the run is found in the record's histograms.
     pub part: Option<(Metric, OfPercentiles)>,
 }
@@ -517,6 +536,7 @@ pub fn figures(record: &Record) -> Vec<Figure> {
             unit: Unit::Time,
             better,
             value: us as f64,
+            resolution: 0.001,
             part: times.metric.map(|metric| (metric, of)),
         }));
     }
@@ -530,7 +550,9 @@ pub fn figures(record: &Record) -> Vec<Figure> {
             "closed" | "takeovers" => (Unit::Count, Better::Neither),
             _ => (Unit::Count, Better::Lower),
         };
-        all.push(Figure { name: counted.name.to_owned(), unit, better, value: tally.count, part: None });
+        let resolution = if unit == Unit::Cores { tick_share(record) } else { 0.0 };
+        let name = counted.name.to_owned();
+        all.push(Figure { name, unit, better, value: tally.count, resolution, part: None });
     }
     all
 }
@@ -574,6 +596,9 @@ impl FromStr for Threshold {
             let found = PERCENTILES.iter().find(|known| known.0 == figure);
             let figure =
                 found.ok_or_else(|| wrong(format!("{name} is a time without the figure {figure:?}")))?;
+            if times.metric.is_none() && figure.0 != "max" {
+                return Err(wrong(format!("{name} is a single time; use {name} max")));
+            }
             let limit = time_limit(limit, times).map_err(wrong)?;
             return Ok(Self {
                 text: text.to_owned(),
@@ -706,7 +731,7 @@ impl Threshold {
             }
             let own = time(own_us);
             Err(format!(
-                "{}, but the generator itself was late by {own}, which may explain all of it",
+                "{}, but the generator itself was late by {own}, up to three times in one answer, which may explain all of it",
                 time(us)
             ))
         };

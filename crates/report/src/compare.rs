@@ -225,8 +225,10 @@ fn row(figure: &Figure, before: &Side, after: &Side, by: By, matters: f64, of: u
             parts(before).zip(parts(after))
         }
     };
+    let resolutions = before.runs.iter().chain(&after.runs).filter_map(|run| run.figure(&figure.name));
+    let resolution = resolutions.map(|figure| figure.resolution).fold(0.0, f64::max);
     let (before, after) = (noise::median(&one), noise::median(&other));
-    let change = samples.and_then(|(one, other)| noise::change(&one, &other, by, of));
+    let change = samples.and_then(|(one, other)| noise::change(&one, &other, by, resolution, of));
     // That of the values which are shown.
     let change = change.map(|change| Change { estimate: after / before - 1.0, ..change });
     let is_zero = |value: &f64| value.abs() < f64::EPSILON;

@@ -11,7 +11,7 @@ use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, Te
 use ungraceful_record::attempt::Case;
 use ungraceful_record::exit::Exit;
 use ungraceful_record::run::{LeftOutRecord, Record};
-use ungraceful_record::verdict::{Verdict, exit_of, why_exit};
+use ungraceful_record::verdict::{Force, Verdict, exit_of, why_exit};
 
 use crate::document::Class;
 use crate::scale::listed;
@@ -113,6 +113,9 @@ fn of_verdict(record: &Record, verdict: &Verdict) -> TestCase {
         || verdict.check.clone(),
         |case| format!("{} {}", verdict.check, variant_and_version(case)),
     );
+    // Several thresholds are several test cases.
+    let expression = verdict.evidence.split_once(": ").filter(|_| verdict.force == Force::Threshold);
+    let name = expression.map_or(name, |(expression, _)| format!("{}: {expression}", verdict.check));
     let class = Class::of(verdict);
     match class {
         Class::Holds => success(&name, class_name),

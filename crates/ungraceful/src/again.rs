@@ -8,7 +8,9 @@ use std::process::ExitCode;
 use clap::{Arg, ArgAction, Command, value_parser};
 use serde_json::Value;
 use ungraceful_record::exit::Exit;
-use ungraceful_record::files::REPORT_HTML;
+use ungraceful_record::files::{
+    ATTEMPTS_NDJSON, BROKER_LOG_NDJSON, METRICS_HLOG, REPORT_HTML, RUN_JSON, TIMELINE_CSV,
+};
 use ungraceful_record::run::{FORMAT_VERSION, Record, Setting};
 use ungraceful_record::threshold::Threshold;
 use ungraceful_record::verdict::{Verdict, conclude, exit_of};
@@ -30,7 +32,9 @@ const HTML: &str = "html";
 /// In place of a file: standard output.
 const STDOUT: &str = "-";
 /// The file of a record.
-const FILE: &str = "run.json";
+const FILE: &str = RUN_JSON;
+/// The files that a page is made of.
+const OF_A_RECORD: [&str; 5] = [RUN_JSON, ATTEMPTS_NDJSON, TIMELINE_CSV, METRICS_HLOG, BROKER_LOG_NDJSON];
 
 /// The command line.
 #[must_use]
@@ -148,6 +152,14 @@ fn write_page(record: &Record, path: &Path, output: Option<&PathBuf>) -> Exit {
     let page = render_page(record, folder);
     if output.is_some_and(|output| output == Path::new(STDOUT)) {
         return launch::print(&page);
+    }
+    let names = output.and_then(|output| output.file_name());
+    if let Some(name) = names.filter(|name| OF_A_RECORD.iter().any(|file| **name == **file)) {
+        launch::print_error(&format!(
+            "{NAME}: --output: {} is the name of a file of a record, which the page would replace; choose another name",
+            name.to_string_lossy()
+        ));
+        return Exit::Usage;
     }
     let file = PageFile::write(&output.cloned().unwrap_or_else(|| folder.join(REPORT_HTML)), &page);
     let printed =

@@ -30,13 +30,15 @@ impl JunitFile {
     }
 
     /// Reports a file that is an input of the call: the result would replace it.
-    pub(crate) fn overwritten_input(output: &OutputArgs, inputs: &[String]) -> Option<Mistake> {
+    pub(crate) fn overwritten_input(output: &OutputArgs, inputs: &[PathBuf]) -> Option<Mistake> {
         let path = output.junit.as_ref().filter(|_| !output.only_prints())?;
         let whole = path.canonicalize().ok()?;
-        let is_it = |input: &&String| Path::new(input).canonicalize().is_ok_and(|input| input == whole);
+        let is_it = |input: &&PathBuf| input.canonicalize().is_ok_and(|input| input == whole);
         inputs.iter().find(is_it)?;
-        let what =
-            format!("{} is carried out, and the result would replace it; name another file", path.display());
+        let what = format!(
+            "{} is read by this call, and the result would replace it; name another file",
+            path.display()
+        );
         Some(Mistake::new(FLAG, what))
     }
 

@@ -1,5 +1,6 @@
 //! Watching a run live, besides the terminal: `--events` and `--metrics`. Both are opened before the first packet, and neither
-//! can hold up or end a run. The figures are those of the live view, once a second.
+//! ends a run or holds up its clients: a reader that stalls is waited for only between runs and at the end, for what must not be
+//! lost. The figures are those of the live view, once a second.
 
 mod events;
 mod line_writer;

@@ -28,7 +28,12 @@ impl PageFile {
 
     /// Replaces the file by `page`. A failure is printed.
     pub(crate) fn write(path: &Path, page: &str) -> Self {
-        let written = replace_whole(path, |writer| writer.write_all(page.as_bytes()));
+        // A device, such as /dev/stdout, is written to and not replaced.
+        let is_device = path.metadata().is_ok_and(|of| !of.is_file() && !of.is_dir());
+        let written = match is_device {
+            true => std::fs::write(path, page),
+            false => replace_whole(path, |writer| writer.write_all(page.as_bytes())),
+        };
         if let Err(error) = &written {
             print_error(&format!("cannot write the page {}: {error}", path.display()));
         }

@@ -57,7 +57,11 @@ pub(crate) fn run(call: &Call<'_>, parsed: &Parsed) -> Result<Exit, RunError> {
     if !mistakes.is_empty() {
         return Err(RunError::Usage(mistakes));
     }
-    let reference = repeats.compare_with.as_deref().map(compared::side).transpose()?;
+    let reference = repeats.compare_with.as_deref().map(compared::side).transpose();
+    let reference = reference.map_err(|error| match error {
+        RunError::Environment(why) => RunError::Environment(format!("--compare-with: {why}")),
+        other => other,
+    })?;
     let targets = match &repeats.against {
         None => vec![Target { name: None, host: None }],
         Some(host) => vec![
@@ -75,9 +79,18 @@ pub(crate) fn run(call: &Call<'_>, parsed: &Parsed) -> Result<Exit, RunError> {
     let live = LiveOutputs::open(&output)?;
     let run = in_turns(call, &targets, (&root, &seed), (repeats.number(), &output, &live));
     let watched = live.close();
-    let Ran { worst, folders } = run?;
+    let Ran { mut worst, folders, ended_by } = run;
     if worst == Exit::Interrupted {
         return Ok(worst);
+    }
+    if let Some(error) = ended_by {
+        if folders.iter().any(Vec::is_empty) {
+            return Err(error);
+        }
+        let done = folders.iter().map(Vec::len).sum::<usize>();
+        let planned = repeats.number() * folders.len() as u64;
+        print_error(&format!("{}: after {done} of {planned} runs: {error}", call.tool.name));
+        worst = worse_of(worst, error.exit());
     }
     let of_target = |(target, folders): (&Target, &Vec<PathBuf>)| {
         let runs = folders.iter().map(|folder| compared::read(folder)).collect::<Result<Vec<_>, _>>()?;
@@ -108,6 +121,8 @@ struct Ran {
     worst: Exit,
     /// The records of each target.
     folders: Vec<Vec<PathBuf>>,
+    /// Why there are no more; absent when there are all, or an interruption ended them.
+    ended_by: Option<RunError>,
 }
 
 /// The runs, in turns, so that what else the machine does is shared by both targets. An interruption ends them.
@@ -116,21 +131,28 @@ fn in_turns(
     targets: &[Target],
     (root, seed): (&Path, &str),
     (times, output, live): (u64, &OutputArgs, &LiveOutputs),
-) -> Result<Ran, RunError> {
-    let mut ran = Ran { worst: Exit::Holds, folders: vec![Vec::new(); targets.len()] };
+) -> Ran {
+    let mut ran = Ran { worst: Exit::Holds, folders: vec![Vec::new(); targets.len()], ended_by: None };
     for number in 1..=times {
         for (target, folders) in targets.iter().zip(&mut ran.folders) {
             let of_target = target.name.map_or_else(|| root.to_owned(), |name| root.join(name));
             let folder = of_target.join(format!("{number:02}"));
-            let exit = one(call, &arguments_of(call, target, seed, &folder), output, live, &folder)?;
+            let exit = match one(call, &arguments_of(call, target, seed, &folder), output, live, &folder) {
+                Ok(exit) => exit,
+                Err(error) => {
+                    // What was found before is shown nevertheless.
+                    ran.ended_by = Some(error);
+                    return ran;
+                }
+            };
             folders.push(folder);
             ran.worst = worse_of(ran.worst, exit);
             if exit == Exit::Interrupted {
-                return Ok(ran);
+                return ran;
             }
         }
     }
-    Ok(ran)
+    ran
 }
 
 fn check(repeats: &RepeatArgs, output: &OutputArgs, parsed: &Parsed, mistakes: &mut Vec<Mistake>) {

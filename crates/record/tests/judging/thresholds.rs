@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use ungraceful_record::ledger::LedgerCounts;
-use ungraceful_record::metric::{Metric, Percentiles, histogram};
+use ungraceful_record::metric::{Metric, Percentiles, Values, histogram};
 use ungraceful_record::phase::Phase;
 use ungraceful_record::reaction::Outcome;
 use ungraceful_record::run::{
-    AttemptsRecord, BrokerResourcesRecord, MetricRecord, PhaseRecord, QuantityRecord, Record, SlopeRecord,
+    AttemptsRecord, BrokerResourcesRecord, CaseRecord, MetricRecord, PhaseRecord, QuantityRecord, Record,
+    SlopeRecord,
 };
 use ungraceful_record::testing::{case, empty_record};
 use ungraceful_record::threshold::Threshold;
@@ -137,4 +138,19 @@ fn a_time_that_most_attempts_do_not_have_says_nothing_about_all() {
             vec![case("storm", "clean", "5.0", &[(Outcome::Closed, 200), (Outcome::Tolerated, tolerated)])];
         assert_eq!(concluded(threshold, &record), expected, "{tolerated} tolerated: {threshold}");
     }
+}
+
+#[test]
+fn take_overs_of_a_duel_are_all_that_it_counted() {
+    let mut record = eventful();
+    let mut counted = Values::default();
+    [700, 300].into_iter().for_each(|takeovers| counted.add(takeovers));
+    let duel = case("duel", "two", "5.0", &[(Outcome::Left, 2)]);
+    let measures = BTreeMap::from([("takeovers".to_owned(), counted.distribution())]);
+    record.cases = vec![CaseRecord { measures, ..duel }];
+    assert_eq!(concluded("takeovers==1000", &record), Holds);
+    assert_eq!(concluded("takeovers==2", &record), Violated);
+    assert!(
+        "recovery p(50)<1s".parse::<Threshold>().expect_err("a single time").contains("use recovery max")
+    );
 }

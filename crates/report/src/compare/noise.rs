@@ -6,8 +6,6 @@ use super::{By, Change};
 
 /// How often one comparison of equal sides may show any change: once in a thousand.
 const FALSE_ALARMS: f64 = 0.001;
-/// Histograms have three digits, so equal values may differ by this.
-const RESOLUTION: f64 = 0.001;
 /// Fewest values of a side.
 const VALUES_MIN: usize = 2;
 
@@ -25,8 +23,8 @@ pub(super) fn median(values: &[f64]) -> f64 {
 /// The change from `one` to `other` with its interval, by Welch's t on logarithms: times and rates vary by factors. `of` figures are
 /// compared together, so each interval is wider (Bonferroni). Absent with fewer than two values on a side, or with one that is not
 /// positive.
-pub(super) fn change(one: &[f64], other: &[f64], by: By, of: usize) -> Option<Change> {
-    let (one, other) = (Sample::of(one, by)?, Sample::of(other, by)?);
+pub(super) fn change(one: &[f64], other: &[f64], by: By, resolution: f64, of: usize) -> Option<Change> {
+    let (one, other) = (Sample::of(one, by, resolution)?, Sample::of(other, by, resolution)?);
     let estimate = other.mean - one.mean;
     let error = (one.error_squared + other.error_squared).sqrt();
     let freedom = error.powi(4)
@@ -46,7 +44,7 @@ struct Sample {
 }
 
 impl Sample {
-    fn of(values: &[f64], by: By) -> Option<Self> {
+    fn of(values: &[f64], by: By, resolution: f64) -> Option<Self> {
         if values.len() < VALUES_MIN || values.iter().any(|value| *value <= 0.0) {
             return None;
         }
@@ -63,8 +61,9 @@ impl Sample {
         let (lowest, highest) = (kept[0], kept[kept.len() - 1]);
         let drawn_in: Vec<f64> = logarithms.iter().map(|value| value.clamp(lowest, highest)).collect();
         let (number, kept) = (count(drawn_in.len()), count(kept.len()));
-        // Equal values are no proof of an exact one.
-        let variance = (squares(&drawn_in) / (number - 1.0)).max(RESOLUTION * RESOLUTION);
+        // Equal values are no proof of an exact one: they may be steps of what is measured.
+        let variance =
+            (squares(&drawn_in) / (number - 1.0)).max(resolution * resolution).max(f64::MIN_POSITIVE);
         let freedom = (kept / together - 1.0).max(1.0);
         let error_squared = together * (number - 1.0) * variance / (kept * (kept - 1.0));
         Some(Self { mean, error_squared, freedom })
@@ -131,7 +130,8 @@ mod tests {
             // Ten figures of one pair of sides: any alarm counts.
             let is_alarm = (0..figures).any(|_| {
                 let sides = [5, 5].map(|number| runs(&mut state, number, 200.0, 0.03));
-                let change = change(&sides[0], &sides[1], By::Repetitions, figures).expect("ten values");
+                let change =
+                    change(&sides[0], &sides[1], By::Repetitions, 0.001, figures).expect("ten values");
                 change.low > 0.0 || change.high < 0.0
             });
             alarms += u32::from(is_alarm);
@@ -146,7 +146,7 @@ mod tests {
         let (mut alarms, pairs) = (0, 20_000);
         for _ in 0..pairs {
             let (calm, noisy) = (runs(&mut state, 5, 200.0, 0.002), runs(&mut state, 5, 200.0, 0.05));
-            let change = change(&calm, &noisy, By::Repetitions, 1).expect("ten values");
+            let change = change(&calm, &noisy, By::Repetitions, 0.001, 1).expect("ten values");
             alarms += u32::from(change.low > 0.0 || change.high < 0.0);
         }
         assert!(alarms <= 20 + 3 * 5, "{alarms} of {pairs}: 20 are expected, with a deviation of 4.5");
@@ -158,7 +158,7 @@ mod tests {
         let (mut caught, pairs) = (0, 2_000);
         for _ in 0..pairs {
             let (before, after) = (runs(&mut state, 10, 200.0, 0.01), runs(&mut state, 10, 210.0, 0.01));
-            let change = change(&before, &after, By::Repetitions, 10).expect("twenty values");
+            let change = change(&before, &after, By::Repetitions, 0.001, 10).expect("twenty values");
             caught += u32::from(change.low > 0.0 && change.high >= 0.05);
         }
         assert!(caught * 100 >= pairs * 99, "{caught} of {pairs}");
@@ -169,7 +169,7 @@ mod tests {
         let drifting: Vec<f64> = (0..10).map(|part| 200.0 + f64::from(part)).collect();
         let later: Vec<f64> = drifting.iter().map(|us| us * 1.02).collect();
         let width = |by| {
-            let change = change(&drifting, &later, by, 1).expect("ten values");
+            let change = change(&drifting, &later, by, 0.001, 1).expect("ten values");
             assert!((change.estimate - 0.02).abs() < 1e-9, "{change:?}");
             change.high - change.low
         };
@@ -179,9 +179,9 @@ mod tests {
     #[test]
     fn what_has_no_logarithm_or_stands_alone_is_not_compared() {
         for (one, other) in [(&[0.0, 1.0][..], &[1.0, 1.0][..]), (&[1.0], &[1.0, 2.0]), (&[], &[])] {
-            assert_eq!(change(one, other, By::Repetitions, 1), None);
+            assert_eq!(change(one, other, By::Repetitions, 0.001, 1), None);
         }
-        let equal = change(&[5.0, 5.0], &[5.0, 5.0], By::Repetitions, 1).expect("four values");
+        let equal = change(&[5.0, 5.0], &[5.0, 5.0], By::Repetitions, 0.001, 1).expect("four values");
         assert!(equal.low < 0.0 && equal.high > 0.0 && equal.estimate == 0.0, "{equal:?}");
     }
 }

@@ -1,5 +1,6 @@
 //! Parses arguments into flags with their sources: the command line overrides the environment, which overrides the file.
 
+use std::any::TypeId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -30,6 +31,8 @@ pub struct Parsed {
     pub settings: BTreeMap<String, Setting>,
     /// The arguments that are no flags.
     pub arguments: Vec<String>,
+    /// Everything that may name a file which the call reads.
+    pub inputs: Vec<PathBuf>,
 }
 
 impl Parsed {
@@ -59,6 +62,7 @@ pub fn parse(command: &Command, arguments: &[OsString]) -> Result<Parsed, NotPar
         return Ok(Parsed {
             settings: settings(command, &first, &BTreeSet::new()),
             arguments: positionals(command, &first),
+            inputs: inputs(command, &first),
             matches: first,
             mistakes,
         });
@@ -77,7 +81,8 @@ pub fn parse(command: &Command, arguments: &[OsString]) -> Result<Parsed, NotPar
     }
     let matches = matches.map_err(NotParsed::Clap)?;
     let arguments = positionals(command, &matches);
-    Ok(Parsed { settings: settings(&with_file, &matches, &names), arguments, matches, mistakes })
+    let inputs = inputs(command, &matches);
+    Ok(Parsed { settings: settings(&with_file, &matches, &names), arguments, inputs, matches, mistakes })
 }
 
 /// The command with the values of the file as defaults, which all other sources override.
@@ -166,6 +171,15 @@ fn positionals(command: &Command, matches: &ArgMatches) -> Vec<String> {
     let ids = command.get_positionals().map(|arg| arg.get_id().as_str());
     let values = ids.filter_map(|id| matches.get_raw(id)).flatten();
     values.map(|value| value.to_string_lossy().into_owned()).collect()
+}
+
+/// The arguments that are no flags, and the values of flags that take a path and are no output.
+fn inputs(command: &Command, matches: &ArgMatches) -> Vec<PathBuf> {
+    const OUTPUTS: [&str; 3] = ["output", "junit", "events"];
+    let is_path = |arg: &Arg| arg.get_value_parser().type_id() == TypeId::of::<PathBuf>();
+    let flags = command.get_arguments().filter(|arg| arg.is_positional() || is_path(arg));
+    let inputs = flags.filter(|arg| arg.get_long().is_none_or(|long| !OUTPUTS.contains(&long)));
+    inputs.filter_map(|arg| matches.get_raw(arg.get_id().as_str())).flatten().map(PathBuf::from).collect()
 }
 
 fn settings(

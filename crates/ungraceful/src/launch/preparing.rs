@@ -62,8 +62,8 @@ pub(crate) fn prepare(
     let thresholds = gates.thresholds(&lacks, &Vec::new(), &mut mistakes);
     let accepted = gates.accepted(&call.mode.all_checks(), &mut mistakes);
     mistakes.extend(flags_without_effect(&parsed.settings, mode.attempts()));
-    mistakes.extend(JunitFile::overwritten_input(&output, &parsed.arguments));
-    live::check(&output, &parsed.arguments, &mut mistakes);
+    mistakes.extend(JunitFile::overwritten_input(&output, &parsed.inputs));
+    live::check(&output, &parsed.inputs, &mut mistakes);
     check(&target_settings, &output, mistakes)?;
     let schedule = ScheduleSettings {
         attempts_per_case: attempts_per_case(&settings, mode.attempts(), cases(&plan)),
@@ -170,7 +170,8 @@ pub(crate) fn prepare_load(call: &Call<'_>, mode: &LoadMode, parsed: &Parsed) ->
     let accepted = run.gates.accepted(&call.mode.all_checks(), &mut mistakes);
     let load = plan.load;
     let number = parsed.read::<ConnectArgs>().processes(&load, &mut mistakes);
-    live::check(&output, &[], &mut mistakes);
+    mistakes.extend(JunitFile::overwritten_input(&output, &parsed.inputs));
+    live::check(&output, &parsed.inputs, &mut mistakes);
     check(&target_settings, &output, mistakes)?;
     let clients = NonZeroU32::new(load.clients()).unwrap_or(NonZeroU32::MIN);
     let processes = Processes { number, arguments: call.arguments.to_vec() };

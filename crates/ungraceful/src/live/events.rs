@@ -34,7 +34,7 @@ pub(super) struct EventStream {
 }
 
 /// Reports a file that can't be written, or that is another output or an input of the call. Changes nothing in it.
-pub(crate) fn check(output: &OutputArgs, inputs: &[String], mistakes: &mut Vec<Mistake>) {
+pub(crate) fn check(output: &OutputArgs, inputs: &[PathBuf], mistakes: &mut Vec<Mistake>) {
     let Some(path) = output.events.as_ref().filter(|path| !output.only_prints() && !is_stdout(path)) else {
         return;
     };
@@ -47,9 +47,11 @@ pub(crate) fn check(output: &OutputArgs, inputs: &[String], mistakes: &mut Vec<M
         mistakes.push(Mistake::new("--events", what));
         return;
     }
-    if inputs.iter().any(|input| same(Path::new(input))) {
-        let what =
-            format!("{} is carried out, and the events would replace it; name another file", path.display());
+    if inputs.iter().any(|input| same(input)) {
+        let what = format!(
+            "{} is read by this call, and the events would replace it; name another file",
+            path.display()
+        );
         mistakes.push(Mistake::new("--events", what));
         return;
     }

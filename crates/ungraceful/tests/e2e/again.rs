@@ -107,6 +107,17 @@ fn a_verdict_that_is_not_the_records_own_is_told() {
 }
 
 #[test]
+fn the_page_replaces_no_file_of_a_record() {
+    let (call, folder) = run();
+    let before = std::fs::read(call.folder.join("run.json")).unwrap();
+    let said = report(&format!("html {folder} -o {folder}/run.json")).expect_exit(2);
+    said.assert_says("run.json is the name of a file of a record");
+    assert_eq!(std::fs::read(call.folder.join("run.json")).unwrap(), before);
+    report(&format!("html {folder} -o /dev/null")).expect_exit(0);
+    assert!(!std::fs::metadata("/dev/null").unwrap().is_file(), "a device stays one");
+}
+
+#[test]
 fn what_is_no_record_is_an_error_that_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().display();

@@ -48,6 +48,20 @@ fn a_threshold_gates_a_tool_that_injects_a_fault() {
 }
 
 #[test]
+fn no_output_replaces_a_file_that_the_call_reads() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("known.txt");
+    std::fs::write(&file, "generator_keeps_up=slow\n").unwrap();
+    let known = file.display();
+    for flag in ["--events", "--junit"] {
+        let line = format!("ungraceful-violate scenario publish-qos3 --accept-file {known} {flag} {known}");
+        let said = Call::without_record(binary(&line).output().unwrap());
+        said.assert_mistake(&[&format!("{flag}: {known} is read by this call")]);
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "generator_keeps_up=slow\n");
+    }
+}
+
+#[test]
 fn gates_that_cannot_be_judged_are_refused_together() {
     let line = "ungraceful-violate scenario publish-qos3 --bystanders 0 --threshold e2e --threshold 'ack max<1s' \
                 --threshold bystander_loss==0 --accept nonsense=x --accept closes --accept-file /nonexistent";
