@@ -66,6 +66,8 @@ mod tests {
     use std::sync::mpsc::{Receiver, channel};
     use std::sync::{Arc, Mutex};
 
+    use ungraceful_record::testing::until;
+
     use super::{LineWriter, WAITING_MAX};
 
     /// Keeps what is written, after a permission that comes before the first byte.
@@ -119,7 +121,8 @@ mod tests {
             for _ in 0..=WAITING_MAX {
                 writer.give("a\n".to_owned());
             }
-            assert!(writer.offer("b\n".to_owned()), "whoever writes goes on");
+            // The queue is full until the thread has seen the error.
+            until("whoever writes goes on", || writer.offer("b\n".to_owned()));
             assert_eq!(writer.close().is_err(), is_error, "{kind:?}");
         }
     }
