@@ -13,6 +13,7 @@ pub mod event;
 pub mod exit;
 pub mod expectation;
 pub mod fact;
+pub mod figures;
 pub mod files;
 pub mod intervals;
 pub mod ledger;

@@ -7,10 +7,10 @@ mod shown;
 
 use std::collections::BTreeMap;
 
+use ungraceful_record::figures::{Better, Figure, Unit, figures};
 use ungraceful_record::intervals::batches;
 use ungraceful_record::metric::{Metric, Percentiles};
 use ungraceful_record::run::Record;
-use ungraceful_record::threshold::{Better, Figure, Unit, figures};
 
 pub use likeness::differences;
 pub use shown::{render_comparison, render_spread};

@@ -10,6 +10,7 @@ use ungraceful_record::verdict::{exit_of, why_exit};
 use ungraceful_report::compare::{Side, render_comparison, render_spread};
 use ungraceful_report::{Context, Format};
 use ungraceful_rig::error::RunError;
+use ungraceful_rig::run::limits::Demand;
 use ungraceful_rig::run::settings::{Experiment, Finished, Work};
 
 use crate::cli::common::{EveryRunArgs, OutputArgs};
@@ -20,7 +21,6 @@ use crate::launch::{Call, Mode, annotate, prepare, prepare_load, print_error, pr
 use crate::live::{self, LiveOutputs};
 use crate::page_file::PageFile;
 use crate::{arguments, compared, print_plan, print_preflight};
-use ungraceful_rig::run::limits::Demand;
 
 /// Flags that each run has of its own, or that are of all runs together.
 const OF_ALL: [&str; 8] = [
@@ -33,6 +33,7 @@ const OF_ALL: [&str; 8] = [
     "--junit",
     "--seed",
 ];
+
 /// The runs of one target.
 struct Target {
     /// The folder of its runs within the folder of all; absent where there is one target.

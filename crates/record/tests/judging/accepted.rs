@@ -1,4 +1,4 @@
-//! Known deviations: which violations they cover, what the exit code is then, and what is told when they no longer show.
+//! Known deviations: which violations they cover, the exit code, and what the report says about one that did not show.
 
 use ungraceful_mqtt::statement::V5_3_1_0_2;
 use ungraceful_record::accepted::{Accepted, accept};

@@ -21,7 +21,7 @@ fn concluded(threshold: &str, record: &Record) -> Conclusion {
 }
 
 /// Every subject that needs no load, with the figures that one sample is enough for.
-const SUBJECTS: [&str; 11] = [
+const SUBJECTS: [&str; 13] = [
     "reaction max<3600s",
     "close max<3600s",
     "will max<3600s",
@@ -33,6 +33,8 @@ const SUBJECTS: [&str; 11] = [
     "bystander_loss==0",
     "bystander_disconnects==0",
     "memory_slope<1M",
+    "broker_memory<1000M",
+    "broker_cpu<64",
 ];
 
 /// 200 attempts with reactions from 1 to 200 ms, one dropped, and bystanders that lost a message and a connection.
@@ -62,10 +64,14 @@ fn eventful() -> Record {
                 high: 6_000.0,
                 samples: 9,
             }),
+            max: Some(20_000_000),
             ..QuantityRecord::default()
         },
+        cpu_us_fault_phase: Some(3_000_000),
+        samples: 9,
         ..BrokerResourcesRecord::default()
     });
+    record.phases = vec![PhaseRecord { phase: Phase::Fault, began_us: 1_000_000, ended_us: 5_000_000 }];
     record
 }
 
@@ -98,6 +104,11 @@ fn each_is_compared_with_what_the_record_has() {
         ("bystander_disconnects<=50%", Holds),
         ("memory_slope<7k", Holds),
         ("memory_slope<3k", Violated),
+        ("broker_memory<20M", Violated),
+        ("broker_memory<=20M", Holds),
+        // 3 s of 4 s.
+        ("broker_cpu<0.8", Holds),
+        ("broker_cpu<0.7", Violated),
         // Within its interval.
         ("memory_slope<5500", Inconclusive),
         ("memory_slope<4500", Inconclusive),
@@ -150,6 +161,11 @@ fn take_overs_of_a_duel_are_all_that_it_counted() {
     record.cases = vec![CaseRecord { measures, ..duel }];
     assert_eq!(concluded("takeovers==1000", &record), Holds);
     assert_eq!(concluded("takeovers==2", &record), Violated);
+    let mut none = Values::default();
+    none.add(0);
+    record.cases[0].measures.insert("takeovers".to_owned(), none.distribution());
+    assert_eq!(concluded("takeovers==0", &record), Holds);
+    assert_eq!(concluded("takeovers>=1", &record), Violated);
     assert!(
         "recovery p(50)<1s".parse::<Threshold>().expect_err("a single time").contains("use recovery max")
     );

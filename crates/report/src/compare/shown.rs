@@ -1,6 +1,6 @@
 //! A comparison as text, Markdown, JSON and CSV.
 
-use ungraceful_record::threshold::{Figure, Unit};
+use ungraceful_record::figures::{Figure, Unit};
 
 use super::noise::median;
 use super::{By, Change, Comparison, Conclusion, Row, Side};
@@ -103,11 +103,11 @@ fn document(comparisons: &[Comparison]) -> Document {
         }
         document.line(match comparison.by {
             By::Repetitions => {
-                "Noise is told by the repetitions. All intervals hold together with 99.9 %; more repetitions narrow them.".to_owned()
+                "The repetitions show the noise. All intervals together hold with 99.9 % confidence; more repetitions make them narrower.".to_owned()
             }
             By::Parts => format!(
-                "Noise is told by up to {} parts of each run, because a side has one run alone: what differs from run to run is not in it. \
-                 Several repetitions on both sides tell more.",
+                "Up to {} parts of each run show the noise, because a side has a single run: differences from run to run are not included. \
+                 Repeat both sides for a better result.",
                 super::BATCHES
             ),
         });

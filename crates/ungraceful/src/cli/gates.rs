@@ -6,8 +6,9 @@ use clap::Args;
 use ungraceful_flags::{Given, Mistake};
 use ungraceful_record::accepted::Accepted;
 use ungraceful_record::check::Check;
+use ungraceful_record::figures::Needs;
 use ungraceful_record::rate_search::Promise;
-use ungraceful_record::threshold::{self, Needs, Threshold};
+use ungraceful_record::threshold::{self, Threshold};
 
 /// The flags.
 #[derive(Args, Clone, Debug)]

@@ -15,6 +15,7 @@ use ungraceful_load::settings::LoadSettings;
 use ungraceful_record::rate_search::Promise;
 use ungraceful_record::run::{Setting, SettingSource, ToolRecord};
 use ungraceful_rig::broker::target::{BrokerChoice, Credentials, Target, TargetSettings};
+use ungraceful_rig::broker::watch::WatchSettings;
 use ungraceful_rig::error::RunError;
 use ungraceful_rig::measure::clock::RunClock;
 use ungraceful_rig::run::bound::{AttemptWaits, Bound, Waits};
@@ -31,7 +32,7 @@ use crate::cli::parse::{Parsed, without_secrets};
 use crate::cli::target::TargetArgs;
 use crate::junit_file::JunitFile;
 use crate::live;
-use ungraceful_record::threshold::Needs;
+use ungraceful_record::figures::Needs;
 
 /// Reads and checks a run of attempts; all mistakes are reported together.
 pub(crate) fn prepare(
@@ -58,7 +59,7 @@ pub(crate) fn prepare(
     check_plan(&settings, mode, &plan, &mut mistakes);
     let without_load = (Needs::Load, "it needs a load of well-behaved clients; use ungraceful-bench");
     let gates = &run.every.gates;
-    let lacks: Vec<_> = [without_load].into_iter().chain(without_bystanders(&settings.every)).collect();
+    let lacks = lacking(without_load, &settings.every, &target_settings, &watch);
     let thresholds = gates.thresholds(&lacks, &Vec::new(), &mut mistakes);
     let accepted = gates.accepted(&call.mode.all_checks(), &mut mistakes);
     mistakes.extend(flags_without_effect(&parsed.settings, mode.attempts()));
@@ -139,10 +140,19 @@ fn tool_record(call: &Call<'_>, parsed: &Parsed) -> ToolRecord {
     }
 }
 
-/// What a run without bystanders lacks.
-fn without_bystanders(settings: &EveryRunSettings) -> Option<(Needs, &'static str)> {
-    (settings.bystanders.pairs == 0)
-        .then_some((Needs::Bystanders, "there are no bystanders; give --bystanders 3"))
+/// What a run does not have, so that thresholds on it can't be judged, each with what would: `kind` is what no run of its kind has.
+fn lacking(
+    kind: (Needs, &'static str),
+    settings: &EveryRunSettings,
+    target: &TargetSettings,
+    watch: &WatchSettings,
+) -> Vec<(Needs, &'static str)> {
+    let bystanders = (settings.bystanders.pairs == 0)
+        .then_some((Needs::Bystanders, "there are no bystanders; give --bystanders 3"));
+    let is_unknown = matches!(target.broker, BrokerChoice::Host { .. }) && watch.pid.is_none();
+    let process =
+        is_unknown.then_some((Needs::BrokerProcess, "the broker's process is unknown; give --broker-pid"));
+    [Some(kind), bystanders, process].into_iter().flatten().collect()
 }
 
 /// A load that is ready to run.
@@ -164,7 +174,7 @@ pub(crate) fn prepare_load(call: &Call<'_>, mode: &LoadMode, parsed: &Parsed) ->
     let target_settings = target.settings(plan.wanted, &mut mistakes);
     let watch = target.watch(&mut mistakes);
     let without_attempts = (Needs::Attempts, "a load provokes nothing; use a tool that injects a fault");
-    let lacks: Vec<_> = [without_attempts].into_iter().chain(without_bystanders(&settings)).collect();
+    let lacks = lacking(without_attempts, &settings, &target_settings, &watch);
     let thresholds = run.gates.thresholds(&lacks, &plan.never, &mut mistakes);
     check_promise(plan.promise.as_ref(), &plan.never, &mut mistakes);
     let accepted = run.gates.accepted(&call.mode.all_checks(), &mut mistakes);

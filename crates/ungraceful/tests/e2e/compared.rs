@@ -60,7 +60,7 @@ fn a_broker_that_is_slower_by_a_known_amount_is_a_regression_of_that_amount() {
         "Worse: ",
         "e2e p(50) by ",
         "WORSE",
-        "Noise is told by the repetitions",
+        "The repetitions show the noise.",
         "0 on both sides: loss",
     ]);
     // The other way round it is an improvement.
@@ -76,7 +76,7 @@ fn single_runs_are_compared_by_their_parts_and_unlike_ones_refused() {
     let [one, other, unlike] = runs.each_ref().map(|call| call.folder.display().to_string());
     compare(&format!("{one} {other}/run.json"))
         .expect_exit(0)
-        .assert_prints(&["Noise is told by up to 10 parts of each run", "e2e p(50)"]);
+        .assert_prints(&["Up to 10 parts of each run show the noise", "e2e p(50)"]);
     compare(&format!("{one} {unlike}")).expect_exit(2).assert_reports(&[
         "are unlike",
         "--rate: 400 and 100",

@@ -74,6 +74,11 @@ fn gates_that_cannot_be_judged_are_refused_together() {
         "--accept: \"closes\" has no reason",
         "--accept-file: /nonexistent: No such file",
     ]);
+    let unknown = "ungraceful-violate scenario publish-qos3 --host 127.0.0.1 --threshold memory_slope<1k --threshold broker_cpu<1";
+    Call::without_record(binary(unknown).output().unwrap()).assert_mistake(&[
+        "memory_slope is not measured in this run: the broker's process is unknown; give --broker-pid",
+        "broker_cpu is not measured in this run",
+    ]);
     let line = "ungraceful-bench conn --threshold 'reaction max<1s' --threshold 'suback max<1s'";
     let said = Call::without_record(binary(line).output().unwrap()).expect_exit(2);
     said.assert_mistake(&[
