@@ -700,3 +700,17 @@ pub(crate) fn duel() -> Record {
     ];
     record
 }
+
+/// Every fixture of a finished run, with its name.
+pub(crate) fn all() -> [(&'static str, Record); 8] {
+    [
+        ("all_holds", all_holds()),
+        ("violated", violated()),
+        ("storm", storm()),
+        ("duel", duel()),
+        ("herd", herd()),
+        ("interrupted", interrupted()),
+        ("broker_down", broker_down()),
+        ("hostile", hostile()),
+    ]
+}

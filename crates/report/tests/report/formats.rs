@@ -11,16 +11,7 @@ fn context() -> Context {
 
 #[test]
 fn every_fixture_in_every_format() {
-    for (name, record) in [
-        ("all_holds", fixture::all_holds()),
-        ("violated", fixture::violated()),
-        ("storm", fixture::storm()),
-        ("duel", fixture::duel()),
-        ("herd", fixture::herd()),
-        ("interrupted", fixture::interrupted()),
-        ("broker_down", fixture::broker_down()),
-        ("hostile", fixture::hostile()),
-    ] {
+    for (name, record) in fixture::all() {
         for format in Format::ALL {
             insta::assert_snapshot!(format!("{name}.{format}"), render(&record, format, &context()));
         }

@@ -69,18 +69,8 @@ fn missing(record: &Record) -> Vec<String> {
     text.iter().filter(is_missing).map(|(word, times)| format!("{word} ×{times}")).collect()
 }
 
-fn fixtures() -> [(&'static str, Record); 9] {
-    [
-        ("all_holds", fixture::all_holds()),
-        ("violated", fixture::violated()),
-        ("storm", fixture::storm()),
-        ("duel", fixture::duel()),
-        ("herd", fixture::herd()),
-        ("interrupted", fixture::interrupted()),
-        ("broker_down", fixture::broker_down()),
-        ("hostile", fixture::hostile()),
-        ("partial", fixture::partial()),
-    ]
+fn fixtures() -> Vec<(&'static str, Record)> {
+    fixture::all().into_iter().chain([("partial", fixture::partial())]).collect()
 }
 
 #[test]
