@@ -163,7 +163,7 @@ struct Index {
     search: AhoCorasick,
     /// The patterns for lines after a take-over, as indices in `patterns`.
     behind: Vec<usize>,
-    /// The index of the first needle that is no pattern's, but a word that tells of trouble.
+    /// The index of the first needle that belongs to no pattern; from it on, needles are words that tell of trouble.
     trouble_from: usize,
 }
 
@@ -476,7 +476,7 @@ impl Matcher {
                 .and_then(|at| places[at].map(|(_, end)| end))
                 .or(places[0].map(|(begin, _)| begin))
                 .unwrap_or(0),
-            // VerneMQ tells of the Keep Alive of clients after their CONNECT only, with an empty ClientID as it is.
+            // VerneMQ logs an expired Keep Alive only after the CONNECT, so an empty ClientID is the client's own.
             cause: match cause {
                 Cause::KeepAlive if broker == Broker::VerneMq => cause,
                 _ if is_unknown_client => cause.before_a_client_id(),

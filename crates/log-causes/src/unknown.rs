@@ -65,8 +65,8 @@ pub(crate) fn needles() -> impl Iterator<Item = Vec<u8>> {
     })
 }
 
-/// Whether a line with such a stem tells of trouble. A line about a message does not; nor does a frame of a stack trace, because the first
-/// line of the trace does.
+/// Whether a line with one of these words tells of trouble. Lines about messages do not. Neither do the frames of a stack trace: its first
+/// line does.
 pub(crate) fn is_trouble(line: &[u8]) -> bool {
     let is_frame = line.trim_ascii_start().starts_with(b"at ") && memchr::memchr(b'(', line).is_some();
     !is_frame && ORDINARY.iter().all(|text| memchr::memmem::find(line, text).is_none())
