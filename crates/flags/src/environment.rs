@@ -5,7 +5,7 @@ use clap::{ArgAction, Command};
 /// The prefix of all variables.
 pub const VARIABLE_PREFIX: &str = "UNGRACEFUL_";
 /// Flags for a single call, which no variable sets.
-const WITHOUT_VARIABLE: [&str; 6] = ["help", "version", "print-plan", "follow", "code", "list"];
+const WITHOUT_VARIABLE: [&str; 7] = ["help", "help-all", "version", "print-plan", "follow", "code", "list"];
 
 /// The variable of a flag, by its long name.
 #[must_use]
@@ -14,8 +14,8 @@ pub fn variable_of(long: &str) -> String {
 }
 
 /// Lets the environment set the command's flags: `--will-wait` by `UNGRACEFUL_WILL_WAIT`. A number may begin with a hyphen, so that
-/// `--count -5` is an invalid count and not an unknown flag `-5`. Help texts show a variable but never its value, which may be a
-/// password: they are pasted into tickets.
+/// `--count -5` is an invalid count and not an unknown flag `-5`. Help texts show neither a variable, whose name follows from the flag's,
+/// nor its value, which may be a password: they are pasted into tickets.
 #[must_use]
 pub fn with_environment(command: Command) -> Command {
     command.mut_args(|arg| {
@@ -24,7 +24,7 @@ pub fn with_environment(command: Command) -> Command {
         let takes_value = matches!(arg.get_action(), ArgAction::Set | ArgAction::Append);
         let takes_hyphen =
             takes_value && arg.get_value_names().is_some_and(|names| is_number(names[0].as_str()));
-        let arg = arg.env(variable).hide_env_values(true);
+        let arg = arg.env(variable).hide_env(true).hide_env_values(true);
         if takes_hyphen { arg.allow_hyphen_values(true) } else { arg }
     })
 }

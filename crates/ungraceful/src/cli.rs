@@ -5,6 +5,7 @@ pub mod clients;
 pub mod common;
 pub(crate) mod environment;
 pub mod gates;
+pub(crate) mod help;
 pub mod load;
 pub mod metrics_address;
 pub mod parse;

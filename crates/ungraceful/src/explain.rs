@@ -28,6 +28,7 @@ use ungraceful_log_causes::{Broker, UnknownLines};
 use ungraceful_record::exit::Exit;
 use ungraceful_rig::error::RunError;
 
+use crate::cli::help;
 use crate::launch;
 
 /// The binary's name.
@@ -39,9 +40,9 @@ pub const QUESTION: &str =
 /// The command line.
 #[must_use]
 pub fn command() -> Command {
-    let command = Command::new(NAME).version(env!("CARGO_PKG_VERSION")).disable_help_flag(true);
-    let command = command.arg(clap::arg!(--help "Print help").action(clap::ArgAction::Help));
-    with_environment(ExplainArgs::augment_args(command)).about(QUESTION).long_about(format!(
+    let command = help::with_flags(Command::new(NAME).version(env!("CARGO_PKG_VERSION")));
+    let command = with_environment(ExplainArgs::augment_args(command));
+    command.about(QUESTION).long_about(format!(
         "{QUESTION}.\n\nReads the logs of {}: plain text or JSON, with or without the prefixes of journald and containers, \
          compressed by gzip, Zstandard or xz, in UTF-8 or UTF-16. Parts of one log, such as broker.log.1 and broker.log, are read in \
          the order of their times. Lines that belong together are one incident. For each cause it reports who closed the connection, what the \
@@ -49,7 +50,7 @@ pub fn command() -> Command {
          nothing and needs no broker.",
         names()
     ))
-    .after_help(exit_codes())
+    .after_long_help(exit_codes())
 }
 
 /// The exit codes of all tools, with their meaning here.
@@ -76,7 +77,9 @@ fn names() -> String {
 /// Runs the tool.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     launch::begin(NAME);
-    let (matches, mistakes) = collecting(|| command().try_get_matches_from(arguments));
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let (matches, mistakes) =
+        collecting(|| help::for_call(command(), &arguments).try_get_matches_from(&arguments));
     let matches = match matches {
         Ok(matches) => matches,
         Err(error) => return launch::print_clap(&error).into(),

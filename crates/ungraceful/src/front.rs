@@ -10,7 +10,8 @@ use clap_complete::Shell;
 use ungraceful_flags::with_environment;
 use ungraceful_record::exit::Exit;
 
-use crate::cli::parse::{NotParsed, Parsed, parse, times_and_exit_codes_text};
+use crate::cli::help;
+use crate::cli::parse::{NotParsed, Parsed, parse};
 use crate::hidden;
 use crate::launch;
 use crate::{again, explain};
@@ -60,7 +61,7 @@ pub fn command() -> Command {
         .subcommand_help_heading("Tools")
         .disable_help_subcommand(true)
         .args_conflicts_with_subcommands(true)
-        .after_long_help(times_and_exit_codes_text());
+        .after_long_help(help::end_of_runs());
     for tool in tools::ALL {
         command = command.subcommand(
             Command::new(tool.name.trim_start_matches(PREFIX)).about(tool.question).disable_help_flag(true),
@@ -97,7 +98,7 @@ fn printers() -> [Command; 3] {
 }
 
 /// Adds --help, which the front disables for its subcommands because the tools have their own.
-fn with_help_flag(command: Command) -> Command {
+pub(crate) fn with_help_flag(command: Command) -> Command {
     command.arg(clap::arg!(--help "Print help").action(ArgAction::Help))
 }
 

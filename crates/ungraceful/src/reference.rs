@@ -12,7 +12,7 @@ use ungraceful_record::exit::Exit;
 use ungraceful_report::escape;
 
 use crate::cli::common::{OutputArgs, RunArgs};
-use crate::cli::parse::{TIMES, times_and_exit_codes_text};
+use crate::cli::help::{TIMES, end_of_runs};
 use crate::cli::target::TargetArgs;
 use crate::launch::{self, Mode, Tool};
 use crate::{front, list, tools};
@@ -99,7 +99,7 @@ fn index() -> Vec<String> {
              its JSON Schema."
         ),
         "`ungraceful takeover duel` and `ungraceful-takeover duel` are the same. These pages are generated: `ungraceful \
-         reference NAME` prints one, `--help` prints the flags of a command for a terminal, and `ungraceful man NAME` prints \
+         reference NAME` prints one, `--help` prints the flags of a command that most calls need, `--help-all` all of them, and `ungraceful man NAME` prints \
          its man page."
             .to_owned(),
         table(["command", "purpose", "modes or further commands"], rows),
@@ -251,7 +251,13 @@ fn own(command: &Command) -> Vec<Item> {
     if command.get_arguments().any(|arg| arg.get_long() == Some("host")) {
         return compared(command, &built(common()));
     }
-    let mut items = compared(command, &built(help_alone()));
+    let has_two_texts = command.get_arguments().any(|arg| arg.get_long() == Some("help-all"));
+    let helped = if has_two_texts {
+        help_alone()
+    } else {
+        front::with_help_flag(Command::new(COMMON).disable_help_flag(true))
+    };
+    let mut items = compared(command, &built(helped));
     items.retain(|item| !matches!(item, Item::Note { line: NOT_ACCEPTED, .. }));
     items
 }
@@ -293,7 +299,7 @@ fn section(command: &Command, items: &[Item]) -> Vec<String> {
     paragraphs.push(format!("Usage: {}", calls.collect::<Vec<_>>().join(" or ")));
     paragraphs.extend(written(items));
     let after = command.get_after_long_help().or(command.get_after_help()).map(ToString::to_string);
-    let own = after.filter(|after| *after != times_and_exit_codes_text());
+    let own = after.filter(|after| *after != end_of_runs());
     paragraphs.extend(own.map(|after| format!("```text\n{after}\n```")));
     paragraphs
 }
@@ -384,7 +390,10 @@ impl Flag {
             default,
             meaning: meaning.join(" ").trim().to_owned(),
             has_variable: variable.is_some(),
-            prints: matches!(arg.get_action(), ArgAction::Help | ArgAction::Version),
+            prints: matches!(
+                arg.get_action(),
+                ArgAction::Help | ArgAction::HelpShort | ArgAction::HelpLong | ArgAction::Version
+            ),
         }
     }
 

@@ -40,10 +40,10 @@ pub struct RunArgs {
     #[command(flatten)]
     pub every: EveryRunArgs,
     /// How long to wait for the broker's reaction; later reactions are not seen
-    #[arg(long, value_name = "TIME", default_value = "5s")]
+    #[arg(long, help_heading = "Run", value_name = "TIME", default_value = "5s")]
     pub reaction_timeout: PositiveTime,
     /// How long to wait for a Will after a connection ends
-    #[arg(long, value_name = "TIME", default_value = "10s")]
+    #[arg(long, help_heading = "Run", value_name = "TIME", default_value = "10s")]
     pub will_wait: PositiveTime,
     /// The limit on recorded attempts.
     #[command(flatten)]
@@ -101,7 +101,7 @@ pub struct EveryRunArgs {
     pub gates: GateArgs,
     /// Worker threads; the bystanders have one more [default: one per core; for a load, one for every 500
     /// clients, at most one per core]
-    #[arg(long, value_name = "N")]
+    #[arg(long, help_heading = "Run", value_name = "N")]
     pub threads: Option<Whole<1, 256>>,
 }
 

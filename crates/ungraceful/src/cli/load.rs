@@ -142,9 +142,9 @@ pub struct ShapeArgs {
     /// Clients that subscribe [default: 10, or as in --preset]
     #[arg(long, value_name = "N")]
     pub subscribers: Option<Whole<1, 1_000_000>>,
-    /// Who receives what: pairs (subscriber n receives from publisher n), everyone (each subscriber receives everything: fan-out,
-    /// fan-in, many to many), shared (one subscriber of a Shared Subscription receives each message) [default: pairs for equal
-    /// numbers of both, else everyone]
+    /// Who receives what: pairs, everyone or shared. In pairs, subscriber n receives from publisher n; with everyone, each subscriber
+    /// receives everything (fan-out, fan-in, many to many); with shared, one subscriber of a Shared Subscription receives each
+    /// message [default: pairs for equal numbers of both, else everyone]
     #[arg(long, value_name = "SHAPE", value_parser = reader::<Shape>())]
     pub shape: Option<Shape>,
 }
@@ -153,8 +153,8 @@ pub struct ShapeArgs {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Load")]
 pub struct PresetArgs {
-    /// Scenario, named as in the Open MQTT Benchmark Suite: p2p-1K-1K-1K-1K, fanout-1-1k-1-1K, sharedsub-1K-5-1K-1K (publishers,
-    /// subscribers, topics, messages delivered per second), each at QoS 1 with 16 bytes; or conn-tcp-1K-100 (clients, connections
+    /// Scenario, named as in the Open MQTT Benchmark Suite, such as fanout-1-1k-1-1K; also p2p-1K-1K-1K-1K or
+    /// sharedsub-1K-5-1K-1K (publishers, subscribers, topics, messages delivered per second), each at QoS 1 with 16 bytes; or conn-tcp-1K-100 (clients, connections
     /// per second). Other numbers are accepted; explicit flags override the preset
     #[arg(long, value_name = "NAME")]
     pub preset: Option<Given<Preset>>,

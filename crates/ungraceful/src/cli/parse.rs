@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches};
 use ungraceful_flags::{Mistake, collecting};
-use ungraceful_record::exit::Exit;
 use ungraceful_record::run::{Setting, SettingSource, WITHHELD};
 use ungraceful_rig::run::input_file;
+
+use crate::cli::help;
 
 /// Settings that are or contain secrets: their values are not recorded.
 const SECRET: [&str; 9] =
@@ -18,7 +19,7 @@ const SECRET: [&str; 9] =
 /// Maximum size of a configuration file in bytes.
 const CONFIG_BYTES_MAX: usize = 1 << 20;
 /// Flags that a configuration file can't set.
-const NOT_IN_A_FILE: [&str; 4] = ["config", "help", "version", "print-plan"];
+const NOT_IN_A_FILE: [&str; 5] = ["config", "help", "help-all", "version", "print-plan"];
 
 /// Parsed arguments, and the source of each setting.
 #[derive(Debug)]
@@ -56,6 +57,7 @@ pub enum NotParsed {
 /// # Errors
 /// [`NotParsed`].
 pub fn parse(command: &Command, arguments: &[OsString]) -> Result<Parsed, NotParsed> {
+    let command = &help::for_call(command.clone(), arguments);
     let (first, mistakes) = collecting(|| command.clone().try_get_matches_from(arguments));
     let first = first.map_err(NotParsed::Clap)?;
     let Some(path) = first.get_one::<PathBuf>("config").cloned() else {
@@ -262,17 +264,6 @@ pub(crate) fn is_secret(word: &str) -> bool {
 fn is_harmless(long: &str, value: &str) -> bool {
     let authority = value.rsplit("://").next().and_then(|rest| rest.split('/').next()).unwrap_or_default();
     (long == "url" && !authority.contains('@')) || (long == "ws-path" && !value.contains('?'))
-}
-
-/// The syntax of times.
-pub(crate) const TIMES: &str = "A TIME needs a unit: 250ms, 5s, 1m 30s. SECONDS stands for a field that MQTT counts in whole seconds: a plain number \
-                                means seconds, and a time with a unit is accepted too: 60, 60s, 1m.";
-
-/// The syntax of times and the exit codes, for help texts and man pages.
-#[must_use]
-pub fn times_and_exit_codes_text() -> String {
-    let lines = Exit::ALL.map(|exit| format!("  {:>3}  {}", exit.code(), exit.meaning()));
-    format!("Times:\n  {TIMES}\n\nExit codes:\n{}", lines.join("\n"))
 }
 
 #[cfg(test)]

@@ -12,7 +12,8 @@ use ungraceful_rig::run::plan::Arrival;
 
 use crate::cli::common::{EveryRunArgs, OutputArgs, RunArgs};
 use crate::cli::gates::Never;
-use crate::cli::parse::{Parsed, times_and_exit_codes_text};
+use crate::cli::help;
+use crate::cli::parse::Parsed;
 use crate::cli::target::TargetArgs;
 
 /// A binary: the question it answers, and its modes.
@@ -206,11 +207,12 @@ impl Tool {
             .subcommand_help_heading("Modes")
             .disable_help_subcommand(true)
             .args_conflicts_with_subcommands(true)
+            .after_help(format!("{} MODE --help has the flags of a mode.", self.name))
     }
 
     fn with_flags(command: Command, mode: Mode) -> Command {
         let command = mode.add_flags(TargetArgs::augment_args(with_help(command)));
-        with_environment(OutputArgs::augment_args(command)).after_long_help(times_and_exit_codes_text())
+        with_environment(OutputArgs::augment_args(command)).after_long_help(help::end_of_runs())
     }
 
     /// Whether the mode has `--variant`.
@@ -228,13 +230,10 @@ impl Tool {
 
 /// Adds the flags of every command line.
 pub(crate) fn with_help(command: Command) -> Command {
-    command
+    help::with_flags(command)
         .version(env!("CARGO_PKG_VERSION"))
         // The last of several values counts, so that a call can be repeated with one change appended.
         .args_override_self(true)
-        // -h is --host, as in other MQTT tools.
-        .disable_help_flag(true)
-        .arg(clap::arg!(--help "Print help").action(clap::ArgAction::Help))
         .disable_version_flag(true)
         .arg(clap::arg!(--version "Print version").action(clap::ArgAction::Version))
 }

@@ -403,7 +403,7 @@ fn a_blank_client_and_a_blank_file_are_refused_with_the_cure() {
 
 #[test]
 fn the_help_has_the_exit_codes_of_this_tool() {
-    let said = explain("--help", "");
+    let said = explain("--help-all", "");
     said.assert_prints(&[
         "0  the logs were read to their end",
         "3  no line was recognised",

@@ -38,10 +38,14 @@ fn documented() -> Vec<Documented> {
     let names: Vec<(&str, Option<&str>)> = binaries.chain(modes).collect();
     let documented = names.into_iter().map(|(name, mode)| {
         let page = mode.map_or_else(|| name.to_owned(), |mode| format!("{name}-{mode}"));
+        let command = front::command_of(&page).unwrap();
+        // What has few flags has one help text.
+        let has_two = command.get_arguments().any(|arg| arg.get_long() == Some("help-all"));
+        let help = if has_two { "--help-all" } else { "--help" };
         Documented {
-            help: printed(name, &mode.into_iter().chain(["--help"]).collect::<Vec<_>>()),
+            help: printed(name, &mode.into_iter().chain([help]).collect::<Vec<_>>()),
             man_page: printed("ungraceful", &["man", &page]),
-            command: front::command_of(&page).unwrap(),
+            command,
         }
     });
     documented.collect()
