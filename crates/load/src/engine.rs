@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use ungraceful_mqtt::{ProtocolVersion, STAMP_LEN};
+use ungraceful_record::confidence::Until;
 use ungraceful_record::live::LiveLoad;
 use ungraceful_record::load::{LoadRecord, RetainedRecord};
 use ungraceful_record::scale::{counted, micros, span};
@@ -108,6 +109,10 @@ impl Engine {
 impl Load for Engine {
     fn duration(&self) -> Duration {
         self.settings.lasts()
+    }
+
+    fn until(&self) -> Option<Until> {
+        self.settings.until.clone()
     }
 
     fn connects(&self) -> Connects {
@@ -293,6 +298,13 @@ impl UnderWay {
         &self.crew.progress
     }
 
+    /// When the last message is due, by its duration or by order.
+    fn until_us(&self) -> u64 {
+        let counted_from_us = self.crew.orders.counted_from_us.load(Acquire);
+        let by_duration = counted_from_us.saturating_add(micros(self.settings.lasts()));
+        by_duration.min(self.crew.orders.until_us.load(Acquire))
+    }
+
     /// Deliveries that follow from what was sent so far, of the warm-up too.
     fn expected(&self) -> u64 {
         if !self.settings.payload.has_stamp() || self.settings.publishers == 0 {
@@ -348,6 +360,10 @@ impl LoadUnderWay for UnderWay {
         self.crew.begin(begin_us, counted_from_us);
     }
 
+    fn end_at(&mut self, until_us: u64) {
+        self.crew.end_at(until_us);
+    }
+
     fn is_done(&self) -> bool {
         if self.crew.orders.stop.load(Relaxed) {
             return self.crew.have_ended();
@@ -371,8 +387,7 @@ impl LoadUnderWay for UnderWay {
 
     fn stop(&mut self) {
         if !self.crew.orders.stop.load(Relaxed) {
-            let counted_from_us = self.crew.orders.counted_from_us.load(Acquire);
-            let drained_us = counted_from_us.saturating_add(micros(self.settings.lasts() + DRAIN_WITHIN));
+            let drained_us = self.until_us().saturating_add(micros(DRAIN_WITHIN));
             let now_us = self.stage.clock.now_us();
             let is_arriving =
                 self.last_delivery_us().is_some_and(|last_us| now_us.saturating_sub(last_us) < micros(QUIET));
@@ -402,11 +417,11 @@ impl LoadUnderWay for UnderWay {
         self.stop();
         let ended_us = self.stage.clock.now_us();
         let counted_from_us = self.crew.orders.counted_from_us.load(Acquire);
+        let until_us = self.until_us().min(ended_us);
         let Self { settings, stage, crew, end } = *self;
         let Finished { ended, processes } = crew.finish()?;
-        let until_us = || (counted_from_us + micros(settings.lasts())).min(ended_us);
         let counted =
-            (counted_from_us != NOT_YET && counted_from_us < ended_us).then(|| (counted_from_us, until_us()));
+            (counted_from_us != NOT_YET && counted_from_us < ended_us).then_some((counted_from_us, until_us));
         let mut record = record(&settings, &ended, counted, end);
         record.retained_by_us = remove_retained(&settings, &stage, &ended);
         record.shape = format!("MQTT {} · {}", stage.version, record.shape);
@@ -445,6 +460,7 @@ pub(crate) mod tests {
             connects_in_flight: 10,
             keep_alive_s: 60,
             waiting: Waiting::Sleep,
+            until: None,
         }
     }
 }

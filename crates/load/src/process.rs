@@ -114,6 +114,8 @@ impl Share {
 enum Order {
     /// Begin at the first instant; what is due before the second does not count. In µs of the run's clock.
     Begin(u64, u64),
+    /// End at this instant, before the load's time is over: what is due from then on is not sent.
+    EndAt(u64),
     /// Leave, and report the results.
     Stop,
 }

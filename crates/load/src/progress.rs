@@ -99,6 +99,8 @@ pub(crate) struct Orders {
     pub(crate) begin_us: AtomicU64,
     /// From when on messages count; set before `begin_us`.
     pub(crate) counted_from_us: AtomicU64,
+    /// When to end, before the load's time is over; [`NOT_YET`] without such an order.
+    pub(crate) until_us: AtomicU64,
     pub(crate) stop: AtomicBool,
 }
 
@@ -110,6 +112,7 @@ impl Default for Orders {
         Self {
             begin_us: AtomicU64::new(NOT_YET),
             counted_from_us: AtomicU64::new(NOT_YET),
+            until_us: AtomicU64::new(NOT_YET),
             stop: AtomicBool::new(false),
         }
     }

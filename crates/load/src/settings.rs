@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ungraceful_record::confidence::Until;
 use ungraceful_rig::run::bound::LoadWaits;
 
 use crate::pace::Pace;
@@ -48,6 +49,8 @@ pub struct LoadSettings {
     pub keep_alive_s: u16,
     /// How threads wait for what is due next.
     pub waiting: Waiting,
+    /// The percentile that ends the load when it is sure enough, before its time is over; absent for none.
+    pub until: Option<Until>,
 }
 
 /// Properties and flags of every message; those of MQTT 5.0 are left out in 3.1.1.

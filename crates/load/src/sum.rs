@@ -85,6 +85,7 @@ pub(crate) fn record(
         in_flight_max: u64::from(threads.iter().map(|thread| thread.window).max().unwrap_or(0)),
         counted_from_us: counted.map(|(from_us, _)| from_us),
         counted_until_us: counted.map(|(_, until_us)| until_us),
+        confidence: None,
         last_sent_us: threads.iter().filter_map(|thread| thread.last_sent_us).max(),
         last_delivered_us: threads.iter().filter_map(|thread| thread.last_delivered_us).max(),
         connections: LoadConnections {

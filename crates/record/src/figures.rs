@@ -75,7 +75,7 @@ pub(crate) struct Percentile(pub(crate) &'static str, pub(crate) u64, pub(crate)
 
 impl Percentile {
     /// The share of samples that may be larger.
-    fn tail(&self) -> f64 {
+    pub(crate) fn tail(&self) -> f64 {
         let percent = self.0.strip_prefix("p(").and_then(|rest| rest.strip_suffix(')')?.parse::<f64>().ok());
         match self.0 {
             "min" => 1.0,

@@ -7,6 +7,7 @@ pub mod accepted;
 pub mod attempt;
 pub mod check;
 pub mod checks;
+pub mod confidence;
 pub mod counts;
 pub mod discarded;
 pub mod event;

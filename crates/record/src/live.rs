@@ -6,6 +6,7 @@ use std::time::Instant;
 use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
+use crate::confidence::Confidence;
 use crate::metric::Percentiles;
 use crate::phase::Phase;
 use crate::reaction::ReactionKind;
@@ -125,6 +126,8 @@ pub struct LiveLoad {
     pub response_p99_us: Option<u64>,
     /// Messages that are due but not sent.
     pub waiting: u64,
+    /// How sure the percentile is that `--until` named, at the last look; absent without it, and before the first.
+    pub confidence: Option<Confidence>,
 }
 
 /// An observer of a run.

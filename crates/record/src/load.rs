@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use ungraceful_mqtt::ReasonCode;
 
+use crate::confidence::Confidence;
 use crate::counts;
 use crate::metric::Percentiles;
 use crate::scale::counted;
@@ -136,6 +137,9 @@ pub struct LoadRecord {
     pub counted_from_us: Option<u64>,
     /// When the last message was due.
     pub counted_until_us: Option<u64>,
+    /// How sure the percentile is that `--until` named; absent without it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub confidence: Option<Confidence>,
     /// When the last counted message was sent: later than due where the broker fell behind.
     pub last_sent_us: Option<u64>,
     /// When the last counted message was delivered.

@@ -108,6 +108,9 @@ pub fn conclude(record: &mut Record, checks: &[Check], thresholds: &[Threshold],
     judge(record, checks);
     let of_user: Vec<_> = thresholds.iter().map(|threshold| threshold.judge(record)).collect();
     record.verdicts.extend(of_user);
+    let confidence = record.load.as_ref().and_then(|load| load.confidence.as_ref());
+    let of_confidence = confidence.map(|confidence| confidence.judge(record));
+    record.verdicts.extend(of_confidence);
     accept(record, accepted);
 }
 

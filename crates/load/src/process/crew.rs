@@ -145,6 +145,11 @@ impl Crew {
         self.tell(Order::Begin(begin_us, counted_from_us));
     }
 
+    pub(crate) fn end_at(&mut self, until_us: u64) {
+        self.orders.until_us.store(until_us, Release);
+        self.tell(Order::EndAt(until_us));
+    }
+
     pub(crate) fn stop(&mut self) {
         if !self.orders.stop.swap(true, Relaxed) {
             let left = sum(&self.progress, |progress| &progress.left);

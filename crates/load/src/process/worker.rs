@@ -148,6 +148,7 @@ fn follow(input: Box<dyn BufRead + Send>, orders: Arc<Orders>) {
                     orders.counted_from_us.store(counted_from_us, Release);
                     orders.begin_us.store(begin_us, Release);
                 }
+                Ok(Order::EndAt(until_us)) => orders.until_us.store(until_us, Release),
                 Ok(Order::Stop) => orders.stop.store(true, Relaxed),
                 Err(_) => break,
             }

@@ -1,7 +1,7 @@
 //! Hands due messages to their publishers, and sends them as far as allowed.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::{Acquire, Release};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use super::{SHORT_MAX_US, SHORT_QUIET_US, Worker, thread_cpu_us};
 use crate::client::{Role, Stage};
@@ -20,8 +20,14 @@ impl Worker {
         if self.cpu_before_us.is_none() && now_us >= self.thread_state.context.counted_from_us {
             self.cpu_before_us = Some(thread_cpu_us());
         }
+        // An order may end it earlier.
+        self.until_us = self.until_us.min(self.orders.until_us.load(Relaxed));
         while let Some(due) = self.next_due {
             let due_us = self.begin_us + due.after_us;
+            if due_us >= self.until_us {
+                self.next_due = None;
+                break;
+            }
             if due_us > now_us {
                 break;
             }

@@ -28,6 +28,9 @@ pub(super) fn section(record: &Record, document: &mut Document) {
     if !measured.rows.is_empty() {
         document.push(Block::Table(measured));
     }
+    if let Some(sure) = load.confidence.as_ref().filter(|sure| sure.unreached_because().is_none()) {
+        document.line(format!("{}: {}", sure.asked, sure.in_words()));
+    }
     for note in notes(load) {
         document.line(note);
     }
@@ -107,12 +110,12 @@ fn processes(load: &LoadRecord, document: &mut Document) {
     if all.is_empty() {
         return;
     }
-    let mut text = format!("{} on this machine", count(all.len() as u64));
+    let mut text = format!("{} share the clients", count(all.len() as u64));
     let rss: Option<u64> = all.iter().map(|process| process.rss_bytes_connected).sum();
     if let Some(rss_bytes) = rss {
         text += &format!(", {} of memory when the load began", bytes(rss_bytes));
     }
-    document.labelled("Worker processes", text);
+    document.labelled("Processes", text);
 }
 
 /// A row of the counts: its name and number.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use ungraceful_record::attempt::{Attempt, Case};
+use ungraceful_record::confidence::{Until, Watched};
 use ungraceful_record::discarded::Discarded;
 use ungraceful_record::live::{Live, LiveBroker};
 use ungraceful_record::run::Record;
@@ -65,6 +66,8 @@ pub(crate) struct Collected {
     pub(crate) whole: Interval,
     /// The broker's process, once a second.
     pub(crate) resources: Vec<ResourceSample>,
+    /// How sure the percentile is that may end a load; absent where none does.
+    pub(crate) watched: Option<Watched>,
     pub(crate) recorder: Recorder,
 }
 
@@ -75,6 +78,8 @@ pub(crate) struct CollectorLinks {
     pub(crate) connections: OpenConnections,
     pub(crate) broker: Option<BrokerProcess>,
     pub(crate) live: Arc<Mutex<Live>>,
+    /// The percentile that ends a load when it is sure enough.
+    pub(crate) until: Option<Until>,
 }
 
 #[derive(Debug)]
@@ -121,14 +126,17 @@ struct Collecting {
     samples: BTreeMap<u64, Sampled>,
     /// The broker's process so far.
     resources: Vec<ResourceSample>,
+    watched: Option<Watched>,
     attempts_finished: u64,
     second: u64,
 }
 
 fn collect(recorder: Recorder, links: CollectorLinks, mut reports: mpsc::Receiver<Report>) -> Collected {
+    let watched = links.until.clone().map(Watched::new);
     let mut collecting = Collecting {
         recorder,
         links,
+        watched,
         tallies: BTreeMap::new(),
         whole: Interval::default(),
         seconds: BTreeMap::new(),
@@ -158,6 +166,7 @@ fn collect(recorder: Recorder, links: CollectorLinks, mut reports: mpsc::Receive
         tallies,
         whole: collecting.whole,
         resources: collecting.resources,
+        watched: collecting.watched,
         recorder: collecting.recorder,
     }
 }
@@ -176,6 +185,9 @@ impl Collecting {
                 set_baseline(&mut self.live(), &interval, &self.whole);
                 // Threads report once a second, so most of it happened in the second before.
                 let second = self.second.saturating_sub(1);
+                if let Some(watched) = &mut self.watched {
+                    watched.add(second, &interval.histograms);
+                }
                 self.seconds.entry(second).or_default().merge(&interval);
             }
         }
@@ -192,9 +204,12 @@ impl Collecting {
     }
 
     /// Shows what was measured until the end of the current second.
-    fn show_second(&self) {
+    fn show_second(&mut self) {
         // As for the rows: threads report a second late.
         let Some(second) = self.second.checked_sub(1) else { return };
+        if let Some(watched) = &mut self.watched {
+            watched.look(second);
+        }
         let sampled = self.samples.get(&self.second).copied().unwrap_or_default();
         let broker = self.resources.last().filter(|_| sampled.broker_rss_bytes.is_some());
         let mut live = self.live();
@@ -206,6 +221,9 @@ impl Collecting {
             descriptors: sample.usage.descriptors,
         });
         let nothing = Interval::default();
+        if let (Some(load), Some(watched)) = (&mut live.load, &self.watched) {
+            load.confidence = watched.seen().cloned();
+        }
         set_second(&mut live, second, self.seconds.get(&second).unwrap_or(&nothing), &self.whole);
     }
 

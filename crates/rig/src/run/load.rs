@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use ungraceful_mqtt::{ProtocolVersion, QoS};
+use ungraceful_record::confidence::Until;
 use ungraceful_record::live::LiveLoad;
 use ungraceful_record::load::LoadRecord;
 use ungraceful_wire::Transport;
@@ -32,6 +33,9 @@ pub const QUIET: Duration = Duration::from_secs(2);
 pub trait Load: fmt::Debug {
     /// How long it is measured; what falls due later does not count.
     fn duration(&self) -> Duration;
+
+    /// The percentile that ends it when it is sure enough, before its duration is over; absent for a load that lasts as long as it does.
+    fn until(&self) -> Option<Until>;
 
     /// How it connects.
     fn connects(&self) -> Connects;
@@ -62,6 +66,8 @@ pub trait LoadUnderWay {
     fn is_ready(&self) -> bool;
     /// Begins at `begin_us`. What is due before `counted_from_us` is sent and not counted.
     fn begin(&mut self, begin_us: u64, counted_from_us: u64);
+    /// Ends it at `until_us`, before its duration is over: what is due from then on is not sent and does not count.
+    fn end_at(&mut self, until_us: u64);
     /// Whether everything that fell due was sent and has arrived, or is given up.
     fn is_done(&self) -> bool;
     /// When the last delivery came, in µs of the run's clock; absent when none has.

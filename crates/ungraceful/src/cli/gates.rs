@@ -42,7 +42,7 @@ impl GateArgs {
         const FLAG: &str = "--threshold";
         let thresholds: Vec<Threshold> =
             self.threshold.iter().filter_map(|threshold| threshold.take(FLAG, mistakes)).collect();
-        check_subjects(&thresholds, FLAG, lacks, never, mistakes);
+        check_thresholds(&thresholds, FLAG, lacks, never, mistakes);
         thresholds
     }
 
@@ -103,16 +103,27 @@ fn is_known(
 }
 
 /// Reports thresholds on what this run never measures: they would be inconclusive after the whole run.
-fn check_subjects(
+fn check_thresholds(
     thresholds: &[Threshold],
     flag: &str,
     lacks: &[(Needs, &str)],
     never: &Never,
     mistakes: &mut Vec<Mistake>,
 ) {
-    for threshold in thresholds {
-        let subject = threshold.subject();
-        let by_need = lacks.iter().find(|(needs, _)| *needs == threshold.needs()).map(|(_, cure)| *cure);
+    let subjects = thresholds.iter().map(|threshold| (threshold.subject(), threshold.needs()));
+    check_subjects(subjects, flag, lacks, never, mistakes);
+}
+
+/// Reports what a flag names, each with what it needs, and this run never measures.
+pub fn check_subjects(
+    subjects: impl IntoIterator<Item = (&'static str, Needs)>,
+    flag: &str,
+    lacks: &[(Needs, &str)],
+    never: &Never,
+    mistakes: &mut Vec<Mistake>,
+) {
+    for (subject, needed) in subjects {
+        let by_need = lacks.iter().find(|(needs, _)| *needs == needed).map(|(_, cure)| *cure);
         let by_name = never.iter().find(|(name, _)| *name == subject).map(|(_, cure)| *cure);
         if let Some(cure) = by_name.or(by_need) {
             mistakes.push(Mistake::new(flag, format!("{subject} is not measured in this run: {cure}")));
@@ -123,5 +134,5 @@ fn check_subjects(
 /// As [`GateArgs::thresholds`], for those of a rate search's promise.
 pub fn check_promise(promise: Option<&Promise>, never: &Never, mistakes: &mut Vec<Mistake>) {
     let thresholds = promise.map(Promise::thresholds).unwrap_or_default();
-    check_subjects(thresholds, "--find-rate", &[], never, mistakes);
+    check_thresholds(thresholds, "--find-rate", &[], never, mistakes);
 }

@@ -13,6 +13,7 @@ use ungraceful_load::payload::{Payload, Text};
 use ungraceful_load::settings::{LoadSettings, MessageSettings, Waiting};
 use ungraceful_load::shape::{QosMix, Shape};
 use ungraceful_mqtt::QoS;
+use ungraceful_record::confidence::Until;
 use ungraceful_record::rate_search::Promise;
 use ungraceful_rig::run::input_file;
 use ungraceful_rig::run::limits::{clients_of_a_worker, raise_descriptor_limit};
@@ -102,6 +103,11 @@ pub struct PublishArgs {
     /// Exit code 0 when it is found, 1 when no rate keeps the promise, 3 when the generator or too few samples were the limit
     #[arg(long, value_name = "PROMISE")]
     pub find_rate: Option<Given<Promise>>,
+    /// End when a percentile is this sure, such as 'e2e p(99) ±5%' (or +-5%). That is when its 95 % confidence interval is so narrow; the
+    /// load lasts --duration [default here: 10m] at most. Exit code 3 if the interval is wider then, with the reason: too few samples, or
+    /// a load that is not stationary
+    #[arg(long, value_name = "INTERVAL")]
+    pub until: Option<Given<Until>>,
     /// Payload in bytes; the first 16 are the stamp by which messages are tracked [default: 256, or as in --preset]
     #[arg(short = 's', long, value_name = "BYTES")]
     pub size: Option<Whole<16, 268_000_000>>,
@@ -213,6 +219,30 @@ impl PublishArgs {
             mistakes.push(Mistake::new("--rate", what));
         }
         Some(promise)
+    }
+
+    /// The percentile that ends the load.
+    pub fn until(&self, qos: &QosMix, payload: &Payload, mistakes: &mut Vec<Mistake>) -> Option<Until> {
+        const FLAG: &str = "--until";
+        let until = take(self.until.as_ref(), FLAG, mistakes)?;
+        let never_ends = [
+            (self.find_rate.is_some(), "each trial of --find-rate lasts --duration; leave out one of them"),
+            (
+                self.stages.is_some(),
+                "--stages change the rate, and with it every percentile; give --rate instead",
+            ),
+            (
+                until.subject().starts_with("ack") && qos.highest() == QoS::AtMostOnce,
+                "messages of QoS 0 are not acknowledged; give -q 1",
+            ),
+            (
+                until.subject().starts_with("e2e") && !payload.has_stamp(),
+                "messages without a stamp are not followed; add %x to --message",
+            ),
+        ];
+        mistakes
+            .extend(never_ends.iter().filter(|(is_so, _)| *is_so).map(|(_, what)| Mistake::new(FLAG, *what)));
+        Some(until)
     }
 
     /// The schedule of publishing. `duration_given`: the user gave --duration.

@@ -26,7 +26,7 @@ use super::{Call, LoadMode};
 use crate::cli::common::{
     ATTEMPTS_MAX, EveryRunArgs, EveryRunSettings, OutputArgs, RunArgs, RunSettings, cores,
 };
-use crate::cli::gates::check_promise;
+use crate::cli::gates::{check_promise, check_subjects};
 use crate::cli::load::ConnectArgs;
 use crate::cli::parse::{Parsed, without_secrets};
 use crate::cli::target::TargetArgs;
@@ -176,6 +176,8 @@ pub(crate) fn prepare_load(call: &Call<'_>, mode: &LoadMode, parsed: &Parsed) ->
     let without_attempts = (Needs::Attempts, "a load provokes nothing; use a tool that injects a fault");
     let lacks = lacking(without_attempts, &settings, &target_settings, &watch);
     let thresholds = run.gates.thresholds(&lacks, &plan.never, &mut mistakes);
+    let until = plan.load.until.iter().map(|until| (until.subject(), until.needs()));
+    check_subjects(until, "--until", &lacks, &plan.never, &mut mistakes);
     check_promise(plan.promise.as_ref(), &plan.never, &mut mistakes);
     let accepted = run.gates.accepted(&call.mode.all_checks(), &mut mistakes);
     let load = plan.load;

@@ -14,6 +14,7 @@ mod bench_bytes;
 mod bench_closed;
 mod bench_freeze;
 mod bench_nothing;
+mod bench_until;
 mod by_name;
 mod cases;
 mod check_verdicts;

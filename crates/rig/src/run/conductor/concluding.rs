@@ -51,6 +51,10 @@ impl Conductor<'_> {
             record.broker_log = Some(log);
         }
         record.load = ended.results.load;
+        if let (Some(load), Some(watched)) = (&mut record.load, &collected.watched) {
+            let lasted_s = load.counted_us().unwrap_or_default() / 1_000_000;
+            load.confidence = Some(watched.confidence(lasted_s));
+        }
         complete(&mut record, stop.reason());
         if let Some(died) = record.load.as_ref().and_then(LoadRecord::died)
             && record.completeness == Completeness::Complete

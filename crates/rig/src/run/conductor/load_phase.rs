@@ -1,6 +1,7 @@
 //! The part of a run that makes load: connections, warm-up, the bystanders' baseline where there are bystanders, the
 //! load itself, and the wait for what is still under way.
 
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::time::sleep;
@@ -14,6 +15,9 @@ use crate::error::RunError;
 use crate::run::load::{DRAIN_MAX, DRAIN_WITHIN, Load, LoadReports, LoadStage, LoadUnderWay, QUIET};
 use crate::run::progress::LOOK_EVERY;
 use crate::run::summary::PhaseResults;
+
+/// How long after the decision a load ends, so that each of its threads and processes knows before.
+const END_AFTER: Duration = Duration::from_millis(300);
 
 /// Whether to stop waiting for messages under way; `until_us` is when the last was due.
 fn is_drained(now_us: u64, until_us: u64, last_delivery_us: Option<u64>) -> bool {
@@ -42,7 +46,7 @@ impl Conductor<'_> {
             // Without bystanders the load's warm-up is the run's. With them, its effect on them counts.
             let begin_us = self.progress.clock.now_us();
             let counted_from_us = begin_us + micros(common.phases.warmup);
-            let until_us = counted_from_us + micros(load.duration());
+            let mut until_us = counted_from_us + micros(load.duration());
             under_way.begin(begin_us, counted_from_us);
             if !has_bystanders {
                 self.wait_with(under_way.as_ref(), |now_us, _load| now_us >= counted_from_us).await;
@@ -50,6 +54,9 @@ impl Conductor<'_> {
             let enter_us = if has_bystanders { begin_us } else { counted_from_us };
             let lasts = Duration::from_micros(until_us.saturating_sub(enter_us));
             self.progress.enter_at(enter_us, Phase::Load, Some(lasts));
+            if load.until().is_some() {
+                until_us = self.wait_until_sure(under_way.as_mut(), until_us).await;
+            }
             self.wait_with(under_way.as_ref(), |now_us, load| {
                 load.is_done() || is_drained(now_us, until_us, load.last_delivery_us())
             })
@@ -62,6 +69,23 @@ impl Conductor<'_> {
         }
         let load = Some(under_way.finish()?);
         Ok((cpu_us_before, PhaseResults { load, ..PhaseResults::default() }))
+    }
+
+    /// Waits until the percentile is sure enough that ends the load, and ends it then. Returns when the last message is due.
+    async fn wait_until_sure(&mut self, load: &mut dyn LoadUnderWay, until_us: u64) -> u64 {
+        let live = Arc::clone(&self.progress.live);
+        let is_sure = || {
+            let live = live.lock().unwrap_or_else(PoisonError::into_inner);
+            let confidence = live.load.as_ref().and_then(|load| load.confidence.as_ref());
+            confidence.is_some_and(|confidence| confidence.unreached_because().is_none())
+        };
+        self.wait_with(load, |now_us, load| now_us >= until_us || load.is_done() || is_sure()).await;
+        if !is_sure() {
+            return until_us;
+        }
+        let end_us = (self.progress.clock.now_us() + micros(END_AFTER)).min(until_us);
+        load.end_at(end_us);
+        end_us
     }
 
     fn load_stage(&self) -> LoadStage {

@@ -94,6 +94,7 @@ impl<'a> Conductor<'a> {
             connections: job.stage.connections.clone(),
             broker: broker.process.clone(),
             live: Arc::clone(&progress.live),
+            until: work.load().and_then(|load| load.until()),
         };
         let collector = Collector::start(recorder, begun, discarded_before, links, reported)?;
         Ok(Self { experiment, progress, broker, honest, job, collector })

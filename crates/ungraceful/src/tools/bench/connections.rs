@@ -98,5 +98,6 @@ pub(super) fn empty_load(parsed: &Parsed, per_second: Option<f64>) -> LoadSettin
         connects_in_flight: connect.connects_in_flight.get(),
         keep_alive_s: u16::try_from(connect.keepalive.0).unwrap_or(u16::MAX),
         waiting: Waiting::Sleep,
+        until: None,
     }
 }

@@ -20,6 +20,9 @@ use crate::launch::{LoadMode, LoadPlan};
 /// The default --duration of each trial of a rate search.
 const TRIAL: Duration = Duration::from_secs(10);
 
+/// The default --duration of a load that ends when a percentile is sure enough.
+const UNTIL_AT_LATEST: Duration = Duration::from_mins(10);
+
 /// Mode `pubsub`.
 pub(super) const PUBSUB: LoadMode = LoadMode {
     name: "pubsub",
@@ -127,7 +130,11 @@ fn plan_publishers(
     let promise = args.promise(mistakes);
     let duration = parsed.settings.get("duration");
     let duration_given = duration.is_some_and(|setting| setting.source != SettingSource::Default);
-    let duration = if promise.is_some() && !duration_given { TRIAL } else { load.lasts() };
+    let duration = match (&promise, &args.until) {
+        (Some(_), _) if !duration_given => TRIAL,
+        (None, Some(_)) if !duration_given => UNTIL_AT_LATEST,
+        _ => load.lasts(),
+    };
     let pace = args.pace(publishers, per_second, arrival, duration, duration_given, mistakes);
     check_pace(&pace, mistakes);
     let qos = args.qos(per_second.map(|_| QoS::AtLeastOnce), publishers, mistakes);
@@ -136,6 +143,7 @@ fn plan_publishers(
     if let Some(flag) = message.needs_5_0().filter(|_| wanted.versions == [ProtocolVersion::V3_1_1]) {
         mistakes.push(Mistake::new(flag, "MQTT 3.1.1 does not support it; leave it out, or give -V 5"));
     }
+    let until = args.until(&qos, &payload, mistakes);
     let load = LoadSettings {
         publishers,
         topic: args.topic.clone(),
@@ -145,6 +153,7 @@ fn plan_publishers(
         message,
         in_flight: args.in_flight.get(),
         waiting: args.waiting(),
+        until,
         ..load
     };
     LoadPlan { wanted, load, never: Vec::new(), promise }
