@@ -24,8 +24,8 @@ use crate::verdict::{Force, Verdict};
 
 /// The check of `--until`.
 pub const CHECK: &str = "reaches_the_confidence";
-/// How sure an interval would be that is looked at once. Loads end at a look at which it is narrow, which makes it less sure: simulated
-/// loads of independent seconds, and of seconds correlated by 0.5, had the true percentile within it in 95 of 100 or more.
+/// How sure an interval would be that is looked at once. Loads end at a look at which it is narrow, which makes it less sure: of 400
+/// simulated loads each, whose seconds were independent or correlated by 0.5 or 0.8, 393, 385 and 381 had the true percentile in it.
 const CONFIDENCE: f64 = 0.97;
 /// How sure it must be that later parts differ from earlier ones.
 const TREND_CONFIDENCE: f64 = 0.999;
@@ -420,14 +420,16 @@ fn has_trend(values: &[f64], together: f64) -> Option<bool> {
     Some(slope.abs() > quantile(TREND_CONFIDENCE, freedom)? * error)
 }
 
-/// By how much parts that follow each other tell less than independent ones: their correlation at distance 1.
+/// By how much parts that follow each other tell less than independent ones: their correlation at distance 1, and half of what it may be
+/// off by, because few parts show less of it than there is.
 fn inflation(values: &[f64]) -> f64 {
     let squares: f64 = values.iter().map(|value| value.powi(2)).sum();
     if squares <= 0.0 {
         return 1.0;
     }
     let products: f64 = values.windows(2).map(|pair| pair[0] * pair[1]).sum();
-    let correlation = (products / squares).clamp(0.0, 0.8);
+    let number = precise(values.len() as u64);
+    let correlation = (products / squares + 0.5 / number.sqrt()).clamp(0.0, 0.8);
     (1.0 + correlation) / (1.0 - correlation)
 }
 
