@@ -161,6 +161,12 @@ impl Confidence {
         (estimate > 0.0).then(|| ((high - estimate) / estimate).max((estimate - low) / estimate))
     }
 
+    /// How far the interval reaches to the farther side, such as `±4.1 %`; absent with too few samples or parts.
+    #[must_use]
+    pub fn width(&self) -> Option<String> {
+        self.share().map(|share| format!("±{}", percent(share)))
+    }
+
     /// Why the interval is not as narrow as asked; absent when it is.
     #[must_use]
     pub fn unreached_because(&self) -> Option<String> {
@@ -225,7 +231,7 @@ impl Confidence {
     #[must_use]
     pub fn in_words(&self) -> String {
         let at = |us: Option<u64>| us.map_or_else(|| "?".to_owned(), time);
-        let within = self.share().map(|share| format!(" (±{})", percent(share))).unwrap_or_default();
+        let within = self.width().map(|width| format!(" ({width})")).unwrap_or_default();
         format!(
             "{}{within}, between {} and {} at 95 % confidence, after {} s",
             at(self.estimate_us),

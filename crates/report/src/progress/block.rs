@@ -78,6 +78,11 @@ fn of_load(load: &LiveLoad) -> Vec<String> {
     if load.offered > 0 {
         parts.push(format!("sent {} of {}", count(load.sent), count(load.offered)));
     }
+    if let Some(sure) = &load.confidence {
+        let reached =
+            sure.width().map_or_else(|| "too few samples".to_owned(), |width| format!("at {width}"));
+        parts.push(format!("{} {reached}", plain(&sure.asked)));
+    }
     let response =
         Percentiles { p50_us: load.response_p50_us, p99_us: load.response_p99_us, ..Percentiles::default() };
     let response = figures(&response, [Figure::P50, Figure::P99]);
@@ -148,6 +153,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use console::measure_text_width;
+    use ungraceful_record::confidence::Confidence;
     use ungraceful_record::live::{Live, LiveBroker, LiveLoad};
     use ungraceful_record::metric::Percentiles;
     use ungraceful_record::phase::Phase;
@@ -227,6 +233,27 @@ mod tests {
     #[test]
     fn a_block_has_at_most_five_lines_at_80_columns() {
         insta::assert_snapshot!(shown(80));
+    }
+
+    #[test]
+    fn a_load_that_waits_for_a_percentile_shows_how_sure_it_is() {
+        let sure = |estimate_us| Confidence {
+            asked: "e2e p(99) ±5%".to_owned(),
+            estimate_us,
+            low_us: Some(900),
+            high_us: Some(1_120),
+            halves_us: None,
+            samples: 5_000,
+            seconds: 12,
+        };
+        for (estimate_us, expected) in
+            [(Some(1_000), "e2e p(99) ±5% at ±12.0 %"), (None, "±5% too few samples")]
+        {
+            let mut live = of_load();
+            live.load.as_mut().unwrap().confidence = Some(sure(estimate_us));
+            let lines = block(TITLE, &live, 200).join("\n");
+            assert!(lines.contains(expected), "{lines}");
+        }
     }
 
     #[test]
