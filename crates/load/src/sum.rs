@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use hdrhistogram::Histogram;
 use rangemap::RangeInclusiveSet;
 use ungraceful_mqtt::QoS;
-use ungraceful_record::load::{LoadConnections, LoadCounts, LoadRecord, Release};
+use ungraceful_record::load::{LoadConnections, LoadCounts, LoadRecord, Release, stalled_40_ms};
 use ungraceful_record::metric::{Percentiles, histogram, merge};
 
 use crate::deliveries::{Deliveries, length};
@@ -94,6 +93,7 @@ pub(crate) fn record(
             refused: added(threads.iter().map(|thread| thread.refused.clone())),
             lost: added(threads.iter().map(|thread| thread.lost.clone())),
             never_begun: total(|thread| thread.never_begun),
+            first_syn_us: first_us,
             up_after_us: first_us.zip(last_us).map(|(first_us, last_us)| last_us.saturating_sub(first_us)),
             tcp_connect_time: times(Timed::TcpConnect),
             handshake_time: times(Timed::Handshake),
@@ -117,14 +117,6 @@ pub(crate) fn record(
         retained_by_us: None,
         processes: Vec::new(),
     }
-}
-
-/// How many times are 39 to 45 ms, where they stand out: at least 1 % of all, and ten times as many as in the 6 ms
-/// before and the 6 ms after. Times that merely pass through there have neighbours.
-fn stalled_40_ms(times: &Histogram<u64>) -> Option<u64> {
-    let between = |from_ms: u64, to_ms: u64| times.count_between(from_ms * 1_000, to_ms * 1_000 - 1);
-    let (stalled, around) = (between(39, 45), between(33, 39).max(between(45, 51)));
-    (stalled > 0 && stalled * 100 >= times.len() && stalled >= 10 * around).then_some(stalled)
 }
 
 /// Compares what a publisher sent with what of it came to a receiver.
@@ -222,9 +214,8 @@ mod tests {
     use rangemap::RangeInclusiveSet;
     use ungraceful_mqtt::QoS;
     use ungraceful_record::load::LoadCounts;
-    use ungraceful_record::metric::histogram;
 
-    use super::{End, record, stalled_40_ms};
+    use super::{End, record};
     use crate::engine::tests::settings;
     use crate::publisher::PublisherEnd;
     use crate::settings::LoadSettings;
@@ -295,22 +286,6 @@ mod tests {
         assert_eq!((first.lost, first.unknown, first.duplicated, first.reordered), (1, 1, 1, 1));
         let second = &by_qos[&0];
         assert_eq!((second.expected, second.delivered, second.lost, second.unknown), (16, 9, 7, 0));
-    }
-
-    #[test]
-    fn times_of_40_ms_count_only_where_they_stand_out() {
-        let stalled = |times: &[(u64, u64)]| {
-            let mut all = histogram();
-            for (ms, count) in times {
-                all.record_n(ms * 1_000, *count).unwrap();
-            }
-            stalled_40_ms(&all)
-        };
-        assert_eq!(stalled(&[(1, 1_000), (40, 20), (44, 10), (60, 500)]), Some(30));
-        assert_eq!(stalled(&[(1, 1_000), (40, 20), (36, 3)]), None, "times pass through there");
-        assert_eq!(stalled(&[(1, 1_000), (40, 20), (48, 3)]), None);
-        assert_eq!(stalled(&[(1, 10_000), (40, 20)]), None, "too few to matter");
-        assert_eq!(stalled(&[]), None);
     }
 
     #[test]

@@ -132,8 +132,11 @@ impl fmt::Display for Fact {
 /// All observations of one attempt. Instants are µs since the run's start.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Attempt {
-    /// Number of the attempt in the plan, from 0.
+    /// Number of the attempt in the plan, from 0. In a merged record the attempts of each shard follow those of the one before.
     pub attempt: u64,
+    /// The shard, from 1; absent in the record of one run.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub shard: Option<u64>,
     /// The case.
     #[serde(flatten)]
     pub case: Case,
@@ -211,6 +214,7 @@ impl Attempt {
     ) -> Self {
         Self {
             attempt,
+            shard: None,
             case,
             client_id,
             phase,

@@ -2,13 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use hdrhistogram::Histogram;
-use hdrhistogram::serialization::Deserializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogHistogram, IntervalLogIterator, LogEntry};
 
-use crate::metric::{Metric, Percentiles, histogram, merge};
+use crate::encoded::decoded;
+use crate::metric::{Histograms, Metric, Percentiles, histogram, merge};
 use crate::phase::Phase;
 
 /// One histogram of the log: of one metric in one second of one phase.
@@ -25,22 +23,32 @@ pub struct Interval {
 }
 
 /// A line whose histogram is still encoded: a log of an hour has thousands of them.
-struct Line<'l> {
-    metric: Metric,
-    phase: Phase,
-    second: u64,
+#[derive(Clone, Copy, Debug)]
+pub struct Line<'l> {
+    /// The metric.
+    pub metric: Metric,
+    /// The phase.
+    pub phase: Phase,
+    /// The second since the run's start.
+    pub second: u64,
     encoded: &'l str,
 }
 
 impl Line<'_> {
-    fn histogram(&self) -> Result<Histogram<u64>, String> {
-        let bytes = STANDARD.decode(self.encoded).map_err(|error| error.to_string())?;
-        let read = Deserializer::new().deserialize(&mut bytes.as_slice());
-        read.map_err(|error| format!("a histogram can't be read: {error:?}"))
+    /// The histogram.
+    ///
+    /// # Errors
+    /// Why it can't be read.
+    pub fn histogram(&self) -> Result<Histogram<u64>, String> {
+        decoded(self.encoded)
     }
 }
 
-fn lines(log: &str) -> impl Iterator<Item = Result<Line<'_>, String>> {
+/// Every line of a log with a known metric and phase, in its order.
+///
+/// # Errors
+/// What is wrong with the log, at the first line that can't be read.
+pub fn lines(log: &str) -> impl Iterator<Item = Result<Line<'_>, String>> {
     IntervalLogIterator::new(log.as_bytes()).filter_map(|entry| match entry {
         Ok(LogEntry::Interval(interval)) => line(&interval).map(Ok),
         Ok(_) => None,
@@ -70,6 +78,19 @@ pub fn intervals(log: &str) -> impl Iterator<Item = Result<Interval, String>> {
         let histogram = line.histogram()?;
         Ok(Interval { metric: line.metric, phase: line.phase, second: line.second, histogram })
     })
+}
+
+/// The histograms of the whole log: of all its seconds together.
+///
+/// # Errors
+/// What is wrong with the log.
+pub fn whole(log: &str) -> Result<Histograms, String> {
+    let mut whole = Histograms::default();
+    for line in lines(log) {
+        let line = line?;
+        whole.add(line.metric, line.phase, line.histogram()?);
+    }
+    Ok(whole)
 }
 
 /// The distributions of `count` equal parts of the time in which faults or load acted, for each metric. Parts without samples are

@@ -9,6 +9,7 @@ use hdrhistogram::Histogram;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::encoded::Encoded;
 use crate::phase::Phase;
 use crate::scale::micros;
 
@@ -201,6 +202,17 @@ impl Values {
         self.largest = self.largest.max(other.largest);
     }
 
+    /// The values for a record, from which [`ValuesRecord::values`] makes them again.
+    #[must_use]
+    pub fn record(&self) -> ValuesRecord {
+        ValuesRecord {
+            histogram: Encoded::of(&self.histogram),
+            sum: self.sum,
+            smallest: self.smallest,
+            largest: self.largest,
+        }
+    }
+
     /// How many there are.
     #[must_use]
     pub fn count(&self) -> u64 {
@@ -246,6 +258,30 @@ impl Values {
             p99: within(of.p99_us),
             max: any(self.largest),
         }
+    }
+}
+
+/// Measured values of any unit, as exactly as they were kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ValuesRecord {
+    /// Their histogram.
+    pub histogram: Encoded,
+    /// Their sum.
+    pub sum: u64,
+    /// The smallest.
+    pub smallest: u64,
+    /// The largest.
+    pub largest: u64,
+}
+
+impl ValuesRecord {
+    /// The values.
+    ///
+    /// # Errors
+    /// Why the histogram can't be read.
+    pub fn values(&self) -> Result<Values, String> {
+        let Self { histogram, sum, smallest, largest } = self;
+        Ok(Values { histogram: histogram.histogram()?, sum: *sum, smallest: *smallest, largest: *largest })
     }
 }
 

@@ -41,7 +41,8 @@ impl RecoveryOutcome {
         }
         let phase = record.phases.iter().find(|phase| phase.phase == Phase::Recovery);
         let Some(phase) = phase else { return Some(Self::NoPhase) };
-        let lasted_us = phase.ended_us.saturating_sub(phase.began_us);
+        let of_shards = record.merged.as_ref().and_then(|merged| merged.shortest_recovery_us);
+        let lasted_us = of_shards.unwrap_or_else(|| phase.ended_us.saturating_sub(phase.began_us));
         let needs_us = WINDOW_BINS as u64 * BIN_US + limit_us;
         Some(if lasted_us < needs_us { Self::TooShort(lasted_us) } else { Self::NotRecovered(lasted_us) })
     }

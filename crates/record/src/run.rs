@@ -10,10 +10,12 @@ use serde_json::Value;
 use crate::accepted::Accepted;
 use crate::attempt::Case;
 use crate::discarded::Discarded;
+use crate::encoded::Encoded;
 use crate::expectation::Expectation;
 use crate::ledger::{Irregularity, IrregularityKind, LedgerCounts};
 use crate::load::LoadRecord;
-use crate::metric::{Distribution, Metric, Percentiles};
+use crate::merge::MergedRecord;
+use crate::metric::{Distribution, Histograms, Metric, Percentiles, ValuesRecord};
 use crate::phase::Phase;
 use crate::reaction::Outcome;
 use crate::verdict::Verdict;
@@ -416,6 +418,34 @@ pub struct CaseRecord {
     /// What a scenario expects of the broker; empty for other faults.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub expects: Vec<Expectation>,
+    /// The histograms of the figures above, for an exact merge; absent in older records.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub sums: Option<CaseSums>,
+}
+
+/// What the attempts of a case measured, as histograms: what a percentile alone does not keep.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CaseSums {
+    /// Attempts that acted.
+    pub acted: u64,
+    /// Of the reaction times.
+    #[serde(skip_serializing_if = "Encoded::is_empty", default)]
+    pub reaction_time: Encoded,
+    /// Of the times to close.
+    #[serde(skip_serializing_if = "Encoded::is_empty", default)]
+    pub time_to_close: Encoded,
+    /// Of the CONNACK times.
+    #[serde(skip_serializing_if = "Encoded::is_empty", default)]
+    pub connack_time: Encoded,
+    /// Of the times of the Wills.
+    #[serde(skip_serializing_if = "Encoded::is_empty", default)]
+    pub will_time: Encoded,
+    /// The values of each measure, by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub measures: BTreeMap<String, ValuesRecord>,
+    /// The times of each milestone, by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub milestones: BTreeMap<String, ValuesRecord>,
 }
 
 impl CaseRecord {
@@ -447,6 +477,21 @@ pub struct BystanderPhaseRecord {
     pub acknowledge_time: Percentiles,
     /// The fate of the messages, by QoS.
     pub by_qos: BTreeMap<u8, LedgerCounts>,
+}
+
+impl BystanderPhaseRecord {
+    /// A phase with these times and fates of messages.
+    #[must_use]
+    pub fn of(phase: Phase, histograms: &Histograms, by_qos: BTreeMap<u8, LedgerCounts>) -> Self {
+        let percentiles = |metric| histograms.of(metric, phase).map(Percentiles::of).unwrap_or_default();
+        Self {
+            phase,
+            response_time: percentiles(Metric::BystanderResponseTime),
+            service_time: percentiles(Metric::BystanderServiceTime),
+            acknowledge_time: percentiles(Metric::BystanderAcknowledgeTime),
+            by_qos,
+        }
+    }
 }
 
 /// How the wait for messages in flight at the run's end finished.
@@ -713,6 +758,32 @@ pub struct MetricRecord {
     pub percentiles: Percentiles,
 }
 
+/// Histograms of a run that are in none of its files: what a percentile alone does not keep.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RunSums {
+    /// Of `generator.clock.seen_late`.
+    #[serde(skip_serializing_if = "Encoded::is_empty", default)]
+    pub seen_late: Encoded,
+    /// Of the response times of the bystanders in each of `waves`.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub wave_response_times: Vec<Encoded>,
+}
+
+impl RunSums {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl MetricRecord {
+    /// Each metric in each phase that has samples.
+    #[must_use]
+    pub fn of_each(histograms: &Histograms) -> Vec<Self> {
+        let record = |(metric, phase, times)| Self { metric, phase, percentiles: Percentiles::of(times) };
+        histograms.iter().map(record).collect()
+    }
+}
+
 /// The record of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Record {
@@ -770,11 +841,23 @@ pub struct Record {
     pub generator: GeneratorRecord,
     /// Every metric by phase.
     pub metrics: Vec<MetricRecord>,
+    /// Histograms for an exact merge; empty in older records.
+    #[serde(skip_serializing_if = "RunSums::is_empty", default)]
+    pub sums: RunSums,
+    /// The shards of which it was merged; absent in the record of one run.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub merged: Option<MergedRecord>,
     /// The verdicts. Judging the record again replaces them.
     pub verdicts: Vec<Verdict>,
     /// Known deviations that the user accepts.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub accepted: Vec<Accepted>,
+}
+
+/// The start of every generated ClientID of a run with this `--client-id-prefix`.
+#[must_use]
+pub fn generated_client_id_prefix(prefix: &str, seed: u64) -> String {
+    format!("{prefix}{:05x}", seed & 0xF_FFFF)
 }
 
 /// The JSON Schema of `run.json`, published in `docs/reference`.

@@ -192,6 +192,9 @@ impl Threshold {
     #[must_use]
     pub fn judge(&self, record: &Record) -> Verdict {
         let seen = match self.subject {
+            _ if record.merged.as_ref().is_some_and(|merged| merged.missing() > 0) => {
+                Err("a shard is missing, with its share of the figures".to_owned())
+            }
             // What went with a part of the generator says nothing about the broker.
             _ if record.load.as_ref().is_some_and(|load| load.died().is_some()) => {
                 Err("a worker process died, and took its share of the figures with it".to_owned())

@@ -2,12 +2,13 @@
 //!
 //! The generator writes rows; whoever reads the file takes columns by name, because an older record has fewer.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::phase::Phase;
 
 /// One row of `timeline.csv`. Times in µs; a cell is empty where nothing was measured.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Row {
     /// Seconds since the run's start.
     pub second: u64,

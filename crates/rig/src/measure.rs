@@ -8,8 +8,7 @@ pub(crate) mod pacer;
 pub mod recorder;
 pub(crate) mod showing;
 pub(crate) mod slope;
-pub(crate) mod tally;
-pub(crate) mod timeline;
+pub mod timeline;
 
 pub use crate::broker::process::{OwnUsage, own_usage};
 pub use meter::{Counters, Interval};

@@ -45,6 +45,7 @@ fn load() -> LoadRecord {
         last_sent_us: Some(12_500_000),
         last_delivered_us: Some(14_000_000),
         connections: LoadConnections {
+            first_syn_us: None,
             planned: 9,
             accepted: 5,
             refused: counts(&[("CONNACK 0x97 Quota exceeded", 2), ("TCP: RST", 1)]),

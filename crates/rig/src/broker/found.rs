@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use ungraceful_mqtt::ProtocolVersion;
 use ungraceful_record::live::Observer;
 use ungraceful_record::offers::Offers;
-use ungraceful_record::run::{BrokerOrigin, BrokerRecord, NodeRecord, VersionRecord, transport};
+use ungraceful_record::run::{
+    BrokerOrigin, BrokerRecord, NodeRecord, VersionRecord, generated_client_id_prefix, transport,
+};
 use ungraceful_record::scale::{listed, span};
 use ungraceful_wire::{ConnectOptions, Endpoint};
 
@@ -114,8 +116,7 @@ impl Broker {
         companions: &Companions,
     ) -> Result<(), RunError> {
         // Unique to this run: another one may be using the same broker.
-        let client_id_prefix =
-            format!("{}{:05x}", preflight_client_id_prefix(common), common.seed.0 & 0xF_FFFF);
+        let client_id_prefix = generated_client_id_prefix(&preflight_client_id_prefix(common), common.seed.0);
         let clients = trying_clients(common, client_id_prefix, of_run.to_owned(), counts);
         let probe = |node| Probe {
             node,

@@ -22,9 +22,9 @@ use crate::measure::clock::RunClock;
 use crate::measure::meter::{Interval, Meter};
 use crate::measure::recorder::Recorder;
 use crate::measure::showing::{add_attempt, set_baseline, set_second};
-use crate::measure::tally::Tally;
 use crate::measure::timeline::{Sampled, rows};
 use crate::run::stop::{Stop, StopReason};
+use ungraceful_record::tally::Tally;
 
 /// Reports that may wait; a thread that reports more is held up, which shows as its loop lag.
 pub(crate) const REPORTS: usize = 4_096;

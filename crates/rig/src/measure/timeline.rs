@@ -1,15 +1,17 @@
-//! The timeline: one row per second and phase, merged from the reports of all threads.
+//! The timeline: one row per second and phase, merged from the reports of all threads, or of all shards.
+
+use std::io::Read;
 
 use hdrhistogram::Histogram;
 use ungraceful_record::metric::Metric;
 use ungraceful_record::phase::Phase;
 use ungraceful_record::timeline::Row;
 
-use crate::measure::meter::Interval;
+use crate::measure::meter::{Counters, Interval};
 
 /// What was sampled of the processes in one second.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Sampled {
+pub struct Sampled {
     /// Connections of attempts that are open.
     pub connections_open: u64,
     /// CPU time that the broker used since the last sample, in µs.
@@ -22,12 +24,42 @@ pub(crate) struct Sampled {
 
 /// The rows of one second: one for each phase that something was counted in.
 #[must_use]
-pub(crate) fn rows(second: u64, interval: &Interval, sampled: Sampled) -> Vec<Row> {
+pub fn rows(second: u64, interval: &Interval, sampled: Sampled) -> Vec<Row> {
     Phase::ALL
         .into_iter()
         .filter(|phase| interval.counters.contains_key(phase))
         .map(|phase| row(second, phase, interval, sampled))
         .collect()
+}
+
+/// Reads the rows of a timeline.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn read_rows(timeline: impl Read) -> Result<Vec<Row>, String> {
+    csv::Reader::from_reader(timeline)
+        .deserialize()
+        .collect::<Result<_, _>>()
+        .map_err(|error| error.to_string())
+}
+
+/// What the row counts.
+#[must_use]
+pub fn counters(row: &Row) -> Counters {
+    Counters {
+        offered: row.offered,
+        sent: row.sent,
+        acknowledged: row.acknowledged,
+        delivered: row.delivered,
+        attempts_started: row.attempts_started,
+        attempts_finished: row.attempts_finished,
+        attempts_dropped: row.attempts_dropped,
+        reactions: row.reactions,
+        load_offered: row.load_offered,
+        load_sent: row.load_sent,
+        load_acknowledged: row.load_acknowledged,
+        load_delivered: row.load_delivered,
+    }
 }
 
 fn row(second: u64, phase: Phase, interval: &Interval, sampled: Sampled) -> Row {

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use ungraceful_record::attempt::Case;
 use ungraceful_record::load::LoadRecord;
-use ungraceful_record::metric::{Histograms, Metric, Percentiles, Values, histogram, merge};
+use ungraceful_record::metric::{Metric, Percentiles};
 use ungraceful_record::phase::{Phase, PhaseTrack};
 use ungraceful_record::run::{
     AttemptsRecord, BystanderPhaseRecord, BystandersRecord, ClockRecord, MetricRecord, OutageRecord,
     PhaseRecord, Record, WaveRecord,
 };
 use ungraceful_record::scale::{micros, span, time};
+use ungraceful_record::tally::{Tally, together};
 
 use crate::attempts::waves::WaveTimes;
 use crate::attempts::worker::WorkerStats;
@@ -21,7 +22,6 @@ use crate::bystanders::honest_thread::HonestResult;
 use crate::bystanders::message_meter::WaveMessages;
 use crate::bystanders::pair::BystanderSettings;
 use crate::measure::meter::Interval;
-use crate::measure::tally::Tally;
 use crate::run::plan::Schedule;
 use crate::run::settings::Common;
 
@@ -84,21 +84,11 @@ pub(crate) fn summarise(
         written: measured.attempts.0,
         left_out: measured.attempts.1,
     };
-    let mut reaction_time = histogram();
-    for tally in measured.tallies.values() {
-        merge(&mut reaction_time, tally.reaction_time());
-    }
-    record.reaction_time = Percentiles::of(&reaction_time);
-    let mut measures: BTreeMap<&str, Values> = BTreeMap::new();
-    for (name, values) in measured.tallies.values().flat_map(Tally::measures) {
-        measures.entry(name).or_default().merge(values);
-    }
-    record.measures =
-        measures.iter().map(|(name, values)| ((*name).to_owned(), values.distribution())).collect();
+    (record.reaction_time, record.measures) = together(&measured.tallies.values().collect::<Vec<_>>());
     record.bystanders = bystanders(&common.bystanders, phases, &begun_version(&record), measured, ended);
     record.witness = Some(measured.honest.witness);
     record.broker.honest_connections_lost = measured.honest.connections_lost.values().sum();
-    record.metrics = metrics(&measured.whole.histograms);
+    record.metrics = MetricRecord::of_each(&measured.whole.histograms);
     generator(&mut record, common.slip_limit, measured, ended);
     record
 }
@@ -129,14 +119,9 @@ fn bystanders(
     if settings.pairs == 0 {
         return None;
     }
-    let percentiles =
-        |metric, phase| measured.whole.histograms.of(metric, phase).map(Percentiles::of).unwrap_or_default();
-    let of_phase = |phase| BystanderPhaseRecord {
-        phase,
-        response_time: percentiles(Metric::BystanderResponseTime, phase),
-        service_time: percentiles(Metric::BystanderServiceTime, phase),
-        acknowledge_time: percentiles(Metric::BystanderAcknowledgeTime, phase),
-        by_qos: measured.honest.by_phase.get(&phase).cloned().unwrap_or_default(),
+    let of_phase = |phase| {
+        let by_qos = measured.honest.by_phase.get(&phase).cloned().unwrap_or_default();
+        BystanderPhaseRecord::of(phase, &measured.whole.histograms, by_qos)
     };
     Some(BystandersRecord {
         pairs: settings.pairs,
@@ -204,11 +189,6 @@ pub(crate) fn waves(
     seen.iter().enumerate().filter_map(|(number, seen)| record((number, seen))).collect()
 }
 
-fn metrics(histograms: &Histograms) -> Vec<MetricRecord> {
-    let record = |(metric, phase, times)| MetricRecord { metric, phase, percentiles: Percentiles::of(times) };
-    histograms.iter().map(record).collect()
-}
-
 fn generator(record: &mut Record, slip_limit: Duration, measured: &Measured<'_>, ended: &Ended) {
     let over = |metric| Percentiles::of(&measured.whole.histograms.over_measured_phases(metric));
     let generator = &mut record.generator;
@@ -264,11 +244,11 @@ mod tests {
     use crate::bystanders::pair::BystanderSettings;
     use crate::bystanders::sys_topics::{SysTopics, When};
     use crate::measure::meter::{Interval, Meter};
-    use crate::measure::tally::Tally;
     use crate::run::bound::tests::{PHASES, target};
     use crate::run::plan::{Arrival, Schedule};
     use crate::run::seed::Seed;
     use crate::run::settings::Common;
+    use ungraceful_record::tally::Tally;
 
     fn experiment(pairs: u64) -> Common {
         Common {

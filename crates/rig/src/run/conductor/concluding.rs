@@ -1,5 +1,6 @@
 //! After the last phase: the threads end, and their results are summed up, judged and written.
 
+use ungraceful_record::encoded::Encoded;
 use ungraceful_record::load::LoadRecord;
 use ungraceful_record::metric::Percentiles;
 use ungraceful_record::run::{ClockRecord, Completeness, Record};
@@ -20,7 +21,7 @@ impl Conductor<'_> {
         let ended_us = self.progress.clock.now_us();
         let broker_exit = self.broker.exit(stop);
         let honest = self.honest.drain()?;
-        let clock = self.job.stage.options.stamps.as_ref().map(clock_record).unwrap_or_default();
+        let (clock, seen_late) = self.job.stage.options.stamps.as_ref().map(clock_record).unwrap_or_default();
         let cases: Vec<_> = self.job.faults.iter().map(|fault| fault.case()).collect();
         let expects: Vec<_> = self.job.faults.iter().map(|fault| fault.expects()).collect();
         let schedule = self.job.schedule.clone();
@@ -41,10 +42,14 @@ impl Conductor<'_> {
         for (case, expects) in record.cases.iter_mut().zip(expects) {
             case.expects = expects;
         }
+        record.sums.seen_late = seen_late;
         record.broker_resources = self.broker.resources(&collected.resources, &record.phases);
         if work.attempts().is_some_and(Attempts::are_in_waves) {
             let (seen, of_bystanders) = (&ended.results.waves, &honest.waves);
             record.waves = waves(&schedule, &cases, seen, of_bystanders, &collected.resources);
+            let times = of_bystanders.iter().map(|wave| Encoded::of(&wave.response_time));
+            let times = times.chain(std::iter::repeat(Encoded::default()));
+            record.sums.wave_response_times = times.take(record.waves.len()).collect();
         }
         if let Some((log, by_attempt)) = broker_log {
             recorder.add_broker_log(&by_attempt);
@@ -70,15 +75,17 @@ impl Conductor<'_> {
     }
 }
 
-fn clock_record(stamps: &Stamps) -> ClockRecord {
+/// The clocks, and the histogram of what was seen late.
+fn clock_record(stamps: &Stamps) -> (ClockRecord, Encoded) {
     let counts = stamps.counts();
-    ClockRecord {
+    let clock = ClockRecord {
         kernel_stamped: counts.by_kernel,
         program_stamped: counts.by_program,
         kernel_stamped_ends: counts.ends_by_kernel,
         program_stamped_ends: counts.ends_by_program,
         seen_late: Percentiles::of(&counts.sight),
-    }
+    };
+    (clock, Encoded::of(&counts.sight))
 }
 
 fn complete(record: &mut Record, reason: Option<StopReason>) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ungraceful_record::live::Observer;
 use ungraceful_record::metric::histogram;
 use ungraceful_record::offers::Offers;
-use ungraceful_record::run::LeftOutRecord;
+use ungraceful_record::run::{LeftOutRecord, generated_client_id_prefix};
 use ungraceful_record::scale::listed;
 use ungraceful_wire::{ConnectOptions, Stamps, Transport};
 
@@ -62,7 +62,7 @@ impl Found {
         let left_out = leave_out_unsupported(&mut faults, broker.offers(), &options.transport, observer)?;
         let clients = Clients::new(
             common.target.clients.clone(),
-            format!("{}{:05x}", common.client_id_prefix, common.seed.0 & 0xF_FFFF),
+            generated_client_id_prefix(&common.client_id_prefix, common.seed.0),
             of_run,
             counts,
             *clock,
