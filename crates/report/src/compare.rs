@@ -12,7 +12,7 @@ use ungraceful_record::intervals::batches;
 use ungraceful_record::metric::{Metric, Percentiles};
 use ungraceful_record::run::Record;
 
-pub use likeness::differences;
+pub use likeness::{differences, shard_differences};
 pub use shown::{render_comparison, render_spread};
 
 /// Parts into which a run that stands alone is divided, to see how its figures vary.

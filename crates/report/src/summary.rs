@@ -9,6 +9,7 @@ use ungraceful_record::attempt::Case;
 use ungraceful_record::exit::Exit;
 use ungraceful_record::ledger::LedgerCounts;
 use ungraceful_record::load::LoadRecord;
+use ungraceful_record::merge::MergedRecord;
 use ungraceful_record::metric::{Distribution, Percentiles};
 use ungraceful_record::phase::Phase;
 use ungraceful_record::run::{
@@ -40,6 +41,9 @@ pub(crate) struct Summary<'a> {
     completeness: Completeness,
     incomplete_because: Option<&'a str>,
     exit: ExitSummary,
+    /// The shards of which the record was merged; absent for one run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    merged: Option<&'a MergedRecord>,
     phases: Vec<PhaseSummary>,
     attempts: AttemptsRecord,
     cases: Vec<CaseSummary<'a>>,
@@ -185,6 +189,7 @@ impl<'a> Summary<'a> {
             completeness: record.completeness,
             incomplete_because: record.incomplete_because.as_deref(),
             exit: ExitSummary::of(exit_of(record)),
+            merged: record.merged.as_ref(),
             phases: phases.collect(),
             attempts: record.attempts,
             cases: record.cases.iter().map(CaseSummary::of).collect(),

@@ -13,9 +13,17 @@ use crate::totals;
 
 pub(super) fn section(record: &Record, document: &mut Document) {
     let tool = format!("{} {}", record.tool.name, record.tool.version);
-    document.push(Block::Title(format!("{tool} → {} · seed {}", target(&record.broker), record.seed)));
+    // Each shard has a seed of its own.
+    let made_by = match &record.merged {
+        Some(merged) => merged.counted(),
+        None => format!("seed {}", record.seed),
+    };
+    document.push(Block::Title(format!("{tool} → {} · {made_by}", target(&record.broker))));
     alarms(record, "", document);
     document.line(course(record));
+    if let Some(merged) = &record.merged {
+        document.labelled("Shards", merged.course());
+    }
     for version in record.broker.versions.iter().filter(|version| !version.spoken) {
         let why = version.why_not.as_deref().unwrap_or("the broker gave no reason");
         document.line(format!("This broker does not support MQTT {}: {why}", version.version));
@@ -106,6 +114,14 @@ pub(super) fn alarms(record: &Record, of: &str, document: &mut Document) {
     if let Some((word, usual)) = incompleteness(record.completeness) {
         let because = record.incomplete_because.as_deref().unwrap_or(usual);
         document.alarm(word, format!("{of}{because}"));
+    }
+    let unlike: Vec<&str> =
+        record.merged.iter().flat_map(|merged| &merged.unlike).map(String::as_str).collect();
+    if !unlike.is_empty() {
+        document.alarm(
+            "UNLIKE",
+            format!("{of}merged by --anyway, although the shards differ: {}", unlike.join("; ")),
+        );
     }
     if let Some(exit) = &record.broker.exit {
         document.alarm("BROKER PROCESS ENDED", format!("{of}{exit}"));

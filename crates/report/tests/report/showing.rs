@@ -1,6 +1,7 @@
 //! Properties of the text report, beside the snapshots.
 
 use ungraceful_record::check::Finding;
+use ungraceful_record::merge::{MergedRecord, ShardRecord};
 use ungraceful_record::phase::Phase;
 use ungraceful_record::run::{Completeness, Record};
 use ungraceful_record::verdict::Force;
@@ -277,4 +278,27 @@ fn each_class_of_finding_has_its_kind_of_annotation() {
     assert_eq!(kinds(&record), ["notice", "notice", "warning"]);
     assert!(annotations(&record)[0].contains("50%25 of them, known"), "{:?}", annotations(&record));
     assert_eq!(kinds(&fixture::all_holds()), Vec::<String>::new());
+}
+
+#[test]
+fn the_first_line_of_a_merged_record_counts_its_shards() {
+    let shard = |offset_us| ShardRecord { offset_us, ..ShardRecord::default() };
+    let mut merged = MergedRecord {
+        expected: 2,
+        shards: vec![shard(0), shard(1_500)],
+        acted_us: 4_000_000,
+        together_us: 3_000_000,
+        ..MergedRecord::default()
+    };
+    let shown =
+        |merged: &MergedRecord| text(&Record { merged: Some(merged.clone()), ..fixture::all_holds() });
+    let whole = shown(&merged);
+    assert!(whole.lines().next().unwrap().ends_with("· 2 shards"), "{whole}");
+    let course = "started within 1.50 ms of each other; all acted together for 3.00 s of 4.00 s";
+    assert!(line_with(&whole, "Shards").ends_with(course), "{whole}");
+    merged.expected = 3;
+    merged.unlike = vec!["--rate: 100 and 50".into()];
+    let lacking = shown(&merged);
+    assert!(lacking.lines().next().unwrap().ends_with("· 2 of 3 shards"), "{lacking}");
+    assert!(line_with(&lacking, "UNLIKE").contains("--rate: 100 and 50"), "{lacking}");
 }
