@@ -18,7 +18,7 @@ use ungraceful_report::{Context, Format, escape, render, render_page};
 use ungraceful_rig::error::RunError;
 
 use crate::page_file::PageFile;
-use crate::{compared, launch, tools};
+use crate::{compared, launch, merged, tools};
 
 /// The binary's name.
 pub const NAME: &str = "ungraceful-report";
@@ -88,19 +88,24 @@ pub fn command() -> Command {
         .subcommand(page)
         .subcommand(again)
         .subcommand(compared::command())
+        .subcommand(merged::command())
         .after_help(exit_codes())
 }
 
 /// The exit codes of all tools, with their meaning here.
 fn exit_codes() -> String {
     let when = |exit: Exit| match exit {
-        Exit::Holds => "the record was printed, or its page written; with judge, every check holds",
-        Exit::Violated => "with judge, a check or a threshold is violated; with compare, a regression",
-        Exit::Usage => "invalid usage",
-        Exit::Inconclusive => "with judge, inconclusive; with compare, noise hides everything",
+        Exit::Holds => "the record was printed, or its page written; with judge and merge, every check holds",
+        Exit::Violated => {
+            "with judge and merge, a check or a threshold is violated; with compare, a regression"
+        }
+        Exit::Usage => "invalid usage; with compare and merge, the runs are unlike",
+        Exit::Inconclusive => {
+            "with judge and merge, inconclusive; with merge, a shard is missing; with compare, noise hides everything"
+        }
         Exit::Environment => "the record can't be read, or the result can't be printed or written",
         Exit::Bug => "a defect of this program",
-        Exit::Interrupted => "with judge, the record is of a run that was interrupted",
+        Exit::Interrupted => "with judge and merge, the record is of a run that was interrupted",
     };
     launch::exit_codes(when)
 }
@@ -115,6 +120,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let (name, chosen) = matches.subcommand().expect("the parser requires one");
     if name == compared::COMPARE {
         return finish(compared::run(chosen));
+    }
+    if name == merged::MERGE {
+        return finish(merged::run(chosen));
     }
     let path: &PathBuf = chosen.get_one("dir").expect("the parser requires it");
     let done = match Format::ALL.into_iter().find(|format| format.name() == name) {
@@ -132,14 +140,14 @@ fn finish(done: Result<Exit, RunError>) -> ExitCode {
     }
 }
 
-fn context(path: &Path) -> Context {
+pub(crate) fn context(path: &Path) -> Context {
     let folder = folder_of(path);
     let page = Some(folder.join(REPORT_HTML)).filter(|page| page.is_file());
     Context { record_dir: Some(folder.to_owned()), page, ..launch::stdout_context() }
 }
 
 /// The folder of a record, given as that or as its file.
-fn folder_of(path: &Path) -> &Path {
+pub(crate) fn folder_of(path: &Path) -> &Path {
     if path.is_dir() {
         return path;
     }
@@ -169,38 +177,42 @@ fn write_page(record: &Record, path: &Path, output: Option<&PathBuf>) -> Exit {
 
 /// Reads the record at `path`, a folder or its file.
 pub(crate) fn load(path: &Path) -> Result<Record, RunError> {
-    let wrong = |why: String| RunError::Environment(format!("{}: {why}", path.display()));
+    read(path).map_err(|why| RunError::Environment(format!("{}: {why}", path.display())))
+}
+
+/// The same, or why there is none.
+pub(crate) fn read(path: &Path) -> Result<Record, String> {
     let file = if path.is_dir() { path.join(FILE) } else { path.to_owned() };
     let text = match std::fs::read_to_string(&file) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && path.is_dir() => {
-            return Err(wrong(format!("no {FILE} in this folder{}", runs_within(path))));
+            return Err(format!("no {FILE} in this folder{}", runs_within(path)));
         }
-        Err(error) => return Err(wrong(error.to_string())),
+        Err(error) => return Err(error.to_string()),
     };
     if text.trim().is_empty() {
-        return Err(wrong("the record is empty: the run was cut short before it wrote anything".to_owned()));
+        return Err("the record is empty: the run was cut short before it wrote anything".to_owned());
     }
     let value: Value = serde_json::from_str(&text).map_err(|error| {
-        wrong(if error.is_eof() {
+        if error.is_eof() {
             format!(
                 "the record is cut short at line {}: the disk was full, or the run was killed",
                 error.line()
             )
         } else {
             format!("no record: {error}")
-        })
+        }
     })?;
     match value["format_version"].as_u64().filter(|_| value["tool"]["name"].is_string()) {
-        None => Err(wrong(format!(
-            "no record of a run: it has no format_version or tool; a run's folder has a {FILE}"
-        ))),
-        Some(newer) if newer > u64::from(FORMAT_VERSION) => Err(wrong(format!(
+        None => {
+            Err(format!("no record of a run: it has no format_version or tool; a run's folder has a {FILE}"))
+        }
+        Some(newer) if newer > u64::from(FORMAT_VERSION) => Err(format!(
             "the record has format {newer}, and this program reads formats up to {FORMAT_VERSION}: use the version that wrote it, or a \
              newer one"
-        ))),
+        )),
         Some(version) => serde_json::from_value(value)
-            .map_err(|error| wrong(format!("the record has format {version}, but can't be read: {error}"))),
+            .map_err(|error| format!("the record has format {version}, but can't be read: {error}")),
     }
 }
 

@@ -17,6 +17,7 @@ mod hidden;
 mod junit_file;
 mod list;
 mod live;
+mod merged;
 mod page_file;
 mod print_plan;
 mod print_preflight;

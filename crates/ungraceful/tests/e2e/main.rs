@@ -31,6 +31,7 @@ mod idle_proxy;
 mod junit;
 mod ledger;
 mod live;
+mod merge;
 mod nodes;
 mod offers;
 mod plan;
