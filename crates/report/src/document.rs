@@ -2,6 +2,8 @@
 //!
 //! Texts are not escaped here; each writer escapes every text that it writes.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 use ungraceful_record::exit::Exit;
 use ungraceful_record::verdict::{Conclusion, Verdict};
@@ -10,6 +12,8 @@ use ungraceful_record::verdict::{Conclusion, Verdict};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Document {
     pub(crate) blocks: Vec<Block>,
+    /// The percentiles that were left out somewhere, after the number of samples that they need.
+    pub(crate) too_few: BTreeSet<(u64, &'static str)>,
 }
 
 /// A block of a report.
@@ -54,6 +58,9 @@ pub(crate) struct Column {
     pub(crate) group: &'static str,
     pub(crate) name: String,
     pub(crate) kind: ColumnKind,
+    /// Whether it stays although it has the same value in every row.
+    #[serde(skip)]
+    pub(crate) always: bool,
 }
 
 /// The content of a column.
@@ -71,15 +78,20 @@ pub(crate) type Cell = Vec<String>;
 
 impl Column {
     pub(crate) fn words(name: impl Into<String>) -> Self {
-        Self { group: "", name: name.into(), kind: ColumnKind::Words }
+        Self { group: "", name: name.into(), kind: ColumnKind::Words, always: false }
     }
 
     pub(crate) fn numbers(name: impl Into<String>) -> Self {
-        Self { group: "", name: name.into(), kind: ColumnKind::Numbers }
+        Self { group: "", name: name.into(), kind: ColumnKind::Numbers, always: false }
     }
 
     pub(crate) fn in_group(self, group: &'static str) -> Self {
         Self { group, ..self }
+    }
+
+    /// A column that stays although it has the same value in every row.
+    pub(crate) fn always(self) -> Self {
+        Self { always: true, ..self }
     }
 
     /// The name with its group.

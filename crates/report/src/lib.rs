@@ -29,8 +29,10 @@ mod sections;
 mod shell;
 mod summary;
 mod text;
+mod tidy;
 mod totals;
 mod tour;
+mod wrapping;
 
 pub use annotations::annotations;
 pub use catalogue::{Entry, render_catalogue};

@@ -1,4 +1,5 @@
-//! A percentile as text: its time, `too few` without enough samples, or `–` without any. Never a made-up number.
+//! A percentile as text: its time, `too few` without enough samples (which tables leave out), or `–` without any. Never a made-up
+//! number.
 
 use ungraceful_record::metric::Percentiles;
 
@@ -33,15 +34,21 @@ impl Figure {
         shown(of.count, self.us(of).map(scale::time))
     }
 
-    /// The figure with its name, and the largest value beside a percentile that has too few samples:
-    /// `p99 0.2 ms`, `p99 too few (max 3 ms)`.
+    /// The figure with its name, or the largest value in place of a percentile that has too few samples: `p99 0.2 ms`,
+    /// `max 3 ms`.
     pub(crate) fn named(self, of: &Percentiles) -> String {
-        let shown = format!("{} {}", self.name(), self.shown(of));
         match (self.us(of), of.max_us) {
-            (None, Some(max_us)) => format!("{shown} (max {})", scale::time(max_us)),
-            _ => shown,
+            (None, Some(max_us)) => format!("{} {}", Self::Max.name(), scale::time(max_us)),
+            _ => format!("{} {}", self.name(), self.shown(of)),
         }
     }
+}
+
+/// The number of samples that a percentile needs, with its name; absent for other figures.
+pub(crate) fn samples_needed(name: &str) -> Option<(u64, &'static str)> {
+    const NEEDED: [(u64, &str); 5] =
+        [(20, "p50"), (100, "p90"), (1_000, "p99"), (10_000, "p99.9"), (100_000, "p99.99")];
+    NEEDED.into_iter().find(|(_, percentile)| *percentile == name)
 }
 
 /// A figure of `count` samples.
@@ -60,7 +67,7 @@ mod tests {
     fn a_percentile_without_enough_samples_is_no_number() {
         let few = Percentiles { count: 19, min_us: Some(3), max_us: Some(1_500), ..Percentiles::default() };
         assert_eq!(Figure::ALL.map(|figure| figure.shown(&few)), ["too few", "too few", "1.50 ms"]);
-        assert_eq!(Figure::P99.named(&few), "p99 too few (max 1.50 ms)");
+        assert_eq!(Figure::P99.named(&few), "max 1.50 ms");
     }
 
     #[test]

@@ -49,7 +49,7 @@ impl Parts {
     /// As on a terminal, where the last lines are seen first.
     fn in_order(self) -> Document {
         let parts = [self.opening, self.measured, self.findings, self.closing];
-        Document { blocks: parts.into_iter().flat_map(|part| part.blocks).collect() }
+        Document { blocks: parts.into_iter().flat_map(|part| part.blocks).collect(), ..Document::default() }
     }
 }
 
@@ -67,7 +67,7 @@ pub(crate) fn parts(record: &Record, context: &Context) -> Parts {
     cost::section(record, measured);
     broker_log::section(record, measured);
     findings::section(record, &mut parts.findings);
-    closing::section(record, context, &mut parts.closing);
+    closing::section(record, context, &parts.measured, &mut parts.closing);
     parts
 }
 

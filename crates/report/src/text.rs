@@ -5,6 +5,8 @@ use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Width, pr
 use crate::Context;
 use crate::document::{Block, Cell, Class, Column, ColumnKind, Document, Finding, Table};
 use crate::escape::plain;
+use crate::tidy::says_something;
+use crate::wrapping::{shell_words, wrapped, wrapped_words};
 
 /// Spaces between columns of a table.
 const GAP: usize = 2;
@@ -14,6 +16,8 @@ const INDENT: usize = 4;
 const LABEL_AT_MOST: usize = 24;
 /// Column of the text after a label or a finding's class.
 const HANG: usize = 14;
+/// The end of a line of a command that continues on the next.
+const CONTINUED: &str = " \\";
 /// Indent of the further lines of an alarm.
 const ALARM_HANG: usize = 3;
 
@@ -37,7 +41,10 @@ impl Page {
         match block {
             Block::Title(text) | Block::Line(text) => self.prose("", 2, text),
             Block::Alarm { word, text } => self.prose("!! ", ALARM_HANG, &format!("{word}: {text}")),
-            Block::Labelled { label, text } => self.prose(&format!("{label:<HANG$}"), HANG, text),
+            Block::Labelled { label, text } => {
+                let label = format!("{label} ");
+                self.prose(&format!("{label:<HANG$}"), HANG, text);
+            }
             Block::Heading(text) => {
                 self.out.push('\n');
                 self.prose("", 2, text);
@@ -82,10 +89,20 @@ impl Page {
         for point in &finding.points {
             self.prose(&" ".repeat(HANG), HANG + 2, &point.text);
             if let Some(command) = &point.command {
-                // On one line, so that it can be copied.
-                self.out.push_str(&format!("{:HANG$}  reproduce: {}\n", "", plain(command)));
+                self.command(&plain(command));
             }
         }
+    }
+
+    /// A command that can be copied: each further line continues the one before it, as in a shell.
+    fn command(&mut self, command: &str) {
+        let begin = format!("{:HANG$}  reproduce: ", "");
+        let hang = HANG + 4;
+        let width = self.width.map(|width| width.saturating_sub(CONTINUED.len()));
+        let lines = wrapped_words(&shell_words(command), width, begin.chars().count(), hang);
+        self.out.push_str(&begin);
+        self.out.push_str(&lines.join(&format!("{CONTINUED}\n{:hang$}", "")));
+        self.end_line();
     }
 
     fn table(&mut self, table: &Table) {
@@ -113,7 +130,7 @@ impl Page {
             let keys = key_columns.iter().zip(keys).filter(|(_, cell)| !is_empty(cell));
             let about = keys.map(|(column, cell)| format!("{} {}", column.name, cell.join(", ")));
             self.prose("", 2, about.collect::<Vec<_>>().join(" · ").trim_start());
-            let cells: Vec<_> = columns.iter().zip(cells).filter(|(_, cell)| !is_empty(cell)).collect();
+            let cells: Vec<_> = columns.iter().zip(cells).filter(|(_, cell)| says_something(cell)).collect();
             for group in
                 cells.chunk_by(|(one, _), (next, _)| !one.group.is_empty() && one.group == next.group)
             {
@@ -153,29 +170,6 @@ const fn colour(class: Class) -> &'static str {
         Class::Accepted | Class::Differs | Class::Inconclusive => "\u{1b}[33m",
         Class::Holds => "\u{1b}[32m",
     }
-}
-
-/// The lines of `text`. `first` columns are taken on the first line and `hang` on the others. Long words stay whole.
-fn wrapped(text: &str, width: Option<usize>, first: usize, hang: usize) -> Vec<String> {
-    let Some(width) = width else { return vec![text.to_owned()] };
-    let mut lines = vec![String::new()];
-    let mut taken = first;
-    for word in text.split(' ') {
-        let room = word.chars().count() + 1;
-        let line = lines.last_mut().expect("there is always a line");
-        if line.is_empty() {
-            line.push_str(word);
-            taken += room - 1;
-        } else if taken + room <= width {
-            line.push(' ');
-            line.push_str(word);
-            taken += room;
-        } else {
-            lines.push(word.to_owned());
-            taken = hang + room - 1;
-        }
-    }
-    lines
 }
 
 /// The widths of a table's columns.
@@ -253,17 +247,4 @@ fn header(table: &Table, index: usize, has_groups: bool) -> Vec<String> {
     let group = if begins_group { column.group } else { "" };
     let name = plain(&column.name);
     if has_groups { vec![group.to_owned(), name] } else { vec![name] }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::wrapped;
-
-    #[test]
-    fn lines_wrap_between_words_and_long_words_stay_whole() {
-        assert_eq!(wrapped("aaa bbb ccc", Some(7), 0, 2), ["aaa bbb", "ccc"]);
-        assert_eq!(wrapped("aaa bbb ccc", Some(7), 1, 2), ["aaa", "bbb", "ccc"]);
-        assert_eq!(wrapped("a bbbbbbbbbb c", Some(5), 0, 0), ["a", "bbbbbbbbbb", "c"]);
-        assert_eq!(wrapped("aaa bbb ccc", None, 9, 9), ["aaa bbb ccc"]);
-    }
 }

@@ -8,7 +8,7 @@ use ungraceful_record::recovery::RecoveryOutcome;
 use ungraceful_record::run::{BystanderOutagesRecord, BystanderPhaseRecord, BystandersRecord, Record};
 
 use super::evidence;
-use crate::document::{Block, Cell, Column, Document, Table, cell};
+use crate::document::{Cell, Column, Document, Table, cell};
 use crate::percentile::Figure;
 use crate::scale::{count, counted, ratio, time};
 use crate::totals;
@@ -32,7 +32,7 @@ pub(super) fn section(record: &Record, document: &mut Document) {
     if bystanders.phases.is_empty() {
         document.line("No phase was measured.");
     } else {
-        document.push(Block::Table(table(bystanders)));
+        document.values(table(bystanders).with_equal_rows_together(&SAME_MESSAGES));
         document.line(recovery(record, bystanders));
         refusals(bystanders, document);
     }
@@ -96,6 +96,9 @@ const TIMES: [(&str, Distribution); 3] = [
     ("service time", |phase| &phase.service_time),
     ("time to acknowledge", |phase| &phase.acknowledge_time),
 ];
+
+/// Counts that are equal when all goes well.
+const SAME_MESSAGES: [&str; 4] = ["due", "sent", "acknowledged", "delivered"];
 
 /// Counts of a phase, and whether their row is shown when all are zero. Lost messages come first.
 const COUNTS: [(&str, bool, Counted); 15] = [

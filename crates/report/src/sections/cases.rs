@@ -7,8 +7,9 @@ use ungraceful_mqtt::{PacketType, ReasonCode};
 use ungraceful_record::metric::Percentiles;
 use ungraceful_record::run::{CaseRecord, Completeness, Record, WillRecord};
 
+use super::findings::is_found;
 use super::found;
-use crate::document::{Block, Cell, Column, Document, Table, cell};
+use crate::document::{Cell, Column, Document, Table, cell};
 use crate::percentile::{Figure, NONE};
 use crate::scale::{count, counted, listed, time};
 use crate::totals;
@@ -25,10 +26,10 @@ pub(super) fn section(record: &Record, document: &mut Document) {
     if record.cases.is_empty() {
         document.line("No case was run.");
     } else if super::has_many_cases(record) {
-        document.push(Block::Table(summed_up(record)));
+        document.rows(summed_up(record));
         document.line("A row sums up the cases of a fault; run.json and --format csv have each case.");
     } else {
-        document.push(Block::Table(table(record)));
+        document.rows(table(record));
     }
     reason_codes(record, document);
     omissions(record, document);
@@ -72,7 +73,11 @@ impl<'a> Shape<'a> {
     fn row(&self, case: &CaseRecord) -> Vec<Cell> {
         let mut row = vec![cell(&case.case.version)];
         row.extend(self.fault.then(|| cell(&case.case.fault)));
-        row.extend([cell(&case.case.variant), cell(count(case.finished)), counted_values(&case.sequences)]);
+        row.extend([
+            cell(&case.case.variant),
+            cell(count(case.finished)),
+            reactions(&case.sequences, case.finished),
+        ]);
         row.extend(figures(&case.reaction_time));
         row.extend(self.will.then(|| case.will.as_ref().map_or_else(|| cell(NONE), will)));
         row.extend(self.facts.iter().map(|name| fact(case, name)));
@@ -123,13 +128,21 @@ fn summed_up(record: &Record) -> Table {
     ];
     let row = |(case, cases, attempts, sequences): &(&CaseRecord, u64, u64, BTreeMap<String, u64>)| {
         let names = [cell(&case.case.version), cell(&case.case.fault)];
-        let counts = [cell(count(*cases)), cell(count(*attempts)), counted_values(sequences)];
+        let counts = [cell(count(*cases)), cell(count(*attempts)), reactions(sequences, *attempts)];
         names.into_iter().chain(counts).collect()
     };
     let mut rows: Vec<Vec<Cell>> = groups.iter().map(row).collect();
     let (cases, attempts) = (record.cases.len() as u64, totals::finished(&record.cases));
     rows.push(vec![cell("all"), cell(""), cell(count(cases)), cell(count(attempts)), cell("")]);
     Table { columns, rows, keys: 2 }
+}
+
+/// The reactions with their counts, which are left out where all attempts had the same.
+fn reactions(sequences: &BTreeMap<String, u64>, attempts: u64) -> Cell {
+    match sequences.first_key_value() {
+        Some((only, times)) if *times == attempts => cell(only),
+        _ => counted_values(sequences),
+    }
 }
 
 fn figures(percentiles: &Percentiles) -> [Cell; 3] {
@@ -209,7 +222,8 @@ fn omissions(record: &Record, document: &mut Document) {
     for (why, cases) in left_out {
         document.labelled("Skipped", format!("{}: {why}", listed(&cases)));
     }
-    if attempts.dropped > 0 {
+    // A finding says it with more words.
+    if attempts.dropped > 0 && !is_found(record, "carries_out_the_plan", "") {
         let planned = counted(attempts.planned, "planned attempt");
         let why = match record.completeness {
             Completeness::Complete => "could not start in time",
@@ -232,6 +246,7 @@ fn omissions(record: &Record, document: &mut Document) {
                 document.labelled("Witness", format!("{late} arrived after the wait for them had ended"));
             }
         }
+        Some(_) | None if is_found(record, "", "witness") => {}
         Some(_) => {
             document.labelled("Witness", "not proved to receive messages: a missing Will proves nothing");
         }
@@ -285,6 +300,6 @@ mod tests {
         assert!(super::super::has_many_cases(&record));
         let table = summed_up(&record);
         let rows: Vec<String> = table.rows.iter().map(|row| row.concat().join(" ")).collect();
-        assert_eq!(rows, ["5.0 even 31 93 FIN ×93", "5.0 odd 30 90 FIN ×90", "all  61 183 "]);
+        assert_eq!(rows, ["5.0 even 31 93 FIN", "5.0 odd 30 90 FIN", "all  61 183 "]);
     }
 }

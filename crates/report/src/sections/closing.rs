@@ -4,19 +4,35 @@ use ungraceful_record::discarded::Discarded;
 use ungraceful_record::run::{ClockRecord, Record};
 use ungraceful_record::verdict::{exit_of, why_exit};
 
+use super::findings::is_found;
 use crate::Context;
 use crate::document::Document;
 use crate::percentile::Figure;
 use crate::scale::{count, counted, time};
 
-pub(super) fn section(record: &Record, context: &Context, document: &mut Document) {
+pub(super) fn section(record: &Record, context: &Context, measured: &Document, document: &mut Document) {
     document.heading("Reliability");
     document.labelled("Generator", generator(record));
+    too_few(measured, document);
     if let Some(dir) = &context.record_dir {
         document.labelled("Record", dir.to_string_lossy());
     }
     page(context, document);
     document.ending(exit_of(record), &why_exit(record));
+}
+
+/// The percentiles that the tables of `measured` leave out.
+pub(super) fn too_few(measured: &Document, document: &mut Document) {
+    let needed: Vec<String> = (0_u8..)
+        .zip(&measured.too_few)
+        .map(|(index, (needed, name))| match index {
+            0 => format!("{name} needs {} samples", count(*needed)),
+            _ => format!("{name} {}", count(*needed)),
+        })
+        .collect();
+    if !needed.is_empty() {
+        document.labelled("Left out", format!("percentiles with too few samples: {}", needed.join(", ")));
+    }
 }
 
 /// The page of the run, for a browser.
@@ -41,7 +57,8 @@ fn generator(record: &Record) -> String {
     if let Some(cpu_us) = generator.cpu_us {
         text += &format!("; CPU {}", time(cpu_us));
     }
-    if generator.attempts_waited_for_a_client > 0 {
+    // A finding says it with more words.
+    if generator.attempts_waited_for_a_client > 0 && !is_found(record, "carries_out_the_plan", "--count") {
         let attempts = counted(generator.attempts_waited_for_a_client, "attempt");
         text += &format!("; {attempts} waited for a free client (--count)");
     }

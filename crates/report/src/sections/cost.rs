@@ -4,8 +4,9 @@ use ungraceful_record::phase::Phase;
 use ungraceful_record::run::{BrokerRecord, BrokerResourcesRecord, QuantityRecord, Record};
 
 use crate::document::{Block, Cell, Column, Document, Table, cell};
-use crate::percentile::{NONE, TOO_FEW};
+use crate::percentile::NONE;
 use crate::scale::{bytes, count, time};
+use crate::tidy::says_something;
 
 /// The relevant `$SYS` numbers, by the end of their Topic Names in Mosquitto and similar brokers.
 const SYS_TOPICS: [&str; 9] = [
@@ -35,7 +36,13 @@ pub(super) fn section(record: &Record, document: &mut Document) {
 }
 
 fn of_process(record: &Record, resources: &BrokerResourcesRecord, document: &mut Document) {
-    document.push(Block::Table(table(record, resources)));
+    let (same, table) = table(record, resources);
+    for (name, value) in same {
+        document.line(format!("The same throughout: {name} {value}."));
+    }
+    if table.columns.len() > table.keys {
+        document.push(Block::Table(table));
+    }
     if let Some(cpu) = cpu(record, resources) {
         document.labelled("CPU time", cpu);
     }
@@ -71,55 +78,70 @@ fn signed_count(number: i64) -> String {
     format!("{}{}", if number < 0 { "−" } else { "" }, count(number.unsigned_abs()))
 }
 
-fn table(record: &Record, resources: &BrokerResourcesRecord) -> Table {
+/// The quantities that did not change, and a column for each of the others.
+fn table(record: &Record, resources: &BrokerResourcesRecord) -> (Vec<(&'static str, String)>, Table) {
+    let quantities = [
+        quantity("memory (RSS)", &resources.rss_bytes, bytes, |value| {
+            format!("{}{}", sign(value), bytes(magnitude(value)))
+        }),
+        quantity("open descriptors", &resources.descriptors, count, |value| {
+            format!("{}{:.2}", sign(value), value.abs())
+        }),
+    ];
     let (before, after) = match &record.load {
         Some(_) => ("before connecting", "after load"),
         None => ("before fault", "after fault"),
     };
+    let names = [before, "highest", after, "after recovery", "change", "per 1,000 attempts", "95 % interval"];
+    let (same, changing): (Vec<_>, Vec<_>) =
+        quantities.into_iter().partition(|(_, figures)| is_unchanged(figures));
     let mut columns = vec![Column::words("")];
-    columns.extend([before, "highest", after, "after recovery", "change"].map(Column::numbers));
-    columns.extend(["per 1,000 attempts", "95 % interval"].map(Column::numbers));
-    let mut rows = vec![
-        row("memory (RSS)", &resources.rss_bytes, bytes, |value| {
-            format!("{}{}", sign(value), bytes(magnitude(value)))
-        }),
-        row("open descriptors", &resources.descriptors, count, |value| {
-            format!("{}{:.2}", sign(value), value.abs())
-        }),
-    ];
+    columns.extend(changing.iter().map(|(name, _)| Column::numbers(*name)));
+    let row = |(index, name): (usize, &&str)| {
+        std::iter::once(cell(*name))
+            .chain(changing.iter().map(|(_, figures)| cell(&figures[index])))
+            .collect()
+    };
+    let mut rows: Vec<Vec<Cell>> = names.iter().enumerate().map(row).collect();
     // A load has no attempts.
     if record.load.is_some() {
-        columns.truncate(columns.len() - 2);
-        rows.iter_mut().for_each(|row| row.truncate(columns.len()));
+        rows.truncate(WITHOUT_SLOPE);
     }
-    Table { columns, rows, keys: 1 }
+    rows.retain(|row| row[1..].iter().any(says_something));
+    let same = same.into_iter().map(|(name, [before, ..])| (name, before)).collect();
+    (same, Table { columns, rows, keys: 1 })
 }
 
-fn row(
-    name: &str,
+/// The figures of a quantity: before, highest, after, at the end, change, slope and its interval.
+type Figures = [String; 7];
+
+/// The number of figures before the slope.
+const WITHOUT_SLOPE: usize = 5;
+
+/// Whether a quantity was measured in each phase and never changed.
+fn is_unchanged([before, highest, after, last, ..]: &Figures) -> bool {
+    before != NONE && [highest, after, last].into_iter().all(|value| value == before)
+}
+
+fn quantity(
+    name: &'static str,
     quantity: &QuantityRecord,
     shown: fn(u64) -> String,
     shown_slope: fn(f64) -> String,
-) -> Vec<Cell> {
-    let values = [quantity.before_fault, quantity.max, quantity.after_fault, quantity.after_recovery];
-    let values = values.map(|value| cell(value.map_or_else(|| NONE.to_owned(), shown)));
+) -> (&'static str, Figures) {
+    let none = || NONE.to_owned();
+    let [before, highest, after, last] =
+        [quantity.before_fault, quantity.max, quantity.after_fault, quantity.after_recovery]
+            .map(|value| value.map_or_else(none, shown));
     let change = quantity.change.map(|change| {
         let sign = if change < 0 { "−" } else { "+" };
         format!("{}{}", if change == 0 { "±" } else { sign }, shown(change.unsigned_abs()))
     });
-    let nothing_known = quantity.max.is_none();
-    let no_slope = if nothing_known { NONE } else { TOO_FEW };
-    let (slope, interval) = match &quantity.per_1000_attempts {
-        Some(slope) => {
-            let interval = format!("{} to {}", shown_slope(slope.low), shown_slope(slope.high));
-            (shown_slope(slope.estimate), interval)
-        }
-        None => (no_slope.to_owned(), NONE.to_owned()),
-    };
-    let mut row = vec![cell(name)];
-    row.extend(values);
-    row.extend([change.unwrap_or_else(|| NONE.to_owned()), slope, interval].map(cell));
-    row
+    let slope = quantity.per_1000_attempts.as_ref();
+    let interval = slope.map(|slope| format!("{} to {}", shown_slope(slope.low), shown_slope(slope.high)));
+    let slope = slope.map(|slope| shown_slope(slope.estimate));
+    let [change, slope, interval] = [change, slope, interval].map(|figure| figure.unwrap_or_else(none));
+    (name, [before, highest, after, last, change, slope, interval])
 }
 
 fn sign(value: f64) -> &'static str {

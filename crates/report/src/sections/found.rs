@@ -40,7 +40,7 @@ pub(super) fn section(record: &Record, document: &mut Document) {
         facts(cases, document);
     }
     if cases.iter().filter(|case| case.will.is_some()).count() > WILLS_BESIDE_REACTIONS {
-        document.heading("Wills of ended connections");
+        document.heading("Wills of ended connections: how many were received");
         document.push(Block::Table(grid(cases)));
     }
 }
@@ -119,12 +119,12 @@ fn will(will: &WillRecord) -> Cell {
             0 => String::new(),
             _ => format!(", {}", Figure::P50.named(&will.will_time)),
         };
-        lines.push(format!("due: {} of {} received{p50}", count(will.due_and_seen), count(will.due)));
+        lines.push(format!("due: {} of {}{p50}", count(will.due_and_seen), count(will.due)));
         lines.extend(unseen(will));
     }
     let not_due = will.set.saturating_sub(will.due);
     if not_due > 0 {
-        lines.push(format!("not due: {} of {} received", count(will.not_due_and_seen), count(not_due)));
+        lines.push(format!("not due: {} of {}", count(will.not_due_and_seen), count(not_due)));
     }
     if will.more_than_once > 0 {
         lines.push(format!("{} received more than once", count(will.more_than_once)));

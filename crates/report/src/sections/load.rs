@@ -4,7 +4,7 @@ use ungraceful_record::load::{LoadConnections, LoadCounts, LoadRecord, Release};
 use ungraceful_record::metric::Percentiles;
 use ungraceful_record::run::{BrokerRecord, Record};
 
-use crate::document::{Block, Column, Document, Table, cell};
+use crate::document::{Column, Document, Table, cell};
 use crate::percentile;
 use crate::scale::{bytes, count, counted, time};
 
@@ -18,7 +18,7 @@ pub(super) fn section(record: &Record, document: &mut Document) {
     connections(&load.connections, document);
     processes(load, document);
     if !load.by_qos.is_empty() {
-        document.push(Block::Table(counts(load)));
+        document.values(counts(load).with_equal_rows_together(&SAME_MESSAGES));
     }
     let refusals = load.all().refusals();
     if !refusals.is_empty() {
@@ -26,7 +26,7 @@ pub(super) fn section(record: &Record, document: &mut Document) {
     }
     let measured = times(load, handshake(&record.broker));
     if !measured.rows.is_empty() {
-        document.push(Block::Table(measured));
+        document.rows(measured);
     }
     if let Some(sure) = load.confidence.as_ref().filter(|sure| sure.unreached_because().is_none()) {
         document.line(format!("{}: {}", sure.asked, sure.in_words()));
@@ -117,6 +117,9 @@ fn processes(load: &LoadRecord, document: &mut Document) {
     }
     document.labelled("Processes", text);
 }
+
+/// Counts that are equal when all goes well.
+const SAME_MESSAGES: [&str; 5] = ["due", "sent", "acknowledged", "deliveries expected", "delivered"];
 
 /// A row of the counts: its name and number.
 type Line = (&'static str, fn(&LoadCounts) -> u64);

@@ -1,5 +1,5 @@
-//! The measures of a fault: a row per case and value, or a column per case when each was measured once; and the fate of
-//! the attempts' own messages.
+//! The measures of a fault: a row per value and case, or one figure of each value and case when each was measured once; and the
+//! fate of the attempts' own messages.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use ungraceful_record::metric::Distribution;
 use ungraceful_record::run::{CaseRecord, Record};
 
 use super::found::variants;
-use crate::document::{Block, Cell, Column, Document, Table, cell};
+use crate::document::{Cell, Column, Document, Table, cell};
 use crate::percentile::{self, NONE};
 use crate::scale;
 
@@ -19,16 +19,16 @@ pub(super) fn section(record: &Record, document: &mut Document) {
         let is_single =
             measured.iter().flat_map(|case| case.measures.values()).all(|values| values.count <= 1);
         // Single values need no distribution and no sum over cases.
-        document.push(Block::Table(match is_single {
-            true if measured.len() <= CASES_AS_COLUMNS => side_by_side(&measured),
-            true => values(&measured, &BTreeMap::new(), Shape::Single),
-            false => values(&measured, &record.measures, Shape::Distribution),
-        }));
+        match is_single {
+            true if measured.len() <= CASES_AS_COLUMNS => document.values(side_by_side(&measured)),
+            true => document.rows(one_by_one(&measured)),
+            false => distributions(&measured, &record.measures, document),
+        }
     }
     let with_messages: Vec<_> = record.cases.iter().filter(|case| !case.messages.is_empty()).collect();
     if !with_messages.is_empty() {
         document.heading("Messages of the attempts");
-        document.push(Block::Table(messages(&with_messages)));
+        document.rows(messages(&with_messages));
     }
 }
 
@@ -86,7 +86,7 @@ fn side_by_side(cases: &[&CaseRecord]) -> Table {
         cases.iter().flat_map(|case| &case.measures).map(|(name, values)| (name.clone(), *values)).collect();
     let row = |name: &str| {
         let of = |case: &&CaseRecord| match case.measures.get(name) {
-            Some(values) => Shape::Single.cells(name, values).pop().unwrap_or_else(|| cell(NONE)),
+            Some(values) => single(name, values),
             None => cell(NONE),
         };
         std::iter::once(cell(Unit::of(name).0)).chain(cases.iter().map(of)).collect()
@@ -94,57 +94,73 @@ fn side_by_side(cases: &[&CaseRecord]) -> Table {
     Table { columns, rows: by_name(&every).into_iter().map(|(name, _)| row(name)).collect(), keys: 1 }
 }
 
-fn values(cases: &[&CaseRecord], all: &BTreeMap<String, Distribution>, shape: Shape) -> Table {
-    let mut columns = vec![Column::words("MQTT"), Column::words("variant"), Column::words("value")];
-    columns.extend(shape.columns());
-    // A value of a single case needs no total.
-    let of_several = |name: &str| cases.iter().filter(|case| case.measures.contains_key(name)).count() > 1;
-    let of_all = by_name(all)
-        .into_iter()
-        .filter(|(name, _)| of_several(name))
-        .map(|(name, values)| [vec![cell("all"), cell("")], shape.cells(name, values)].concat());
-    let mut rows: Vec<Vec<Cell>> = of_all.collect();
+/// A row for each case, a column for each value.
+fn one_by_one(cases: &[&CaseRecord]) -> Table {
+    let mut names: Vec<&str> =
+        cases.iter().flat_map(|case| case.measures.keys().map(String::as_str)).collect();
+    names.sort_by_key(|name| Unit::of(name).0);
+    names.dedup();
+    let mut columns = vec![Column::words("MQTT"), Column::words("variant")];
+    columns.extend(names.iter().map(|name| Column::numbers(Unit::of(name).0)));
     let variant = variants(cases);
-    for case in cases {
-        rows.extend(by_name(&case.measures).into_iter().map(|(name, values)| {
-            [vec![cell(&case.case.version), cell(variant(case))], shape.cells(name, values)].concat()
+    let rows = cases.iter().map(|case| {
+        let mut row = vec![cell(&case.case.version), cell(variant(case))];
+        let of =
+            |name: &&str| case.measures.get(*name).map_or_else(|| cell(NONE), |values| single(name, values));
+        row.extend(names.iter().map(of));
+        row
+    });
+    Table { columns, rows: rows.collect(), keys: 2 }
+}
+
+/// A row for each value and case, after one over all cases. Values that were the same in every attempt are said once.
+fn distributions(cases: &[&CaseRecord], all: &BTreeMap<String, Distribution>, document: &mut Document) {
+    let columns = ["value", "MQTT", "variant"].map(Column::words).into_iter();
+    let figures = ["attempts", "sum", "min", "p50", "p99", "max"].map(Column::numbers);
+    let columns = columns.chain(figures).collect();
+    let every: BTreeMap<String, Distribution> =
+        cases.iter().flat_map(|case| &case.measures).map(|(name, values)| (name.clone(), *values)).collect();
+    let variant = variants(cases);
+    let (mut same, mut rows) = (Vec::new(), Vec::new());
+    for (name, first) in by_name(&every) {
+        let of_it: Vec<_> = cases.iter().filter_map(|case| Some((case, case.measures.get(name)?))).collect();
+        let is_same = |values: &Distribution| values.min == first.min && values.max == first.min;
+        if first.min.is_some() && of_it.iter().all(|(_, values)| is_same(values)) {
+            same.push((Unit::of(name).0, single(name, first).concat()));
+            continue;
+        }
+        let name_cell = cell(Unit::of(name).0);
+        // A value of a single case needs no total.
+        if let Some(values) = all.get(name).filter(|_| of_it.len() > 1) {
+            rows.push([vec![name_cell.clone(), cell("all"), cell("")], figures_of(name, values)].concat());
+        }
+        rows.extend(of_it.into_iter().map(|(case, values)| {
+            let keys = vec![name_cell.clone(), cell(&case.case.version), cell(variant(case))];
+            [keys, figures_of(name, values)].concat()
         }));
     }
-    Table { columns, rows, keys: 3 }
+    document.said_once(same);
+    document.rows(Table { columns, rows, keys: 3 });
 }
 
-#[derive(Clone, Copy)]
-enum Shape {
-    Single,
-    Distribution,
+/// A value that was measured once.
+fn single(name: &str, values: &Distribution) -> Cell {
+    let unit = Unit::of(name).1;
+    cell(percentile::shown(values.count, values.max.map(|value| unit.shown(value))))
 }
 
-impl Shape {
-    fn columns(self) -> Vec<Column> {
-        match self {
-            Self::Single => vec![Column::numbers("measured")],
-            Self::Distribution => {
-                ["attempts", "sum", "min", "p50", "p99", "max"].map(Column::numbers).to_vec()
-            }
-        }
-    }
-
-    /// The value's name, and its figures.
-    fn cells(self, name: &str, values: &Distribution) -> Vec<Cell> {
-        let (name, unit) = Unit::of(name);
-        let figure =
-            |value: Option<u64>| cell(percentile::shown(values.count, value.map(|value| unit.shown(value))));
-        if let Self::Single = self {
-            return vec![cell(name), figure(values.max)];
-        }
-        // The sum of times, shares or ratios says nothing.
-        let sum = match unit {
-            Unit::Count | Unit::Bytes => cell(unit.shown(values.sum)),
-            Unit::Time | Unit::Permille | Unit::Ratio => cell(""),
-        };
-        let figures = [values.min, values.p50, values.p99, values.max].map(figure);
-        [vec![cell(name), cell(scale::count(values.count)), sum], figures.to_vec()].concat()
-    }
+/// The figures of a value in one case.
+fn figures_of(name: &str, values: &Distribution) -> Vec<Cell> {
+    let unit = Unit::of(name).1;
+    // The sum of times, shares or ratios says nothing.
+    let sum = match unit {
+        Unit::Count | Unit::Bytes => cell(unit.shown(values.sum)),
+        Unit::Time | Unit::Permille | Unit::Ratio => cell(""),
+    };
+    let figure =
+        |value: Option<u64>| cell(percentile::shown(values.count, value.map(|value| unit.shown(value))));
+    let figures = [values.min, values.p50, values.p99, values.max].map(figure);
+    [vec![cell(scale::count(values.count)), sum], figures.to_vec()].concat()
 }
 
 type Counted = fn(&LedgerCounts) -> u64;
@@ -174,14 +190,18 @@ fn messages(cases: &[&CaseRecord]) -> Table {
             row
         })
     });
-    Table { columns, rows: rows.collect(), keys: 3 }
+    Table { columns, rows: rows.collect(), keys: 3 }.with_equal_columns_together(&[
+        "sent",
+        "acknowledged",
+        "delivered",
+    ])
 }
 
 #[cfg(test)]
 mod tests {
     use ungraceful_record::metric::Distribution;
 
-    use super::{Shape, Unit};
+    use super::{Unit, figures_of, single};
 
     #[test]
     fn a_value_is_shown_in_the_unit_of_its_name() {
@@ -199,14 +219,14 @@ mod tests {
     fn only_counts_have_sums_and_percentiles_need_enough_values() {
         let values =
             Distribution { count: 2, sum: 30, min: Some(10), max: Some(20), ..Distribution::default() };
-        let counts = Shape::Distribution.cells("takeovers", &values).concat();
-        assert_eq!(counts, ["takeovers", "2", "30", "10", "too few", "too few", "20"]);
-        let times = Shape::Distribution.cells("connack_us", &values).concat();
-        assert_eq!(times, ["connack", "2", "", "10 µs", "too few", "too few", "20 µs"]);
-        let ratios = Shape::Distribution.cells("takeovers_per_minute", &values).concat();
-        assert_eq!(ratios, ["takeovers per minute", "2", "", "10", "too few", "too few", "20"]);
-        assert_eq!(Shape::Single.cells("connack_us", &values).concat(), ["connack", "20 µs"]);
-        let none = Shape::Distribution.cells("takeovers", &Distribution::default()).concat();
-        assert_eq!(none, ["takeovers", "0", "0", "–", "–", "–", "–"]);
+        let counts = figures_of("takeovers", &values).concat();
+        assert_eq!(counts, ["2", "30", "10", "too few", "too few", "20"]);
+        let times = figures_of("connack_us", &values).concat();
+        assert_eq!(times, ["2", "", "10 µs", "too few", "too few", "20 µs"]);
+        let ratios = figures_of("takeovers_per_minute", &values).concat();
+        assert_eq!(ratios, ["2", "", "10", "too few", "too few", "20"]);
+        assert_eq!(single("connack_us", &values), ["20 µs"]);
+        let none = figures_of("takeovers", &Distribution::default()).concat();
+        assert_eq!(none, ["0", "0", "–", "–", "–", "–"]);
     }
 }

@@ -7,7 +7,7 @@ use ungraceful_record::rate_search::TrialResult;
 use ungraceful_record::run::Completeness;
 
 use super::load::per_second;
-use super::opening;
+use super::{closing, opening};
 use crate::Context;
 use crate::document::{Block, Cell, Column, Document, Table, cell};
 use crate::percentile::Figure;
@@ -50,12 +50,15 @@ pub(crate) fn compose(search: &Search, context: &Context) -> Document {
     }
     if !search.trials.is_empty() {
         document.heading("The trials");
-        document.push(Block::Table(table(search)));
+        document.rows(table(search));
     }
     document.heading("Reliability");
     document.line(
         "A rate fails only after two consecutive failures; the search ends within 5 %. Each trial opens new connections.",
     );
+    let measured = std::mem::take(&mut document);
+    closing::too_few(&measured, &mut document);
+    document.blocks.splice(0..0, measured.blocks);
     if let Some(dir) = &context.record_dir {
         document.labelled("Record", format!("{}, one folder per trial", dir.to_string_lossy()));
     }
@@ -77,7 +80,7 @@ fn table(search: &Search) -> Table {
         Column::numbers("p50").in_group("acknowledged"),
         Column::numbers("p99").in_group("acknowledged"),
         Column::numbers("lost"),
-        Column::words("promise"),
+        Column::words("promise").always(),
     ];
     let rows = (1_u64..).zip(&search.trials).map(|(number, trial)| row(number, trial)).collect();
     Table { columns, rows, keys: 2 }

@@ -21,7 +21,7 @@ pub(crate) fn parts(tour: &Tour, context: &Context) -> Parts {
     let mut parts = Parts::default();
     opening(tour, &mut parts.opening);
     parts.measured.heading("What makes clients disconnect, and how this broker reacts");
-    parts.measured.push(Block::Table(table(tour)));
+    parts.measured.rows(table(tour));
     parts.findings.heading("Findings");
     let found = tour.causes.iter().flat_map(findings_of);
     let mut found: Vec<Finding> = found.collect();
@@ -30,7 +30,7 @@ pub(crate) fn parts(tour: &Tour, context: &Context) -> Parts {
         parts.findings.line("None: every check of every cause holds.");
     }
     parts.findings.blocks.extend(found.into_iter().map(Block::Finding));
-    reliability(tour, context, &mut parts.closing);
+    reliability(tour, context, &parts.measured, &mut parts.closing);
     parts
 }
 
@@ -64,14 +64,14 @@ fn opening(tour: &Tour, document: &mut Document) {
 fn table(tour: &Tour) -> Table {
     let columns = vec![
         Column::words("cause"),
-        Column::words("what was done"),
-        Column::words("what the broker did"),
+        Column::words("what was done").always(),
+        Column::words("what the broker did").always(),
         Column::numbers("p50").in_group("reaction time"),
         Column::numbers("p99").in_group("reaction time"),
         Column::words("Will and session"),
         Column::words("p99 before → during").in_group("bystanders"),
         Column::numbers("lost").in_group("bystanders"),
-        Column::words("verdict"),
+        Column::words("verdict").always(),
     ];
     let rows = (1_usize..).zip(&tour.causes).map(|(number, cause)| row(number, cause)).collect();
     Table { columns, rows, keys: 1 }
@@ -91,7 +91,7 @@ fn row(number: usize, cause: &Cause) -> Vec<Cell> {
         title,
         cell(format!("{} × {}", count(totals::finished(&record.cases)), cause.done)),
         by_version(record, |case| &case.sequences),
-        cell(bounded(p50.us(times), times.max_us)),
+        cell(p50.shown(times)),
         cell(bounded(p99.us(times), times.max_us)),
         will_and_session(record, cause.facts),
         cell(record.bystanders.as_ref().map_or_else(|| NONE.to_owned(), before_and_during)),
@@ -237,7 +237,7 @@ fn finding(cause: &Cause, record: &Record, class: Class, same: &[&Verdict]) -> F
     Finding { claim: format!("{}: {}", cause.title, finding.claim), ..finding }
 }
 
-fn reliability(tour: &Tour, context: &Context, document: &mut Document) {
+fn reliability(tour: &Tour, context: &Context, measured: &Document, document: &mut Document) {
     document.heading("Reliability");
     let unreliable: Vec<String> = tour
         .causes
@@ -259,6 +259,7 @@ fn reliability(tour: &Tour, context: &Context, document: &mut Document) {
             )
         },
     );
+    closing::too_few(measured, document);
     if let Some(dir) = &context.record_dir {
         document.labelled("Record", format!("{}, one folder per cause", dir.to_string_lossy()));
     }

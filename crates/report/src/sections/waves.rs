@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use ungraceful_record::run::{CaseRecord, MilestoneRecord, Record, WaveRecord};
 
 use super::found::variants;
-use crate::document::{Block, Cell, Column, Document, Table, cell};
-use crate::percentile::{Figure, NONE, TOO_FEW};
+use crate::document::{Cell, Column, Document, Table, cell};
+use crate::percentile::{Figure, NONE};
 use crate::scale::{bytes, count, counted, time};
 
 /// Measure: tries of an attempt until its milestone.
@@ -25,7 +25,7 @@ pub(super) fn section(record: &Record, document: &mut Document) {
     let waves: Vec<(&WaveRecord, &CaseRecord)> =
         record.waves.iter().filter_map(|wave| Some((wave, case_of(wave)?))).collect();
     document.heading("Waves, one after another");
-    document.push(Block::Table(table(&waves)));
+    document.rows(table(&waves));
     if let Some(outage) = waves.iter().find_map(|(wave, _)| wave.outage.as_ref()) {
         let text = format!("each wave began with a planned outage: the broker was {}", outage.by);
         document.labelled("Outages", text);
@@ -100,7 +100,7 @@ impl<'a> Shape<'a> {
                 || cell(NONE),
                 |took| match (took.p99, took.max) {
                     (Some(p99), _) => cell(time(p99)),
-                    (None, Some(max)) => vec![TOO_FEW.to_owned(), format!("max {}", time(max))],
+                    (None, Some(max)) => cell(format!("max {}", time(max))),
                     (None, None) => cell(NONE),
                 },
             ));

@@ -164,7 +164,7 @@ fn only_the_classes_of_findings_are_coloured() {
 }
 
 #[test]
-fn only_commands_are_wider_than_the_terminal() {
+fn nothing_is_wider_than_the_terminal() {
     let records = [
         fixture::all_holds(),
         fixture::violated(),
@@ -176,11 +176,75 @@ fn only_commands_are_wider_than_the_terminal() {
     for record in records {
         for width in 80..=200 {
             let shown = render(&record, Format::Text, &Context { width: Some(width), ..Context::default() });
-            for line in shown.lines().filter(|line| !line.contains("reproduce: ")) {
+            for line in shown.lines() {
                 assert!(line.chars().count() <= usize::from(width), "{width}: {line}");
             }
         }
     }
+}
+
+#[test]
+fn what_never_varies_is_said_once_and_too_few_is_no_cell() {
+    for record in
+        [fixture::all_holds(), fixture::storm(), fixture::duel(), fixture::herd(), fixture::interrupted()]
+    {
+        let shown = text(&record);
+        assert_eq!(
+            shown.matches("too few").count(),
+            shown.matches("percentiles with too few samples").count(),
+            "{shown}"
+        );
+    }
+    let mut record = fixture::all_holds();
+    for case in &mut record.cases {
+        (case.finished, case.reaction_time) = (7, fixture::times(7, 100));
+        (case.will, case.sequences) = (None, fixture::counts(&[("FIN", 7)]));
+    }
+    record.reaction_time = fixture::times(14, 100);
+    record.attempts.finished = 14;
+    let shown = text(&record);
+    let said = "Same in all   attempts: 7 (14 in all) · what the broker did: FIN · reaction time max: 107 µs";
+    assert_eq!(line_with(&shown, "Same in all"), said, "{shown}");
+    let left_out = "Left out      percentiles with too few samples: p50 needs 20 samples, p99 1,000";
+    assert_eq!(line_with(&shown, "Left out"), left_out);
+}
+
+#[test]
+fn one_reason_for_several_checks_is_one_finding() {
+    let mut record = fixture::all_holds();
+    let verdict = |check: &str, statement, case: usize| {
+        let finding = Finding::inconclusive("the broker was down").by(statement);
+        finding.verdict(check, Force::Must).on(&record.cases[case].case)
+    };
+    let (first, second) = (ungraceful_mqtt::statement::V5_3_1_0_2, ungraceful_mqtt::statement::V311_3_1_0_2);
+    record.verdicts = vec![
+        verdict("closes", first, 0),
+        verdict("closes", second, 1),
+        verdict("stays", first, 0),
+        verdict("stays", first, 1),
+    ];
+    let shown = text(&record);
+    assert_eq!(shown.matches("the broker was down").count(), 1, "{shown}");
+    let claim = "inconclusive  MQTT 5.0 [MQTT-3.1.0-2], MQTT 3.1.1 [MQTT-3.1.0-2]  closes, MQTT 5.0 [MQTT-3.1.0-2]  stays";
+    assert_eq!(line_with(&shown, "inconclusive  "), claim);
+}
+
+#[test]
+fn what_a_finding_says_is_not_said_again() {
+    let mut record = fixture::violated();
+    record.generator.attempts_waited_for_a_client = 8;
+    assert!(
+        text(&record).contains("Not completed 8 of")
+            && text(&record).contains("8 attempts waited for a free")
+    );
+    let why = "of 120076 attempts, 8 were never started; 8 found all clients busy: raise --count";
+    record.verdicts.push(Finding::inconclusive(why).verdict("carries_out_the_plan", Force::Run));
+    let shown = text(&record);
+    assert!(!shown.contains("Not completed") && !shown.contains("waited for a free"), "{shown}");
+    record.witness = None;
+    let why = "the witness could not subscribe to the Will topics";
+    record.verdicts.push(Finding::inconclusive(why).verdict("publishes_the_will", Force::Must));
+    assert!(!text(&record).contains("Witness"), "{}", text(&record));
 }
 
 #[test]
@@ -223,14 +287,20 @@ fn few_single_valued_cases_stand_side_by_side() {
     assert_eq!(lost, "lost per 1000 takeovers 3 –", "a clean session loses nothing that it owes");
     record.cases.extend(record.cases.clone());
     record.cases.extend(record.cases.clone());
-    assert_eq!(text(&record).matches("takeovers per minute").count(), 8);
+    let of_many = text(&record);
+    assert_eq!(
+        of_many.matches("takeovers per minute").count(),
+        1,
+        "a column, with a row for each case\n{of_many}"
+    );
+    assert_eq!(of_many.matches("25,926").count(), 4, "{of_many}");
 }
 
 #[test]
 fn values_of_several_cases_also_have_a_total() {
     let shown = text(&fixture::storm());
     assert_eq!(shown.matches("newcomer connack").count(), 3, "{shown}");
-    assert_eq!(shown.matches("  unread  ").count(), 1, "{shown}");
+    assert_eq!(shown.matches("\nunread  ").count(), 1, "{shown}");
 }
 
 #[test]
