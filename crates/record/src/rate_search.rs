@@ -160,6 +160,12 @@ impl RateSearch {
         Self { first: first.max(lowest).min(highest), lowest, highest, trials: Vec::new() }
     }
 
+    /// The lowest and the highest rate that it may try.
+    #[must_use]
+    pub const fn bounds(&self) -> (f64, f64) {
+        (self.lowest, self.highest)
+    }
+
     /// Adds the result of a trial at `per_second`.
     pub fn record(&mut self, per_second: f64, result: TrialResult) {
         self.trials.push((per_second, result));

@@ -1,6 +1,8 @@
 //! Thresholds of the user, such as `e2e p(99)<50ms` or `loss==0`. Without samples a threshold is inconclusive, and so is
 //! one on times when the generator itself was late.
 
+mod measured;
+
 use std::fmt;
 use std::str::FromStr;
 
@@ -11,6 +13,8 @@ use crate::own_lateness::{own_lateness_us, own_share_max_us};
 use crate::run::Record;
 use crate::scale::time;
 use crate::verdict::{Force, Verdict};
+
+pub use self::measured::{Measured, MeasuredUnit};
 
 /// The check of every threshold.
 pub const CHECK: &str = "keeps_the_threshold";
