@@ -34,6 +34,8 @@ pub(crate) enum Block {
         label: &'static str,
         text: String,
     },
+    /// A command, quoted for a shell, that can be copied.
+    Command(String),
     /// A section heading.
     Heading(String),
     Table(Table),

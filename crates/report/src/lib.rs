@@ -39,7 +39,7 @@ pub use catalogue::{Entry, render_catalogue};
 pub use format::Format;
 pub use junit::render_junit_without_run;
 pub use metrics::{MEDIA_TYPE as METRICS_MEDIA_TYPE, RunLabels, render_metrics};
-pub use page::{render_page, render_tour_page};
+pub use page::{render_page, render_search_page, render_tour_page};
 pub use reproduce::{NOT_RECORDED, reproduce_command};
 pub use search::{SEARCH_VERSION, Search, Trial, render_search};
 pub use shell::command as shell_command;

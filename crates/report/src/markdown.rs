@@ -14,6 +14,11 @@ pub(crate) fn write(document: &Document) -> String {
             Block::Alarm { word, text } => format!("> **{}**: {}", markdown(word), markdown(text)),
             Block::Line(text) => markdown(text),
             Block::Labelled { label, text } => format!("**{}**: {}", markdown(label), markdown(text)),
+            Block::Command(command) => {
+                let command = plain(command);
+                let fence = fence(&command);
+                format!("{fence}sh\n{command}\n{fence}")
+            }
             Block::Heading(text) => format!("## {}", markdown(text)),
             Block::Table(table) => table_text(table),
             Block::Finding(finding) => finding_text(finding),

@@ -49,8 +49,8 @@ pub struct Trial {
     pub record: Box<Record>,
     /// The record's folder.
     pub directory: PathBuf,
-    /// The words of the command that repeats this trial, without secrets.
-    pub command: Vec<String>,
+    /// The command that repeats this trial, quoted for a shell, without secrets.
+    pub command: String,
 }
 
 impl Search {
@@ -67,6 +67,18 @@ impl Search {
             (None, Some(_)) => Exit::Violated,
             (None, None) => Exit::Inconclusive,
         }
+    }
+
+    /// The exit code in words.
+    pub(crate) fn why_exit(&self) -> String {
+        match (self.exit(), self.rates.kept()) {
+            (Exit::Inconclusive, None) => "inconclusive: no rate was found; the lines above say why",
+            (Exit::Inconclusive, Some(_)) => {
+                "inconclusive: the broker's limit is unknown; the lines above say why"
+            }
+            (exit, _) => exit.meaning(),
+        }
+        .to_owned()
     }
 
     /// Whether an inconclusive trial or the number of trials ended it.
@@ -140,10 +152,14 @@ struct SearchSummary<'a> {
     started_utc: &'a str,
     duration_us: u64,
     promise: Vec<String>,
+    /// The bounds of the search.
+    bounds_per_second: (f64, f64),
     highest_kept_per_second: Option<f64>,
     lowest_not_kept_per_second: Option<f64>,
     found: String,
     exit: ExitSummary,
+    /// What stopped it early.
+    ended_by: Option<&'static str>,
     trials: Vec<TrialSummary<'a>>,
     record_dir: Option<String>,
 }
@@ -163,7 +179,7 @@ fn json(search: &Search, context: &Context) -> String {
         per_second: trial.per_second,
         came: trial.came.name(),
         why: &trial.why,
-        command: crate::shell_command(&trial.command),
+        command: trial.command.clone(),
         run: {
             let context = Context { record_dir: Some(trial.directory.clone()), ..Context::default() };
             Summary::of(&trial.record, &context)
@@ -177,10 +193,12 @@ fn json(search: &Search, context: &Context) -> String {
         started_utc: &search.started_utc,
         duration_us: search.duration_us,
         promise: search.promise.thresholds().iter().map(ToString::to_string).collect(),
+        bounds_per_second: search.rates.bounds(),
         highest_kept_per_second: search.rates.kept(),
         lowest_not_kept_per_second: search.rates.limit().map(|(rate, _)| rate),
         found: search.found(),
-        exit: ExitSummary::of(search.exit()),
+        exit: ExitSummary::of(search.exit(), search.why_exit()),
+        ended_by: search.ended_by.map(Exit::name),
         trials: trials.collect(),
         record_dir: context.record_dir.as_ref().map(|dir| dir.to_string_lossy().into_owned()),
     };

@@ -7,17 +7,17 @@ use serde::Serialize;
 use ungraceful_mqtt::{PacketType, ReasonCode};
 use ungraceful_record::attempt::Case;
 use ungraceful_record::exit::Exit;
-use ungraceful_record::ledger::LedgerCounts;
+use ungraceful_record::ledger::{IrregularityKind, LedgerCounts};
 use ungraceful_record::load::LoadRecord;
 use ungraceful_record::merge::MergedRecord;
 use ungraceful_record::metric::{Distribution, Percentiles};
 use ungraceful_record::phase::Phase;
 use ungraceful_record::run::{
-    AttemptsRecord, BrokerLogRecord, BrokerOrigin, BrokerResourcesRecord, BystandersRecord, CaseRecord,
-    Completeness, GeneratorRecord, LeftOutRecord, MilestoneRecord, Record, SysRecord, ToolRecord, WaveRecord,
-    WillRecord, WitnessRecord,
+    AttemptsRecord, BrokerLogRecord, BrokerOrigin, BrokerResourcesRecord, BystanderOutagesRecord,
+    BystandersRecord, CaseRecord, Completeness, GeneratorRecord, IrregularityRecord, LeftOutRecord,
+    MilestoneRecord, Record, SysRecord, ToolRecord, WaveRecord, WillRecord, WitnessRecord,
 };
-use ungraceful_record::verdict::{Conclusion, Force, Verdict, exit_of};
+use ungraceful_record::verdict::{Conclusion, Force, Verdict, exit_of, why_exit};
 
 use crate::document::Class;
 use crate::{Context, escape, reproduce_command, totals};
@@ -86,7 +86,8 @@ struct Version<'a> {
 #[derive(Serialize)]
 pub(crate) struct ExitSummary {
     code: u8,
-    meaning: &'static str,
+    /// As in the last line of the text.
+    meaning: String,
 }
 
 #[derive(Serialize)]
@@ -135,6 +136,12 @@ struct Bystanders<'a> {
     acknowledged_but_lost: u64,
     phases: Vec<BystanderPhase<'a>>,
     connections_lost: &'a BTreeMap<String, u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outages: Option<BystanderOutagesRecord>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    irregularities: &'a [IrregularityRecord],
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    irregularities_left_out: &'a BTreeMap<IrregularityKind, u64>,
     recovery_limit_us: Option<u64>,
     recovery_time_us: Option<u64>,
 }
@@ -168,8 +175,8 @@ struct VerdictSummary<'a> {
 }
 
 impl ExitSummary {
-    pub(crate) fn of(exit: Exit) -> Self {
-        Self { code: exit.code(), meaning: exit.meaning() }
+    pub(crate) const fn of(exit: Exit, meaning: String) -> Self {
+        Self { code: exit.code(), meaning }
     }
 }
 
@@ -188,7 +195,7 @@ impl<'a> Summary<'a> {
             duration_us: record.duration_us,
             completeness: record.completeness,
             incomplete_because: record.incomplete_because.as_deref(),
-            exit: ExitSummary::of(exit_of(record)),
+            exit: ExitSummary::of(exit_of(record), why_exit(record)),
             merged: record.merged.as_ref(),
             phases: phases.collect(),
             attempts: record.attempts,
@@ -278,6 +285,9 @@ impl<'a> Bystanders<'a> {
             acknowledged_but_lost: bystanders.phases.iter().map(totals::acknowledged_but_lost).sum(),
             phases: phases.collect(),
             connections_lost: &bystanders.connections_lost,
+            outages: bystanders.outages,
+            irregularities: &bystanders.irregularities,
+            irregularities_left_out: &bystanders.irregularities_left_out,
             recovery_limit_us: bystanders.recovery_limit_us,
             recovery_time_us: bystanders.recovery_time_us,
         }

@@ -45,6 +45,7 @@ impl Page {
                 let label = format!("{label} ");
                 self.prose(&format!("{label:<HANG$}"), HANG, text);
             }
+            Block::Command(command) => self.command("Reproduce", HANG, &plain(command)),
             Block::Heading(text) => {
                 self.out.push('\n');
                 self.prose("", 2, text);
@@ -89,15 +90,14 @@ impl Page {
         for point in &finding.points {
             self.prose(&" ".repeat(HANG), HANG + 2, &point.text);
             if let Some(command) = &point.command {
-                self.command(&plain(command));
+                self.command(&format!("{:HANG$}  reproduce:", ""), HANG + 4, &plain(command));
             }
         }
     }
 
     /// A command that can be copied: each further line continues the one before it, as in a shell.
-    fn command(&mut self, command: &str) {
-        let begin = format!("{:HANG$}  reproduce: ", "");
-        let hang = HANG + 4;
+    fn command(&mut self, label: &str, hang: usize, command: &str) {
+        let begin = format!("{:<HANG$}", format!("{label} "));
         let width = self.width.map(|width| width.saturating_sub(CONTINUED.len()));
         let lines = wrapped_words(&shell_words(command), width, begin.chars().count(), hang);
         self.out.push_str(&begin);

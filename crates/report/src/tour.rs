@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 use ungraceful_record::exit::Exit;
 use ungraceful_record::run::Record;
-use ungraceful_record::verdict::exit_of;
+use ungraceful_record::verdict::{exit_of, why_exit};
 
 use crate::summary::{ExitSummary, Summary};
 use crate::{Context, Format, escape, junit, markdown, per_case, sections, text};
@@ -94,6 +94,17 @@ impl Cause {
     }
 }
 
+impl Cause {
+    /// Its own exit code in words; absent when it was not planned.
+    fn exit_in_words(&self) -> Option<(Exit, String)> {
+        match &self.shown {
+            Shown::Run { record, .. } => Some((exit_of(record), why_exit(record))),
+            Shown::CannotBeShown { .. } => None,
+            Shown::Failed { exit, why } => Some((*exit, why.clone())),
+        }
+    }
+}
+
 impl Tour {
     /// The exit code of the worst run: an interruption or a bug first; then a violation, which a failed run does not take
     /// back; then the reason of a failed run; then inconclusive. Causes that were not planned don't count, but a tour without
@@ -113,6 +124,16 @@ impl Tour {
             return Exit::Inconclusive;
         }
         WORST_FIRST.into_iter().find(|exit| exits.contains(exit)).unwrap_or(Exit::Holds)
+    }
+
+    /// The exit code in words.
+    pub(crate) fn why_exit(&self) -> String {
+        match self.exit() {
+            Exit::Inconclusive => {
+                "inconclusive: not every cause gave an answer; the findings say why".to_owned()
+            }
+            exit => exit.meaning().to_owned(),
+        }
     }
 
     /// The records, in the order of the causes.
@@ -168,7 +189,7 @@ fn json(tour: &Tour, context: &Context) -> String {
         name: cause.name,
         title: cause.title,
         command: &cause.command,
-        exit: cause.exit().map(ExitSummary::of),
+        exit: cause.exit_in_words().map(|(exit, why)| ExitSummary::of(exit, why)),
         not_shown: match &cause.shown {
             Shown::Run { .. } => None,
             Shown::CannotBeShown { why, cure } => Some(NotShown { why, cure: Some(cure) }),
@@ -188,7 +209,7 @@ fn json(tour: &Tour, context: &Context) -> String {
         seed: tour.seed,
         started_utc: &tour.started_utc,
         duration_us: tour.duration_us,
-        exit: ExitSummary::of(tour.exit()),
+        exit: ExitSummary::of(tour.exit(), tour.why_exit()),
         causes: causes.collect(),
         record_dir: context.record_dir.as_ref().map(|dir| dir.to_string_lossy().into_owned()),
     };

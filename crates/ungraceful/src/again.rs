@@ -1,4 +1,6 @@
-//! `ungraceful-report`: the record of a run, shown in any format and judged again, without a broker.
+//! `ungraceful-report`: the record of a run, a tour or a rate search, shown in any format and judged again, without a broker.
+
+mod subject;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -14,10 +16,14 @@ use ungraceful_record::files::{
 use ungraceful_record::run::{FORMAT_VERSION, Record, Setting};
 use ungraceful_record::threshold::Threshold;
 use ungraceful_record::verdict::{Verdict, conclude, exit_of};
-use ungraceful_report::{Context, Format, escape, render, render_page};
+use ungraceful_report::{Context, Format, escape, render};
 use ungraceful_rig::error::RunError;
 
+use self::subject::Subject;
+pub(crate) use self::subject::Unreadable;
+use crate::find_rate::SEARCH_JSON;
 use crate::page_file::PageFile;
+use crate::tour::TOUR_JSON;
 use crate::{compared, launch, merged, tools};
 
 /// The binary's name.
@@ -34,7 +40,8 @@ const STDOUT: &str = "-";
 /// The file of a record.
 const FILE: &str = RUN_JSON;
 /// The files that a page is made of.
-const OF_A_RECORD: [&str; 5] = [RUN_JSON, ATTEMPTS_NDJSON, TIMELINE_CSV, METRICS_HLOG, BROKER_LOG_NDJSON];
+const OF_A_RECORD: [&str; 7] =
+    [RUN_JSON, ATTEMPTS_NDJSON, TIMELINE_CSV, METRICS_HLOG, BROKER_LOG_NDJSON, TOUR_JSON, SEARCH_JSON];
 
 /// The command line.
 #[must_use]
@@ -42,7 +49,7 @@ pub fn command() -> Command {
     let folder = || {
         Arg::new("dir")
             .value_name("DIR")
-            .help("Folder of the record, or its run.json")
+            .help("Folder of the record of a run, a tour or a rate search, or its JSON file")
             .required(true)
             .value_parser(value_parser!(PathBuf))
     };
@@ -58,7 +65,7 @@ pub fn command() -> Command {
         Command::new(format.name()).about(about).disable_help_flag(true).args([folder(), help()])
     });
     let page = Command::new(HTML)
-        .about("Writes the page of a run: verdicts, pictures and tables in one file for a browser")
+        .about("Writes the page of a run, a tour or a rate search: verdicts, pictures and tables in one file for a browser")
         .disable_help_flag(true)
         .args([
             folder(),
@@ -70,7 +77,7 @@ pub fn command() -> Command {
     let again = Command::new(JUDGE)
         .about("Judges the record again by this program's checks, and says where its verdicts differ")
         .disable_help_flag(true)
-        .args([folder(), help()]);
+        .args([folder().help("Folder of the record of a run, or its run.json"), help()]);
     Command::new(NAME)
         .version(env!("CARGO_PKG_VERSION"))
         .disable_help_flag(true)
@@ -126,8 +133,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
     let path: &PathBuf = chosen.get_one("dir").expect("the parser requires it");
     let done = match Format::ALL.into_iter().find(|format| format.name() == name) {
-        Some(format) => load(path).map(|record| launch::print(&render(&record, format, &context(path)))),
-        None if name == HTML => load(path).map(|record| write_page(&record, path, chosen.get_one("output"))),
+        Some(format) => Subject::load(path).map(|of| launch::print(&of.render(format, &context(path)))),
+        None if name == HTML => Subject::load(path).map(|of| write_page(&of, path, chosen.get_one("output"))),
         None => load(path).and_then(|record| judge_again(record, path)),
     };
     finish(done)
@@ -154,10 +161,10 @@ pub(crate) fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."))
 }
 
-/// Writes the page of a record and prints its path, or prints the page.
-fn write_page(record: &Record, path: &Path, output: Option<&PathBuf>) -> Exit {
+/// Writes the page of a record, a tour or a search and prints its path, or prints the page.
+fn write_page(subject: &Subject, path: &Path, output: Option<&PathBuf>) -> Exit {
     let folder = folder_of(path);
-    let page = render_page(record, folder);
+    let page = subject.page(folder);
     if output.is_some_and(|output| output == Path::new(STDOUT)) {
         return launch::print(&page);
     }
@@ -183,37 +190,43 @@ pub(crate) fn load(path: &Path) -> Result<Record, RunError> {
 /// The same, or why there is none.
 pub(crate) fn read(path: &Path) -> Result<Record, String> {
     let file = if path.is_dir() { path.join(FILE) } else { path.to_owned() };
-    let text = match std::fs::read_to_string(&file) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && path.is_dir() => {
-            return Err(format!("no {FILE} in this folder{}", runs_within(path)));
-        }
-        Err(error) => return Err(error.to_string()),
-    };
-    if text.trim().is_empty() {
-        return Err("the record is empty: the run was cut short before it wrote anything".to_owned());
+    if path.is_dir() && !file.exists() {
+        return Err(format!("no {FILE} in this folder{}", runs_within(path)));
     }
-    let value: Value = serde_json::from_str(&text).map_err(|error| {
-        if error.is_eof() {
-            format!(
-                "the record is cut short at line {}: the disk was full, or the run was killed",
-                error.line()
-            )
-        } else {
-            format!("no record: {error}")
-        }
-    })?;
+    let value = read_json(&file, "record", "run")?;
     match value["format_version"].as_u64().filter(|_| value["tool"]["name"].is_string()) {
         None => {
             Err(format!("no record of a run: it has no format_version or tool; a run's folder has a {FILE}"))
         }
-        Some(newer) if newer > u64::from(FORMAT_VERSION) => Err(format!(
-            "the record has format {newer}, and this program reads formats up to {FORMAT_VERSION}: use the version that wrote it, or a \
-             newer one"
-        )),
+        Some(newer) if newer > u64::from(FORMAT_VERSION) => {
+            Err(version_of("record", newer, FORMAT_VERSION))
+        }
         Some(version) => serde_json::from_value(value)
             .map_err(|error| format!("the record has format {version}, but can't be read: {error}")),
     }
+}
+
+/// Why a file of a newer version can't be read.
+fn version_of(what: &str, newer: u64, known: u32) -> String {
+    format!(
+        "the {what} has format {newer}, and this program reads formats up to {known}: use the version that wrote it, or a newer one"
+    )
+}
+
+/// The JSON in `file`, a `what` that a `by` wrote.
+fn read_json(file: &Path, what: &str, by: &str) -> Result<Value, String> {
+    let text = std::fs::read_to_string(file).map_err(|error| error.to_string())?;
+    if text.trim().is_empty() {
+        return Err(format!("the {what} is empty: the {by} was cut short before it wrote anything"));
+    }
+    serde_json::from_str(&text).map_err(|error| {
+        if error.is_eof() {
+            let line = error.line();
+            format!("the {what} is cut short at line {line}: the disk was full, or the {by} was killed")
+        } else {
+            format!("no {what}: {error}")
+        }
+    })
 }
 
 /// The records within a folder that is none itself, such as a tour's.

@@ -1,6 +1,8 @@
 //! `--find-rate`: searches for the highest rate of a load at which the broker keeps a promise. Each trial is a run with its own
 //! record.
 
+mod reading;
+
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,11 +13,12 @@ use ungraceful_record::live::Observer;
 use ungraceful_record::rate_search::{Promise, RateSearch};
 use ungraceful_record::run::Completeness;
 use ungraceful_report::scale::rate;
-use ungraceful_report::{Context, Format, Search, Trial, render_search};
+use ungraceful_report::{Context, Format, Search, Trial, render_search, shell_command};
 use ungraceful_rig::error::RunError;
 use ungraceful_rig::measure::clock::RunClock;
 use ungraceful_rig::run::settings::Finished;
 
+pub(crate) use self::reading::read;
 use crate::arguments::without;
 use crate::cli::load::RATE_MAX;
 use crate::cli::parse::{NotParsed, parse, without_secrets};
@@ -26,7 +29,7 @@ use crate::page_file::PageFile;
 use crate::print_plan;
 
 /// The file of the search, beside the records of its trials.
-const SEARCH_JSON: &str = "search.json";
+pub(crate) const SEARCH_JSON: &str = "search.json";
 /// Flags that each trial sets itself or has not, also as `-oFOLDER` and `-z5s`.
 const OF_TRIAL: [&str; 10] = [
     "--find-rate",
@@ -70,8 +73,11 @@ pub(crate) fn find(
     let search = trials(call, mode, base, promise, &live);
     let watched = live.close();
     let search = junit.or_reason(&call.name(), search)?;
-    let context = Context { record_dir: Some(folder.clone()), ..result_context(&base.output) };
+    let page = PageFile::of_search(&search, folder);
+    let context =
+        Context { record_dir: Some(folder.clone()), page: page.path(), ..result_context(&base.output) };
     let written = worse(junit.write(|| render_search(&search, Format::Junit, &context)), watched);
+    let written = worse(page.exit(), written);
     let rendered = render_search(&search, base.output.format, &context);
     let printed = worse(print_result(&rendered, &base.output), written);
     Ok(if printed == Exit::Environment { printed } else { search.exit() })
@@ -159,10 +165,10 @@ fn arguments(
     words
 }
 
-/// The command of a trial, without secrets, and without the folder, which already exists when the command is repeated.
-fn command(call: &Call<'_>, arguments: &[OsString]) -> Vec<String> {
+/// The command of a trial, quoted for a shell, without secrets, and without the folder, which already exists when the command is repeated.
+fn command(call: &Call<'_>, arguments: &[OsString]) -> String {
     let flags = without_secrets(&arguments[1..arguments.len() - 2]);
-    std::iter::once(call.tool.name.to_owned()).chain(flags).collect()
+    shell_command(&std::iter::once(call.tool.name.to_owned()).chain(flags).collect::<Vec<_>>())
 }
 
 fn prepared(call: &Call<'_>, mode: &LoadMode, arguments: &[OsString]) -> Result<ReadyLoad, RunError> {

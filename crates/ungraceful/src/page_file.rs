@@ -1,11 +1,11 @@
-//! `report.html`: the page of a run or a tour, beside its record.
+//! `report.html`: the page of a run, a tour or a rate search, beside its record.
 
 use std::path::{Path, PathBuf};
 
 use ungraceful_record::exit::Exit;
 use ungraceful_record::files::REPORT_HTML;
 use ungraceful_record::run::Record;
-use ungraceful_report::{Tour, render_page, render_tour_page};
+use ungraceful_report::{Search, Tour, render_page, render_search_page, render_tour_page};
 use ungraceful_rig::measure::recorder::replace_whole;
 
 use crate::launch::print_error;
@@ -24,6 +24,11 @@ impl PageFile {
     /// Writes the page of `tour` into its folder.
     pub(crate) fn of_tour(tour: &Tour, folder: &Path) -> Self {
         Self::write(&folder.join(REPORT_HTML), &render_tour_page(tour, folder))
+    }
+
+    /// Writes the page of `search` into its folder.
+    pub(crate) fn of_search(search: &Search, folder: &Path) -> Self {
+        Self::write(&folder.join(REPORT_HTML), &render_search_page(search, folder))
     }
 
     /// Replaces the file by `page`. A failure is printed.

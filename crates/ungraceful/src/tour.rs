@@ -4,6 +4,7 @@
 //! runs do not affect each other.
 
 mod causes;
+mod reading;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -26,6 +27,7 @@ use ungraceful_rig::run::seed::Seed;
 use ungraceful_rig::run::settings::{Attempts, Common, Experiment, Finished, Work};
 
 use self::causes::{CAUSES, Cause, CauseName, Showable};
+pub(crate) use self::reading::read;
 use crate::cli::common::{AttemptLinesArgs, OutputArgs};
 use crate::cli::parse::{NotParsed, Parsed, is_secret, parse};
 use crate::cli::target::TargetArgs;
@@ -38,7 +40,7 @@ use crate::page_file::PageFile;
 use crate::{print_plan, print_preflight};
 
 /// The file of the tour, beside the records of its runs.
-const TOUR_JSON: &str = "tour.json";
+pub(crate) const TOUR_JSON: &str = "tour.json";
 
 /// The flags that only the tour has.
 #[derive(Args, Clone, Debug)]
@@ -419,6 +421,11 @@ fn shortage(stops: &[Stop]) -> Option<Mistake> {
         (clients + honest, experiment.common.target.clients.shortage(clients, honest))
     });
     needs.max_by_key(|(needed, _)| *needed)?.1
+}
+
+/// The folder of a run within that of a tour or a search, which may have been moved since `written` was recorded.
+pub(crate) fn folder_of_run(folder: &Path, written: Option<&str>) -> Option<PathBuf> {
+    Path::new(written?).file_name().map(|name| folder.join(name))
 }
 
 fn write_tour(folder: &Path, tour: &Tour) -> Result<(), RunError> {

@@ -31,6 +31,8 @@ pub(super) struct Page {
     pub(super) counts: Vec<verdicts::Counted>,
     /// Whether it is the page of a single run, which has verdicts of its own.
     pub(super) is_run: bool,
+    /// The answer of a rate search.
+    pub(super) answer: Option<Section>,
     /// Every claim that does not simply hold, with citation and evidence.
     pub(super) verdicts: Vec<Finding>,
     /// The claims that hold.
@@ -62,10 +64,12 @@ pub(super) struct Exit {
 }
 
 /// A section of the report.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub(super) struct Section {
-    heading: String,
-    blocks: Vec<Block>,
+    pub(super) heading: String,
+    pub(super) blocks: Vec<Block>,
+    /// The page of each row of its table; empty without any.
+    pub(super) pages: Vec<Option<String>>,
 }
 
 /// A table with a title.
@@ -79,7 +83,7 @@ pub(super) struct Numbers {
 
 impl Exit {
     /// The exit code, as the last line of a report has it.
-    fn of(exit: Code, closing: &Document) -> Self {
+    pub(super) fn of(exit: Code, closing: &Document) -> Self {
         let class = match exit {
             Code::Holds => Class::Holds,
             Code::Violated => Class::Violated,
@@ -152,6 +156,7 @@ pub(super) fn of_run(record: &Record, folder: &Path) -> Page {
         exit: Exit::of(exit_of(record), &parts.closing),
         counts: verdicts::counts(&record.verdicts.iter().collect::<Vec<_>>()),
         is_run: true,
+        answer: None,
         verdicts,
         verdicts_that_hold,
         findings: verdicts::sentences(record),
@@ -181,6 +186,7 @@ pub(super) fn of_tour(tour: &Tour, folder: &Path) -> Page {
         exit: Exit::of(tour.exit(), &parts.closing),
         counts: verdicts::counts(&tour.records().flat_map(|record| &record.verdicts).collect::<Vec<_>>()),
         is_run: false,
+        answer: None,
         verdicts: Vec::new(),
         verdicts_that_hold: Vec::new(),
         findings,
@@ -210,20 +216,20 @@ fn lines_of(document: Document) -> (Vec<Finding>, Vec<Block>) {
 }
 
 /// The blocks below each heading.
-fn in_sections(document: Document) -> Vec<Section> {
+pub(super) fn in_sections(document: Document) -> Vec<Section> {
     let mut sections: Vec<Section> = Vec::new();
     for block in document.blocks {
         match (block, sections.last_mut()) {
-            (Block::Heading(heading), _) => sections.push(Section { heading, blocks: Vec::new() }),
+            (Block::Heading(heading), _) => sections.push(Section { heading, ..Section::default() }),
             (block, Some(section)) => section.blocks.push(block),
-            (block, None) => sections.push(Section { heading: String::new(), blocks: vec![block] }),
+            (block, None) => sections.push(Section { blocks: vec![block], ..Section::default() }),
         }
     }
     sections
 }
 
 /// The blocks of the closing without its heading and the exit code, which a page has at its top.
-fn without_ending(document: Document) -> Vec<Block> {
+pub(super) fn without_ending(document: Document) -> Vec<Block> {
     let blocks = document.blocks.into_iter();
     blocks.filter(|block| !matches!(block, Block::Heading(_) | Block::Ending(_))).collect()
 }

@@ -4,11 +4,14 @@ mod axis;
 mod chart;
 mod over_time;
 mod percentiles;
+mod rates;
 
 use minijinja::Value;
 use serde::Serialize;
 
 pub(super) use over_time::pictures as over_time;
+pub(super) use rates::of_search;
+
 pub(super) use percentiles::{picture as of_percentiles, table as table_of_percentiles};
 
 /// Width and height of every picture, in its own units.

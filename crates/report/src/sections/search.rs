@@ -1,22 +1,39 @@
 //! The report of a search for a rate: the rate, the trials, and the command that reproduces the best one.
 
-use ungraceful_record::exit::Exit;
 use ungraceful_record::load::LoadRecord;
 use ungraceful_record::metric::Percentiles;
 use ungraceful_record::rate_search::TrialResult;
 use ungraceful_record::run::Completeness;
 
 use super::load::per_second;
-use super::{closing, opening};
+use super::{Parts, closing, opening};
 use crate::Context;
 use crate::document::{Block, Cell, Column, Document, Table, cell};
 use crate::percentile::Figure;
 use crate::scale::{count, counted, rate, time};
 use crate::search::{Search, Trial};
 
-/// The whole report.
+/// The report: its findings are the answer.
+pub(crate) fn parts(search: &Search, context: &Context) -> Parts {
+    let mut parts = Parts::default();
+    opening(search, &mut parts.opening);
+    answer(search, &mut parts.findings);
+    if !search.trials.is_empty() {
+        parts.measured.heading("The trials");
+        parts.measured.rows(table(search));
+    }
+    reliability(search, context, &parts.measured, &mut parts.closing);
+    parts
+}
+
+/// The whole report, which begins with the answer.
 pub(crate) fn compose(search: &Search, context: &Context) -> Document {
-    let mut document = Document::default();
+    let Parts { opening, measured, findings, closing } = parts(search, context);
+    let blocks = [opening, findings, measured, closing].into_iter().flat_map(|part| part.blocks);
+    Document { blocks: blocks.collect(), ..Document::default() }
+}
+
+fn opening(search: &Search, document: &mut Document) {
     let broker = search.trials.first().map(|trial| opening::target_of_several(&trial.record.broker, "trial"));
     let broker = broker.unwrap_or_else(|| "no broker was contacted".to_owned());
     let (tool, version, seed) = (&search.tool, &search.version, search.seed);
@@ -26,6 +43,9 @@ pub(crate) fn compose(search: &Search, context: &Context) -> Document {
     if let Some(load) = search.trials.first().and_then(|trial| trial.record.load.as_ref()) {
         document.line(load.shape.clone());
     }
+}
+
+fn answer(search: &Search, document: &mut Document) {
     document.heading("The highest rate that keeps the promise");
     document.labelled("Promise", search.promise.to_string());
     document.labelled("Rate", search.found());
@@ -46,28 +66,21 @@ pub(crate) fn compose(search: &Search, context: &Context) -> Document {
         document.labelled("Cut short", "the search was stopped early; the results so far are above");
     }
     if let Some(trial) = search.best().or(search.trials.last()) {
-        document.labelled("Reproduce", crate::shell_command(&trial.command));
+        document.push(Block::Command(trial.command.clone()));
     }
-    if !search.trials.is_empty() {
-        document.heading("The trials");
-        document.rows(table(search));
-    }
+}
+
+fn reliability(search: &Search, context: &Context, measured: &Document, document: &mut Document) {
     document.heading("Reliability");
     document.line(
         "A rate fails only after two consecutive failures; the search ends within 5 %. Each trial opens new connections.",
     );
-    let measured = std::mem::take(&mut document);
-    closing::too_few(&measured, &mut document);
-    document.blocks.splice(0..0, measured.blocks);
+    closing::too_few(measured, document);
     if let Some(dir) = &context.record_dir {
         document.labelled("Record", format!("{}, one folder per trial", dir.to_string_lossy()));
     }
-    let why = match search.exit() {
-        Exit::Inconclusive => "inconclusive: no rate was found; the lines above say why",
-        exit => exit.meaning(),
-    };
-    document.ending(search.exit(), why);
-    document
+    closing::page(context, document);
+    document.ending(search.exit(), &search.why_exit());
 }
 
 fn table(search: &Search) -> Table {

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use ungraceful_record::exit::Exit;
 use ungraceful_record::phase::Phase;
 use ungraceful_record::run::{BystandersRecord, CaseRecord, Record};
 use ungraceful_record::verdict::{Conclusion, Verdict};
@@ -264,9 +263,5 @@ fn reliability(tour: &Tour, context: &Context, measured: &Document, document: &m
         document.labelled("Record", format!("{}, one folder per cause", dir.to_string_lossy()));
     }
     closing::page(context, document);
-    let why = match tour.exit() {
-        Exit::Inconclusive => "inconclusive: not every cause gave an answer; the findings say why",
-        exit => exit.meaning(),
-    };
-    document.ending(tour.exit(), why);
+    document.ending(tour.exit(), &tour.why_exit());
 }

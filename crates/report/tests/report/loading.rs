@@ -95,21 +95,30 @@ fn a_load_in_every_format() {
     }
 }
 
+/// A trial of [`search`], with a time that grows with the rate.
+fn trial(number: u64, per_second: f64, came: TrialResult) -> Trial {
+    let mut record = record(load());
+    if let Some(load) = &mut record.load {
+        load.delivery_response_time = times(5_000, 1_000 * (number + 1));
+    }
+    Trial {
+        per_second,
+        came,
+        why: format!("loss==0: {number}"),
+        record: Box::new(record),
+        directory: format!("results/search/{number}").into(),
+        command: "ungraceful-bench --threshold loss==0".into(),
+    }
+}
+
 /// A search on a broker that keeps the promise up to 1,500 messages/s.
-fn search(end: TrialResult) -> Search {
+pub(crate) fn search(end: TrialResult) -> Search {
     let mut rates = RateSearch::new(1_000.0, 1.0, 1e6);
     let mut trials = Vec::new();
     while let Some(per_second) = rates.next() {
         let came = if per_second <= 1_500.0 { TrialResult::Kept } else { end };
         rates.record(per_second, came);
-        trials.push(Trial {
-            per_second,
-            came,
-            why: format!("loss==0: {}", trials.len()),
-            record: Box::new(record(load())),
-            directory: format!("results/search/{}", trials.len()).into(),
-            command: vec!["ungraceful-bench".into(), "--threshold".into(), "loss==0".into()],
-        });
+        trials.push(trial(trials.len() as u64, per_second, came));
     }
     Search {
         version: "0.1.0".into(),

@@ -9,6 +9,7 @@ mod junit;
 mod loading;
 mod paging;
 mod paging_hostile;
+mod paging_search;
 mod reproducing;
 mod showing;
 mod touring;

@@ -372,3 +372,24 @@ fn the_first_line_of_a_merged_record_counts_its_shards() {
     assert!(lacking.lines().next().unwrap().ends_with("· 2 of 3 shards"), "{lacking}");
     assert!(line_with(&lacking, "UNLIKE").contains("--rate: 100 and 50"), "{lacking}");
 }
+
+#[test]
+fn the_summary_has_what_the_text_says_of_bystanders_and_of_the_exit() {
+    let summary = |record: &Record| -> serde_json::Value {
+        serde_json::from_str(&render(record, Format::Json, &Context::default())).expect("it is JSON")
+    };
+    let violated = summary(&fixture::violated());
+    let bystanders = fixture::violated().bystanders.expect("the fixture has bystanders");
+    let listed = violated["bystanders"]["irregularities"].as_array().expect("a list");
+    assert_eq!(listed.len(), bystanders.irregularities.len());
+    assert!(violated["bystanders"]["irregularities_left_out"].is_object(), "{violated}");
+    assert_eq!(summary(&fixture::herd())["bystanders"]["outages"]["connections_lost"], 12);
+    assert!(summary(&fixture::all_holds())["bystanders"].get("irregularities").is_none());
+    for (name, record) in fixture::all() {
+        let json = summary(&record);
+        let last = text(&record).lines().last().expect("it has lines").to_owned();
+        let told =
+            format!("Exit {}: {}", json["exit"]["code"], json["exit"]["meaning"].as_str().expect("words"));
+        assert_eq!(told, last, "{name}");
+    }
+}

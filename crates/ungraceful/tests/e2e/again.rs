@@ -1,9 +1,9 @@
 //! `ungraceful-report`: records shown and judged again.
 
 use serde_json::Value;
-use ungraceful_scripted_broker::{Malformed, Script};
+use ungraceful_scripted_broker::{Malformed, Script, ScriptedBroker};
 
-use crate::support::{Call, binary, call_at};
+use crate::support::{Call, bench_at, binary, call_at, tour};
 
 fn report(line: &str) -> Call {
     Call::without_record(binary(&format!("ungraceful-report {line}")).output().unwrap())
@@ -143,4 +143,87 @@ fn what_is_no_record_is_an_error_that_says_so() {
     assert!(!folder.path().join("report.html").exists(), "there is no page of what is no record");
     report("text").expect_exit(2);
     report("pdf x").expect_exit(2);
+}
+
+/// A search of two trials, and its folder.
+fn searched() -> Call {
+    let broker = ScriptedBroker::start(Script::default());
+    let flags = "--publishers 1 --subscribers 1 -z 500ms --rate 40 --find-rate 'e2e p(99)<3600s'";
+    bench_at(broker.address(), "pubsub", flags).expect_exit(3)
+}
+
+/// Writes it again in every format, and as a page.
+fn assert_shown_again(call: &Call, file: &str) {
+    let folder = call.folder.display().to_string();
+    let page = call.folder.join("report.html");
+    call.assert_prints(&[&format!("Page          {}", page.display())]);
+    let written = std::fs::read_to_string(&page).unwrap();
+    std::fs::remove_file(&page).unwrap();
+    report(&format!("html {folder}/{file}")).expect_exit(0).assert_prints(&[&page.display().to_string()]);
+    assert_eq!(std::fs::read_to_string(&page).unwrap(), written);
+    assert_eq!(report(&format!("text {folder}")).expect_exit(0).stdout(), call.stdout());
+    let json = report(&format!("json {folder}")).expect_exit(0).stdout();
+    let json: Value = serde_json::from_str(&json).unwrap();
+    let recorded: Value =
+        serde_json::from_str(&std::fs::read_to_string(call.folder.join(file)).unwrap()).unwrap();
+    assert_eq!(json, recorded);
+    for (format, words) in [("markdown", "# ungraceful"), ("csv", "_p99"), ("junit", "<testsuites")] {
+        report(&format!("{format} {folder}")).expect_exit(0).assert_prints(&[words]);
+    }
+    report(&format!("html {folder} -o {folder}/{file}"))
+        .expect_exit(2)
+        .assert_says("is the name of a file of a record");
+}
+
+/// Nothing is made of a file that is damaged, foreign or newer, nor of one whose records are gone.
+fn assert_unreadable(call: &Call, what: &str) {
+    let file = call.folder.join(format!("{what}.json"));
+    std::fs::remove_file(call.folder.join("report.html")).unwrap();
+    let whole = std::fs::read_to_string(&file).unwrap();
+    let newer = whole.replacen(&format!("\"{what}_version\": 1"), &format!("\"{what}_version\": 2"), 1);
+    assert_ne!(whole, newer);
+    let without_records = whole.replace("\"record_dir\"", "\"elsewhere\"");
+    for (text, why) in [
+        ("", format!("the {what} is empty")),
+        (&whole[..whole.len() / 2], format!("the {what} is cut short")),
+        ("{\"a\": 1}", format!("no {what}")),
+        ("hello", format!("no {what}")),
+        (&newer, "has format 2, and this program reads formats up to 1".to_owned()),
+        (&format!("{{\"{what}_version\": 1}}"), "can't be read: missing field".to_owned()),
+        (&without_records, "has no folder for its record".to_owned()),
+    ] {
+        std::fs::write(&file, text).unwrap();
+        for command in ["text", "html"] {
+            report(&format!("{command} {}", call.folder.display())).expect_exit(4).assert_says(&why);
+        }
+    }
+    std::fs::write(&file, &whole).unwrap();
+    let folders = std::fs::read_dir(&call.folder).unwrap().flatten().map(|entry| entry.path());
+    let first = folders.filter(|path| path.is_dir()).min().unwrap();
+    std::fs::remove_file(first.join("run.json")).unwrap();
+    let gone = report(&format!("html {}", call.folder.display())).expect_exit(4);
+    gone.assert_says(&format!("{}: no run.json in this folder", first.display()));
+    assert!(!call.folder.join("report.html").exists(), "there is no page of what can't be read");
+}
+
+#[test]
+fn a_search_is_shown_again_and_never_made_up() {
+    let call = searched();
+    assert_shown_again(&call, "search.json");
+    assert_unreadable(&call, "search");
+}
+
+#[test]
+fn a_tour_is_shown_again_and_never_made_up() {
+    let call = tour("--only knock,kick").expect_exit(0);
+    assert_shown_again(&call, "tour.json");
+    let whole = std::fs::read_to_string(call.folder.join("tour.json")).unwrap();
+    let foreign = whole.replacen("\"knock\"", "\"earthquake\"", 1);
+    std::fs::write(call.folder.join("tour.json"), foreign).unwrap();
+    let folder = call.folder.display();
+    report(&format!("text {folder}"))
+        .expect_exit(4)
+        .assert_says("it has a cause \"earthquake\", which is none of this");
+    std::fs::write(call.folder.join("tour.json"), whole).unwrap();
+    assert_unreadable(&call, "tour");
 }

@@ -46,6 +46,19 @@ impl Axis {
         Self::up_to(most, decimal_step(most), scale::count)
     }
 
+    /// Messages per second, from 0 to at least `most`.
+    pub(super) fn rates(most: u64) -> Self {
+        Self::up_to(most, decimal_step(most), |rate| format!("{}/s", scale::count(rate)))
+    }
+
+    /// Shares in parts of a million, from 0 to at least `most`.
+    pub(super) fn shares(most: u64) -> Self {
+        Self::up_to(most, decimal_step(most), |parts| {
+            let percent = format!("{}.{:04}", parts / 10_000, parts % 10_000);
+            format!("{} %", percent.trim_end_matches('0').trim_end_matches('.'))
+        })
+    }
+
     /// Bytes, from 0 to at least `most`.
     pub(super) fn bytes(most: u64) -> Self {
         let step = most.div_ceil(MARKS_AT_MOST).max(1);
@@ -189,6 +202,8 @@ mod tests {
             ["0 B", "2.00 MiB", "4.00 MiB", "6.00 MiB", "8.00 MiB", "10.0 MiB"]
         );
         assert_eq!(labels(&Axis::times(30_000)), ["0 s", "10 ms", "20 ms", "30 ms"]);
+        assert_eq!(labels(&Axis::rates(1_550)), ["0/s", "500/s", "1,000/s", "1,500/s", "2,000/s"]);
+        assert_eq!(labels(&Axis::shares(2_600)), ["0 %", "0.1 %", "0.2 %", "0.3 %"]);
         assert_eq!(labels(&Axis::powers_of_ten(340, 7_439)), ["100 µs", "1 ms", "10 ms"]);
         assert_eq!(labels(&Axis::percentiles(200)), ["min", "p50", "p90", "p99"]);
     }
