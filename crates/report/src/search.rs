@@ -72,9 +72,9 @@ impl Search {
     /// The exit code in words.
     pub(crate) fn why_exit(&self) -> String {
         match (self.exit(), self.rates.kept()) {
-            (Exit::Inconclusive, None) => "inconclusive: no rate was found; the lines above say why",
+            (Exit::Inconclusive, None) => "inconclusive: no rate was found; the results say why",
             (Exit::Inconclusive, Some(_)) => {
-                "inconclusive: the broker's limit is unknown; the lines above say why"
+                "inconclusive: the broker's limit is unknown; the results say why"
             }
             (exit, _) => exit.meaning(),
         }

@@ -64,7 +64,7 @@ fn the_answer_comes_before_the_picture_and_each_trial_has_its_page() {
 #[test]
 fn the_picture_is_of_the_promised_time_first() {
     let page = page(&promising("loss==0,e2e p(99)<50ms"));
-    assert!(page.contains("what it measured of e2e p(99)&lt;50ms. 1,500/s; at"), "{page}");
+    assert!(page.contains("what it measured of e2e p(99)&lt;50ms. Result: 1,500/s; at"), "{page}");
     assert!(visible(&page).contains("The promise is also loss==0; the table has"));
     assert_eq!(marks(&page).iter().filter(|mark| mark.ends_with("ms")).count(), 3, "{:?}", marks(&page));
     assert!(marks(&page).contains(&"2,000/s"), "{:?}", marks(&page));

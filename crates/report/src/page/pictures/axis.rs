@@ -48,7 +48,10 @@ impl Axis {
 
     /// Messages per second, from 0 to at least `most`.
     pub(super) fn rates(most: u64) -> Self {
-        Self::up_to(most, decimal_step(most), |rate| format!("{}/s", scale::count(rate)))
+        Self::up_to(most, decimal_step(most), |rate| match rate {
+            0 => "0".to_owned(),
+            rate => format!("{}/s", scale::count(rate)),
+        })
     }
 
     /// Shares in parts of a million, from 0 to at least `most`.
@@ -202,7 +205,7 @@ mod tests {
             ["0 B", "2.00 MiB", "4.00 MiB", "6.00 MiB", "8.00 MiB", "10.0 MiB"]
         );
         assert_eq!(labels(&Axis::times(30_000)), ["0 s", "10 ms", "20 ms", "30 ms"]);
-        assert_eq!(labels(&Axis::rates(1_550)), ["0/s", "500/s", "1,000/s", "1,500/s", "2,000/s"]);
+        assert_eq!(labels(&Axis::rates(1_550)), ["0", "500/s", "1,000/s", "1,500/s", "2,000/s"]);
         assert_eq!(labels(&Axis::shares(2_600)), ["0 %", "0.1 %", "0.2 %", "0.3 %"]);
         assert_eq!(labels(&Axis::powers_of_ten(340, 7_439)), ["100 µs", "1 ms", "10 ms"]);
         assert_eq!(labels(&Axis::percentiles(200)), ["min", "p50", "p90", "p99"]);

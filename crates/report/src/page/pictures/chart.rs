@@ -83,12 +83,18 @@ impl Chart {
         Value::from_safe_string(with_classes(inner))
     }
 
+    /// The room that the label of the last mark takes beside the picture, where that mark is at its edge.
+    fn room_beside(&self) -> u32 {
+        let last = self.x.marks.last().filter(|mark| mark.at >= self.x.range.1);
+        last.map_or(0, |mark| width_of(&mark.label) / 2)
+    }
+
     fn draw(&self, drawn: &mut String) -> Result<(), Box<dyn std::error::Error>> {
         let area = SVGBackend::with_string(drawn, SIZE).into_drawing_area();
         let (x, y) = (&self.x, &self.y);
         let mut chart = ChartBuilder::on(&area)
             .margin_top(TEXT + 10)
-            .margin_right(TEXT)
+            .margin_right(self.room_beside().max(TEXT))
             .margin_bottom(4)
             .x_label_area_size(TEXT + 12)
             .y_label_area_size(y.marks.iter().map(|mark| width_of(&mark.label)).max().unwrap_or(0) + 16)

@@ -69,8 +69,8 @@ fn picture(search: &Search, threshold: &Threshold, points: &[(&Trial, Measured)]
         id: ID,
         title: TITLE,
         says: format!(
-            "Each mark is a trial: its offered rate, and what it measured of {threshold}. {}.",
-            first_letter_large(&search.found())
+            "Each mark is a trial: its offered rate, and what it measured of {threshold}. Result: {}.",
+            search.found()
         ),
         svg: Some(Chart { x, y, shades: Vec::new(), lines: lines.collect(), has_marks: false }.svg()),
         why_not: None,
@@ -110,11 +110,6 @@ fn notes(search: &Search, threshold: &Threshold, points: &[(&Trial, Measured)]) 
         ));
     }
     notes
-}
-
-fn first_letter_large(text: &str) -> String {
-    let mut characters = text.chars();
-    characters.next().map_or_else(String::new, |first| first.to_uppercase().chain(characters).collect())
 }
 
 #[expect(
