@@ -16,6 +16,8 @@ const INDENT: usize = 4;
 const LABEL_AT_MOST: usize = 24;
 /// Column of the text after a label or a finding's class.
 const HANG: usize = 14;
+/// Width below which a column of words is not broken further: such a table is written row by row.
+const WORDS_AT_LEAST: usize = 16;
 /// The end of a line of a command that continues on the next.
 const CONTINUED: &str = " \\";
 /// Indent of the further lines of an alarm.
@@ -187,17 +189,40 @@ impl Layout {
             header(table, index, has_groups).into_iter().chain(cells).map(move |text| (text, column.kind))
         };
         let width = |text: &str| text.chars().count();
-        let longest_word = |text: &str| text.split(' ').map(width).max().unwrap_or(0);
         let natural = |index| texts(index).map(|(text, _)| width(&text)).max().unwrap_or(0);
-        let least = |index| {
-            let widths = texts(index).map(|(text, kind)| match kind {
-                ColumnKind::Numbers => width(&text),
-                ColumnKind::Words => longest_word(&text),
-            });
-            widths.max().unwrap_or(0)
+        let least = |index: usize| {
+            let room = |(line, (text, kind)): (usize, (String, ColumnKind))| {
+                let longest_word = text.split(' ').map(width).max().unwrap_or(0);
+                match kind {
+                    // The name of a column may be broken; its group and its numbers may not.
+                    ColumnKind::Numbers if line == usize::from(has_groups) => longest_word,
+                    ColumnKind::Numbers => width(&text),
+                    ColumnKind::Words => longest_word.max(width(&text).min(WORDS_AT_LEAST)),
+                }
+            };
+            texts(index).enumerate().map(room).max().unwrap_or(0)
         };
         let columns = 0..table.columns.len();
         Self { natural: columns.clone().map(natural).collect(), least: columns.map(least).collect() }
+    }
+
+    /// The header of each column, at the bottom of their common height. Where room is scarce, the names of numbers are broken.
+    fn headers(&self, table: &Table, has_groups: bool, is_narrow: bool) -> Vec<String> {
+        let lines = |index: usize| {
+            let mut lines = header(table, index, has_groups);
+            let breaks = is_narrow && table.columns[index].kind == ColumnKind::Numbers;
+            if let Some(name) = lines.pop_if(|_| breaks) {
+                lines.extend(wrapped(&name, Some(self.least[index]), 0, 0));
+            }
+            lines
+        };
+        let mut all: Vec<Vec<String>> = (0..table.columns.len()).map(lines).collect();
+        let height = all.iter().map(Vec::len).max().unwrap_or(0);
+        for lines in &mut all {
+            let below_group = usize::from(has_groups);
+            lines.splice(below_group..below_group, vec![String::new(); height - lines.len()]);
+        }
+        all.into_iter().map(|lines| lines.join("\n")).collect()
     }
 
     /// The lines of the table, within `width` if given.
@@ -205,7 +230,7 @@ impl Layout {
         let has_groups = has_groups(table);
         let mut drawing = comfy_table::Table::new();
         drawing.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
-        drawing.set_header((0..table.columns.len()).map(|index| header(table, index, has_groups).join("\n")));
+        drawing.set_header(self.headers(table, has_groups, width.is_some()));
         for row in &table.rows {
             let lines = |cell: &Cell| cell.iter().map(|line| plain(line)).collect::<Vec<_>>().join("\n");
             drawing.add_row(row.iter().map(lines));
@@ -247,4 +272,42 @@ fn header(table: &Table, index: usize, has_groups: bool) -> Vec<String> {
     let group = if begins_group { column.group } else { "" };
     let name = plain(&column.name);
     if has_groups { vec![group.to_owned(), name] } else { vec![name] }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Context;
+    use crate::document::{Column, Document, Table, cell};
+
+    fn shown(width: u16) -> String {
+        let columns = vec![
+            Column::words("variant"),
+            Column::numbers("publish service max"),
+            Column::numbers("p50").in_group("reaction time"),
+            Column::words("what the broker did"),
+        ];
+        let rows =
+            [["drip-qos1", "22.9 ms", "1 µs", "still served by it"], ["drip-qos0", "4 ms", "2 µs", "FIN"]];
+        let rows = rows.map(|row| row.map(cell).to_vec()).to_vec();
+        let mut document = Document::default();
+        document.rows(Table { columns, rows, keys: 1 });
+        super::write(&document, &Context { width: Some(width), ..Context::default() })
+    }
+
+    #[test]
+    fn names_of_columns_are_broken_before_a_table_is_written_row_by_row() {
+        let table = [
+            "                    reaction time",
+            "           publish",
+            "           service",
+            "variant        max            p50  what the broker",
+            "                                   did",
+            "drip-qos1  22.9 ms           1 µs  still served by",
+            "                                   it",
+            "drip-qos0     4 ms           2 µs  FIN",
+        ];
+        assert_eq!(shown(51).lines().collect::<Vec<_>>(), table, "{}", shown(51));
+        let rows: Vec<String> = shown(50).lines().map(str::to_owned).collect();
+        assert_eq!(rows[..2], ["variant drip-qos1", "    publish service max  22.9 ms"], "{rows:?}");
+    }
 }
