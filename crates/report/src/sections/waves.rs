@@ -100,7 +100,7 @@ impl<'a> Shape<'a> {
                 || cell(NONE),
                 |took| match (took.p99, took.max) {
                     (Some(p99), _) => cell(time(p99)),
-                    (None, Some(max)) => cell(format!("max {}", time(max))),
+                    (None, Some(max)) => cell(format!("≤ {}", time(max))),
                     (None, None) => cell(NONE),
                 },
             ));
