@@ -7,12 +7,15 @@ use ungraceful_record::attempt::Case;
 use ungraceful_record::run::Record;
 use ungraceful_record::verdict::{Conclusion, Force, Verdict};
 
+use super::opening::GENERATOR_NOT_RELIABLE;
 use crate::document::{Block, Class, Document, Finding, Point};
 use crate::reproduce_command;
 use crate::scale::{counted, listed};
 
 /// Maximum number of example attempts of a finding.
 const EXAMPLES_AT_MOST: usize = 3;
+/// The check of which the reason is an alarm.
+const GENERATOR_KEEPS_UP: &str = "generator_keeps_up";
 /// Minimum number of characters for which a repeated sentence is shortened.
 const SAVED_AT_LEAST: usize = 20;
 /// Maximum number of cases that are named, and of points of a finding, where the record has too many to report each.
@@ -199,6 +202,11 @@ fn other_numbers(earlier: &str, text: &str) -> Option<String> {
 /// Verdicts with the same evidence. An inconclusive one gets no command: repeating it promises no result.
 fn point(record: &Record, class: Class, alike: &[&Verdict], evidence: &str) -> Point {
     let cases: Vec<&Case> = alike.iter().filter_map(|verdict| verdict.case.as_ref()).collect();
+    // An alarm at the top of the report says the same.
+    let is_alarm = alike[0].check == GENERATOR_KEEPS_UP && alike[0].conclusion == Conclusion::Inconclusive;
+    if is_alarm && !record.generator.bottlenecks.is_empty() {
+        return Point { text: format!("see {GENERATOR_NOT_RELIABLE} above"), command: None };
+    }
     let evidence = format!("{evidence}{}", examples(alike));
     let text = match cases.len() {
         0 => evidence,

@@ -11,6 +11,9 @@ use crate::document::{Block, Document};
 use crate::scale::{count, counted, listed, time};
 use crate::totals;
 
+/// The alarm of a generator that was late.
+pub(super) const GENERATOR_NOT_RELIABLE: &str = "GENERATOR NOT RELIABLE";
+
 pub(super) fn section(record: &Record, document: &mut Document) {
     let tool = format!("{} {}", record.tool.name, record.tool.version);
     // Each shard has a seed of its own.
@@ -155,7 +158,7 @@ pub(super) fn alarms(record: &Record, of: &str, document: &mut Document) {
         document.alarm("NO RESULT", format!("{of}{what}"));
     }
     for bottleneck in &record.generator.bottlenecks {
-        document.alarm("GENERATOR NOT RELIABLE", format!("{of}{bottleneck}"));
+        document.alarm(GENERATOR_NOT_RELIABLE, format!("{of}{bottleneck}"));
     }
 }
 

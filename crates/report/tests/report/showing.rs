@@ -230,6 +230,19 @@ fn one_reason_for_several_checks_is_one_finding() {
 }
 
 #[test]
+fn an_alarm_is_not_said_again_by_its_finding() {
+    let mut record = fixture::broker_down();
+    let late = record.generator.bottlenecks.join("; ");
+    record.verdicts.push(Finding::inconclusive(&*late).verdict("generator_keeps_up", Force::Run));
+    let shown = text(&record);
+    assert_eq!(shown.matches(&late).count(), 1, "{shown}");
+    assert!(
+        shown.contains("inconclusive  generator_keeps_up\n              see GENERATOR NOT RELIABLE above\n"),
+        "{shown}"
+    );
+}
+
+#[test]
 fn what_a_finding_says_is_not_said_again() {
     let mut record = fixture::violated();
     record.generator.attempts_waited_for_a_client = 8;
