@@ -33,7 +33,7 @@ pub struct Live {
     pub attempts_finished: u64,
     /// Attempts that were dropped because they could not be begun in time.
     pub attempts_dropped: u64,
-    /// Connections of attempts that are open.
+    /// Connections of attempts, or of the load, that are open.
     pub connections_open: u64,
     /// Attempts by outcome.
     pub outcomes: BTreeMap<&'static str, u64>,

@@ -30,7 +30,7 @@ pub struct Row {
     pub attempts_dropped: u64,
     /// Reactions of the broker.
     pub reactions: u64,
-    /// Connections of attempts that were open at the end of the second.
+    /// Connections of attempts, or of the load, that were open at the end of the second; those of a load are 0 in earlier records.
     pub connections_open: u64,
     /// Median of the bystanders' response time.
     pub bystander_response_time_us_p50: Option<u64>,

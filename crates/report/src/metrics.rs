@@ -173,7 +173,7 @@ fn of_attempts(live: &Live) -> Vec<Metric> {
             "Attempts with a trouble, such as a refused connection",
             one(live.troubles),
         ),
-        gauge("connections_open", "Open connections of attempts", one(live.connections_open)),
+        gauge("connections_open", "Open connections of attempts, or of the load", one(live.connections_open)),
         counter("reactions", "Reactions of the broker, by kind and Reason Code", reactions),
         times(
             "reaction_time",

@@ -248,8 +248,10 @@ impl Collecting {
         let attempts_finished = self.attempts_finished;
         self.resources.extend(usage.map(|usage| ResourceSample { at_us, attempts_finished, usage }));
         let cpu_us = usage.zip(cpu_us_before).map(|(usage, before)| usage.cpu_us.saturating_sub(before));
+        // The main thread shows those of a load.
+        let of_load = self.live().load.as_ref().map_or(0, |load| load.connections_ready);
         Sampled {
-            connections_open: self.links.connections.now(),
+            connections_open: self.links.connections.now() + of_load,
             broker_cpu_us: cpu_us,
             broker_rss_bytes: usage.map(|usage| usage.rss_bytes),
             broker_descriptors: usage.and_then(|usage| usage.descriptors),

@@ -49,6 +49,8 @@ fn a_conforming_broker_passes_at_every_qos_in_both_versions() {
             };
             let sums = ["load_offered", "load_sent", "load_acknowledged", "load_delivered"].map(total);
             assert_eq!(sums, [400, 400, counts.acknowledged, 400], "second by second: {call}");
+            let open = call.timeline("connections_open");
+            assert!(open.iter().any(|open| open == "4"), "two publishers and two subscribers: {open:?}");
             let load = call.load();
             assert_eq!((load.delivery_response_time.count, load.release), (400, Release::Open));
             assert_eq!(load.publish_response_time.count, counts.acknowledged);

@@ -64,10 +64,10 @@ const LOAD: Plot = Plot {
 const CONNECTIONS: Plot = Plot {
     id: "connections",
     title: "Connections",
-    of: "Open connections of attempts at the end of the second",
+    of: "Open connections of attempts or of the load at the end of the second",
     columns: &[(Column::ConnectionsOpen, "open")],
     axis: |_, most| Axis::counts(most),
-    otherwise: "No connection of an attempt was open at the end of a second.",
+    otherwise: "No connection of an attempt or of a load was open at the end of a second.",
 };
 const CPU: Plot = Plot {
     id: "cpu",
@@ -105,14 +105,10 @@ pub(in crate::page) fn pictures(
         let times = of_times(&LOAD_TIMES, &windows.load, windows, record, timeline);
         pictures.extend([times, counts(&LOAD, record, timeline)]);
     }
-    // The timeline has the connections of attempts; those of a load are counted as a whole.
     if record.load.is_none() || !record.cases.is_empty() {
         pictures.push(of_reactions(record, timeline, reactions));
-        pictures.push(counts(&CONNECTIONS, record, timeline));
-    } else {
-        let why = "The timeline has none of a load; the table of the load has their number.";
-        pictures.push(Picture::left_out(CONNECTIONS.id, CONNECTIONS.title, why));
     }
+    pictures.push(counts(&CONNECTIONS, record, timeline));
     pictures.extend([picture(&CPU, record, timeline), picture(&MEMORY, record, timeline)]);
     pictures
 }
