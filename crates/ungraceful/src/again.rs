@@ -198,9 +198,7 @@ pub(crate) fn read(path: &Path) -> Result<Record, String> {
         None => {
             Err(format!("no record of a run: it has no format_version or tool; a run's folder has a {FILE}"))
         }
-        Some(newer) if newer > u64::from(FORMAT_VERSION) => {
-            Err(version_of("record", newer, FORMAT_VERSION))
-        }
+        Some(newer) if newer > u64::from(FORMAT_VERSION) => Err(version_of("record", newer, FORMAT_VERSION)),
         Some(version) => serde_json::from_value(value)
             .map_err(|error| format!("the record has format {version}, but can't be read: {error}")),
     }
