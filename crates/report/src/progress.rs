@@ -24,6 +24,8 @@ pub enum ProgressStyle {
     Lines,
     /// Only notes.
     None,
+    /// Nothing, for --quiet.
+    Silent,
 }
 
 impl ProgressStyle {
@@ -34,7 +36,7 @@ impl ProgressStyle {
     }
 }
 
-/// Shows the progress of a run. Notes are shown in every style. Write errors are ignored: a closed stderr stops no run.
+/// Shows the progress of a run. Notes are shown in every style but the silent one. Write errors are ignored: a closed stderr stops no run.
 #[derive(Debug)]
 pub struct Terminal<W = Stderr> {
     title: String,
@@ -47,6 +49,7 @@ enum View {
     Block(ProgressBar),
     Lines { shown: Option<(Option<Phase>, u64)> },
     None,
+    Silent,
 }
 
 impl Terminal {
@@ -64,6 +67,7 @@ impl<W: Write> Terminal<W> {
             ProgressStyle::Block => View::Block(drawing()),
             ProgressStyle::Lines => View::Lines { shown: None },
             ProgressStyle::None => View::None,
+            ProgressStyle::Silent => View::Silent,
         };
         Self { title: String::new(), view, notes }
     }
@@ -88,6 +92,8 @@ impl<W: Write> Observer for Terminal<W> {
                 drawing.suspend(|| self.write_line(&line));
             }
             View::Lines { .. } | View::None => self.write_line(&line),
+            // What the result needs is in the record and in the report.
+            View::Silent => {}
         }
     }
 
@@ -103,7 +109,7 @@ impl<W: Write> Observer for Terminal<W> {
                     self.write_line(&format!("{}: {}", phase_name(live), state(live)));
                 }
             }
-            View::None => {}
+            View::None | View::Silent => {}
         }
     }
 
@@ -324,6 +330,11 @@ mod tests {
             terminal.note("one note");
         });
         assert_eq!(written, "one note\n");
+        let written = shown(ProgressStyle::Silent, |terminal| {
+            terminal.view(&at(Phase::Fault, 0));
+            terminal.note("one note");
+        });
+        assert_eq!(written, "");
     }
 
     #[test]
