@@ -1,6 +1,7 @@
 // Runs HiveMQ's community edition for scripts/broker: `java -cp 'FOLDER/*' hivemq.java DIR`, with conf/config.xml in DIR.
 //
-// Without an extension that admits clients, HiveMQ refuses all of them. The one here admits everyone to every topic.
+// Without an extension that admits clients, HiveMQ refuses all of them. The one here admits everyone to every topic. It supports
+// no Authentication Method, so it refuses clients that name one, as the standard demands.
 
 import com.hivemq.embedded.EmbeddedExtension;
 import com.hivemq.embedded.EmbeddedHiveMQ;
@@ -9,6 +10,7 @@ import com.hivemq.extension.sdk.api.auth.SimpleAuthenticator;
 import com.hivemq.extension.sdk.api.auth.parameter.SimpleAuthInput;
 import com.hivemq.extension.sdk.api.auth.parameter.SimpleAuthOutput;
 import com.hivemq.extension.sdk.api.auth.parameter.TopicPermission;
+import com.hivemq.extension.sdk.api.packets.connect.ConnackReasonCode;
 import com.hivemq.extension.sdk.api.parameter.ExtensionStartInput;
 import com.hivemq.extension.sdk.api.parameter.ExtensionStartOutput;
 import com.hivemq.extension.sdk.api.parameter.ExtensionStopInput;
@@ -48,6 +50,10 @@ class Everyone implements ExtensionMain {
 class Admits implements SimpleAuthenticator {
     @Override
     public void onConnect(SimpleAuthInput input, SimpleAuthOutput output) {
+        if (input.getConnectPacket().getAuthenticationMethod().isPresent()) {
+            output.failAuthentication(ConnackReasonCode.BAD_AUTHENTICATION_METHOD, "no Authentication Method is supported");
+            return;
+        }
         TopicPermission everything = Builders.topicPermission().topicFilter("#").type(TopicPermission.PermissionType.ALLOW).build();
         output.getDefaultPermissions().add(everything);
         output.authenticateSuccessfully();
