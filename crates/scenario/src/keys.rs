@@ -442,7 +442,8 @@ static ANSWERS: Table = Table {
 
 static DELIVERS: Table = Table {
     name: "delivers",
-    about: "All messages that a client receives in an attempt, also those of `wait_for`.",
+    about: "All messages that a client receives in an attempt, also those of `wait_for`. Messages below `$SYS` and those of other attempts do not \
+            count: some brokers send them unasked.",
     keys: &[
         key("client", &[Shape::Plain], "The client"),
         key("count", &[Shape::Number(1_000_000)], "How many messages"),

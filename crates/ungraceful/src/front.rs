@@ -91,8 +91,9 @@ fn printers() -> [Command; 3] {
             optional("binary", NAME).help("Name of a binary, or of a mode, such as ungraceful-takeover-duel"),
         ),
         Command::new("reference").about("Prints a page of the reference as Markdown").arg(
-            optional("page", reference::INDEX)
-                .help("Name of a binary; flags for the common flags; README for the index"),
+            optional("page", reference::INDEX).help(
+                "Name of a binary; flags for the common flags, scenarios, statements; README for the index",
+            ),
         ),
     ]
 }

@@ -15,7 +15,7 @@ use crate::cli::common::{OutputArgs, RunArgs};
 use crate::cli::help::{TIMES, end_of_runs};
 use crate::cli::target::TargetArgs;
 use crate::launch::{self, Mode, Tool};
-use crate::{front, list, tools};
+use crate::{front, list, statements, tools};
 
 /// The index, by the name that code hosts show with the folder.
 pub(crate) const INDEX: &str = "README";
@@ -23,13 +23,15 @@ pub(crate) const INDEX: &str = "README";
 const COMMON: &str = "flags";
 /// The page of the language of scenarios.
 const SCENARIOS: &str = "scenarios";
+/// The page of the numbered statements.
+const STATEMENTS: &str = "statements";
 /// The heading that clap prints for flags without one.
 const OPTIONS: &str = "Options";
 
 /// The name of each page: that of its file, without `.md`.
 #[must_use]
 pub fn names() -> Vec<&'static str> {
-    [INDEX, COMMON, SCENARIOS].into_iter().chain(front::binaries()).collect()
+    [INDEX, COMMON, SCENARIOS, STATEMENTS].into_iter().chain(front::binaries()).collect()
 }
 
 /// The page with this name, ending in a line end; absent when there is none.
@@ -39,6 +41,7 @@ pub fn page(name: &str) -> Option<String> {
         INDEX => index(),
         COMMON => common_page(&built(common())),
         SCENARIOS => scenarios_page(),
+        STATEMENTS => statements::page(),
         front::NAME => front_page(),
         _ if let Some(program) = front::PROGRAMS.iter().find(|program| program.name == name) => {
             let command = built((program.command)());
@@ -96,7 +99,7 @@ fn index() -> Vec<String> {
              not take. [run.schema.json](run.schema.json) is the JSON Schema of `run.json`, the main file of a record, and \
              [events.schema.json](events.schema.json) that of a line of `--events`. \
              [Scenarios]({SCENARIOS}.md) describes the language of scenarios, and [scenario.schema.json](scenario.schema.json) is \
-             its JSON Schema."
+             its JSON Schema. [Statements]({STATEMENTS}.md) lists every numbered statement of the standard, with what checks it."
         ),
         "`ungraceful takeover duel` and `ungraceful-takeover duel` are the same. These pages are generated: `ungraceful \
          reference NAME` prints one, `--help` prints the flags of a command that most calls need, `--help-all` all of them, and `ungraceful man NAME` prints \
@@ -431,12 +434,12 @@ fn about(command: &Command) -> String {
     prose(&command.get_about().map(ToString::to_string).unwrap_or_default())
 }
 
-fn table<const N: usize>(columns: [&str; N], rows: impl IntoIterator<Item = String>) -> String {
+pub(crate) fn table<const N: usize>(columns: [&str; N], rows: impl IntoIterator<Item = String>) -> String {
     let head = [row(columns), "|---".repeat(N) + "|"];
     head.into_iter().chain(rows).collect::<Vec<_>>().join("\n")
 }
 
-fn row<const N: usize>(cells: [&str; N]) -> String {
+pub(crate) fn row<const N: usize>(cells: [&str; N]) -> String {
     format!("| {} |", cells.join(" | ")).replace("|  |", "| |")
 }
 
@@ -447,7 +450,7 @@ fn prose(text: &str) -> String {
     parts.map(|(number, part)| if number % 2 == 1 { code(part) } else { flags_as_code(part) }).collect()
 }
 
-fn code(text: &str) -> String {
+pub(crate) fn code(text: &str) -> String {
     format!("`{}`", text.replace('|', "\\|"))
 }
 

@@ -1,5 +1,6 @@
 //! The scenarios of the catalogue, built into the program, and the choice of some of them by name.
 
+use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
 
 use ungraceful_mqtt::statement::{self, Statement};
@@ -22,6 +23,18 @@ impl Entry {
     #[must_use]
     pub fn path(&self) -> String {
         format!("{}/{}", self.family, self.scenario.id)
+    }
+
+    /// The statements that it can violate, in the order of its expectations; some more than once.
+    pub fn statements(&self) -> impl Iterator<Item = Statement> {
+        let of_cases = self.scenario.cases.iter().flat_map(|case| &case.expects);
+        let forces = self.scenario.expects.iter().chain(of_cases).map(|expect| &expect.force);
+        forces
+            .flat_map(|force| match force {
+                Force::Must(statements) => statements.as_slice(),
+                _ => &[],
+            })
+            .copied()
     }
 }
 
@@ -62,16 +75,7 @@ pub fn matching(pattern: &str) -> Vec<&'static Entry> {
 /// The statements that scenarios of the catalogue can violate, in the order of the standard.
 #[must_use]
 pub fn statements() -> Vec<Statement> {
-    let scenarios = all().iter().map(|entry| &entry.scenario);
-    let expects =
-        scenarios.flat_map(|of| of.expects.iter().chain(of.cases.iter().flat_map(|case| &case.expects)));
-    let cited: Vec<Statement> = expects
-        .filter_map(|expect| match &expect.force {
-            Force::Must(statements) => Some(statements.clone()),
-            _ => None,
-        })
-        .flatten()
-        .collect();
+    let cited: HashSet<Statement> = all().iter().flat_map(Entry::statements).collect();
     statement::ALL.iter().copied().filter(|statement| cited.contains(statement)).collect()
 }
 

@@ -1,6 +1,7 @@
 //! A client of a scenario: its connection, and what it has said so far.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ungraceful_mqtt::{Framed, Packet, PacketType, ProtocolVersion, frame};
@@ -43,6 +44,8 @@ pub(super) struct Player {
     unframed: Vec<u8>,
     /// What its CONNACK announced.
     announced: Variables,
+    /// The topics whose messages count.
+    topics: Arc<Topics>,
     /// The messages that it has received.
     pub(super) received: u64,
     /// All packets that it has received on this connection, each as text.
@@ -62,7 +65,7 @@ struct Unclaimed {
 const UNCLAIMED_MAX: usize = 1_024;
 
 impl Player {
-    pub(super) fn new(name: &str, client_id: String) -> Self {
+    pub(super) fn new(name: &str, client_id: String, topics: &Arc<Topics>) -> Self {
         Self {
             name: name.to_owned(),
             client_id,
@@ -76,6 +79,7 @@ impl Player {
             held: Vec::new(),
             unframed: Vec::new(),
             announced: Variables::new(),
+            topics: Arc::clone(topics),
             received: 0,
             exchanged: Vec::new(),
             unclaimed: Vec::new(),
@@ -112,7 +116,7 @@ impl Player {
 
     /// Goes on with a new connection.
     pub(super) fn opened(&mut self, client: Client) {
-        let fresh = Self::new(&self.name, std::mem::take(&mut self.client_id));
+        let fresh = Self::new(&self.name, std::mem::take(&mut self.client_id), &self.topics);
         *self = Self {
             client: Some(client),
             held: std::mem::take(&mut self.held),
@@ -192,6 +196,7 @@ pub(super) struct Awaiting<'a> {
     /// The other packets that answer something, each as text; the first of each.
     pub(super) answers: Vec<String>,
     seen: HashSet<String>,
+    topics: Arc<Topics>,
     /// Messages that came.
     pub(super) received: u64,
     /// All packets that came, in order, each as text; those beyond [`EXCHANGED_MAX`] are left out.
@@ -223,6 +228,7 @@ impl<'a> Awaiting<'a> {
             connacks: Vec::new(),
             answers: Vec::new(),
             seen: HashSet::new(),
+            topics: Arc::clone(&player.topics),
             received: 0,
             exchanged: Vec::new(),
             unclaimed: Vec::new(),
@@ -290,8 +296,8 @@ impl Occupation for Awaiting<'_> {
                 self.keep_answer(label(packet, self.version));
                 true
             }
-            Packet::Publish(_) => {
-                self.received += 1;
+            Packet::Publish(publish) => {
+                self.received += u64::from(self.topics.has(publish.topic));
                 self.subscribed
             }
             _ => {
@@ -348,3 +354,41 @@ fn value_of(packet: &Packet<'_>, field: Field) -> Option<Value> {
 
 /// How long messages are still waited for after enough have come, or where none is expected.
 pub(super) const SETTLE: Duration = Duration::from_millis(500);
+
+/// The topics of an attempt. Some brokers send a subscriber messages that it did not ask for; on another topic than the attempt's
+/// they are no sign of what it did.
+#[derive(Debug)]
+pub(super) struct Topics {
+    /// What the topics of all attempts of the run begin with.
+    pub(super) root: Arc<str>,
+    /// What those of this attempt contain: its name.
+    pub(super) name: String,
+}
+
+impl Topics {
+    /// Whether a message on this topic counts: not those that the broker publishes by itself, nor those of other attempts.
+    fn has(&self, topic: &str) -> bool {
+        let is_of_another_attempt = topic.contains(&*self.root) && !topic.contains(&self.name);
+        !topic.starts_with("$SYS/") && !is_of_another_attempt
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Topics;
+
+    #[test]
+    fn messages_of_other_attempts_and_of_the_broker_itself_do_not_count() {
+        let topics = Topics { root: "ungraceful/7".into(), name: "c3".to_owned() };
+        for (topic, counts) in [
+            ("ungraceful/7/c3/a", true),
+            ("$other/ungraceful/7/c3", true),
+            ("ungraceful/7/will/c3", true),
+            ("a topic of the scenario", true),
+            ("ungraceful/7/c4/a", false),
+            ("$SYS/broker/version", false),
+        ] {
+            assert_eq!(topics.has(topic), counts, "{topic}");
+        }
+    }
+}

@@ -1,5 +1,6 @@
 //! One attempt of a scenario: its steps in order, then the broker's reaction.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::LocalBoxFuture;
@@ -20,7 +21,7 @@ use ungraceful_scenario::properties::KINDS;
 use ungraceful_scenario::template::{Number, Random, Value, Variables};
 use ungraceful_wire::clock::now;
 
-use super::client::{Awaiting, Player, SETTLE};
+use super::client::{Awaiting, Player, SETTLE, Topics};
 use super::turns::Taken;
 use super::{COMPANIONS, ScenarioFault};
 use crate::ending::{Confirmed, Unfinished, confirm};
@@ -78,11 +79,12 @@ impl<'a> Performance<'a> {
         let ids = ids.chain(
             COMPANIONS.iter().take(fault.clients.len() - 1).map(|which: &Companion| log.companion(*which)),
         );
+        let topic = format!("{}/{}", stage.topic_root, log.name());
+        let topics = Arc::new(Topics { root: Arc::clone(&stage.topic_root), name: log.name().to_owned() });
         let players: Vec<Player> =
-            fault.clients.iter().zip(ids).map(|(name, id)| Player::new(name, id)).collect();
+            fault.clients.iter().zip(ids).map(|(name, id)| Player::new(name, id, &topics)).collect();
         let will = fault.expects_will().then(|| stage.watch_will(log.name())).flatten();
         let text = |text: &str| Value::Bytes(text.as_bytes().to_vec());
-        let topic = format!("{}/{}", stage.topic_root, log.name());
         let will_topic =
             will.as_ref().map_or_else(|| format!("{topic}/will"), |watch| watch.topic().to_owned());
         let mut variables = Variables::from([
@@ -118,7 +120,7 @@ impl<'a> Performance<'a> {
         log: &mut AttemptLog<'_>,
         turn: Option<Taken>,
     ) -> Result<(), Unfinished> {
-        let steps = std::sync::Arc::clone(&self.fault.steps);
+        let steps = Arc::clone(&self.fault.steps);
         for (index, step) in steps.iter().enumerate() {
             let done = self.step(log, step).await?;
             if index == self.fault.provoking {

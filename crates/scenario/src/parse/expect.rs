@@ -168,7 +168,7 @@ fn statements(reader: &mut Reader, found: &Found<'_, '_>) -> Vec<Statement> {
 
 fn unknown(id: &str) -> String {
     format!(
-        "statement {id:?} is unknown: write its number as in the standard, such as \"MQTT-3.1.0-2\"; those that can be cited are \
-         in crates/mqtt/src/statement.rs"
+        "statement {id:?} is unknown: write its number as in the standard, such as \"MQTT-3.1.0-2\"; `ungraceful reference \
+         statements` lists them all"
     )
 }

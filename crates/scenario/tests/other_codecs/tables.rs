@@ -74,6 +74,7 @@ pub(crate) const WELL_FORMED: &[Excuse] = &[
             "publish-qos2-unsupported",
             "publish-retain-unsupported",
             "topic-alias-too-large",
+            "will-unsupported",
         ],
     },
     Excuse {
