@@ -22,4 +22,5 @@ mod page_file;
 mod print_plan;
 mod print_preflight;
 mod repeated;
+mod shrinking;
 mod tour;
