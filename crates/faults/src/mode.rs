@@ -16,6 +16,8 @@ use ungraceful_rig::attempts::fault::Fault;
 use ungraceful_rig::broker::outage::Restart;
 use ungraceful_rig::broker::target::BrokerChoice;
 
+use crate::scenario::shrinking::Shrink;
+
 /// The flags of a fault, and everything else that is declared once per fault.
 pub trait FaultMode: Args + Clone + fmt::Debug + Send + Sync + 'static {
     /// The mode's name, by which its records name the fault.
@@ -49,6 +51,11 @@ pub trait FaultMode: Args + Clone + fmt::Debug + Send + Sync + 'static {
 
     /// What to print instead of making a run; absent for a run.
     fn prints(&self) -> Option<String> {
+        None
+    }
+
+    /// What to shrink instead of making one run; absent for a run.
+    fn shrink(&self) -> Option<Shrink> {
         None
     }
 
@@ -163,6 +170,8 @@ pub trait Mode: Sync {
     fn wanted(&self, matches: &ArgMatches) -> Wanted;
     /// What to print instead of making a run; absent for a run. Mistakes are left to [`Mode::plan`].
     fn prints(&self, matches: &ArgMatches) -> Option<String>;
+    /// What to shrink instead of making one run; absent for a run. Mistakes in other flags are left to [`Mode::plan`].
+    fn shrink(&self, matches: &ArgMatches) -> Option<Shrink>;
     /// Its plan. Adds mistakes to the list.
     fn plan(&self, matches: &ArgMatches, call: &Call<'_>, mistakes: &mut Vec<Mistake>) -> FaultPlan;
 }
@@ -237,6 +246,10 @@ impl<M: FaultMode> Mode for Registered<M> {
 
     fn prints(&self, matches: &ArgMatches) -> Option<String> {
         Self::flags(matches).prints()
+    }
+
+    fn shrink(&self, matches: &ArgMatches) -> Option<Shrink> {
+        Self::flags(matches).shrink()
     }
 
     fn plan(&self, matches: &ArgMatches, call: &Call<'_>, mistakes: &mut Vec<Mistake>) -> FaultPlan {

@@ -17,6 +17,7 @@ use ungraceful_scenario::Scenario;
 use self::sources::Reading;
 use crate::mode::{Call, ConnectionsOf, FaultMode, Mode, mode};
 use crate::scenario::selection::{CaseFlags, Selection};
+use crate::scenario::shrinking::Shrink;
 
 /// The mode of `ungraceful-replay`.
 pub const MODES: &[&dyn Mode] = &[mode::<Flags>()];
@@ -100,6 +101,11 @@ impl FaultMode for Flags {
             [scenario] => Some(ungraceful_scenario::print(scenario)),
             _ => None,
         }
+    }
+
+    fn shrink(&self) -> Option<Shrink> {
+        let scenarios = self.scenarios().unwrap_or_default();
+        self.cases_of.shrink(scenarios.into_iter().map(Arc::new).collect())
     }
 
     fn check(&mut self, call: &Call<'_>, mistakes: &mut Vec<Mistake>) {

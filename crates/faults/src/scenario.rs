@@ -1,7 +1,7 @@
 //! Carries out any scenario: one fault whose steps and expectations are data.
 //!
 //! The scenarios of the catalogue are files in `scenarios/`, built into the program ([`catalogue`]). The tools that carry out
-//! scenarios differ only in where these come from.
+//! scenarios differ only in where these come from. [`shrinking`] reads what a scenario shows from a record, for `--shrink`.
 
 pub(crate) mod as_hex;
 pub mod catalogue;
@@ -9,6 +9,7 @@ mod checks;
 mod client;
 mod performance;
 pub(crate) mod selection;
+pub mod shrinking;
 mod turns;
 
 use std::sync::Arc;

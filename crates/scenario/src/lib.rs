@@ -16,6 +16,7 @@ mod parse;
 mod print;
 pub mod properties;
 pub mod reference;
+pub mod shrink;
 pub mod template;
 
 pub use fields::{Mistake, nearest};

@@ -13,6 +13,8 @@ use crate::keys::SCENARIO;
 use crate::model::{Case, Parameter, Report, Requires, Scenario};
 use crate::template::{BUILT_IN, Value, is_of_name};
 
+pub(crate) use self::trial::sample_variables;
+
 /// Reads a scenario.
 ///
 /// # Errors

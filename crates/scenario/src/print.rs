@@ -404,6 +404,11 @@ fn bytes(value: &Bytes) -> String {
     }
 }
 
+/// Bytes as they are written.
+pub(crate) fn quoted_bytes(value: &Bytes) -> String {
+    bytes(value)
+}
+
 /// A basic string.
 fn quoted(text: &str) -> String {
     let mut out = String::from("\"");

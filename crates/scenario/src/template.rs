@@ -94,6 +94,33 @@ impl Text {
         Self(vec![Part::Variable(name.to_owned())])
     }
 
+    /// Its parts, in order.
+    pub(crate) fn parts(&self) -> &[Part] {
+        &self.0
+    }
+
+    /// Text of these parts: neighbouring literals become one, and empty ones none, as when it is read.
+    pub(crate) fn of_parts(parts: impl IntoIterator<Item = Part>) -> Self {
+        let mut all: Vec<Part> = Vec::new();
+        for part in parts {
+            match (all.last_mut(), part) {
+                (Some(Part::Literal(before)), Part::Literal(text)) => before.push_str(&text),
+                (_, Part::Literal(text)) if text.is_empty() => {}
+                (_, part) => all.push(part),
+            }
+        }
+        Self(all)
+    }
+
+    /// The text, if it has no variables.
+    pub(crate) fn as_literal(&self) -> Option<&str> {
+        match &self.0[..] {
+            [] => Some(""),
+            [Part::Literal(text)] => Some(text),
+            _ => None,
+        }
+    }
+
     /// Reads `{name}` as a variable, and `{{` and `}}` as braces.
     ///
     /// # Errors

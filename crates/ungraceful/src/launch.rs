@@ -24,7 +24,7 @@ use crate::cli::{environment, passwords};
 use crate::junit_file::JunitFile;
 use crate::live::{LiveOutputs, terminal};
 use crate::page_file::PageFile;
-use crate::{find_rate, front, print_plan, print_preflight, repeated, tools};
+use crate::{find_rate, front, print_plan, print_preflight, repeated, shrinking, tools};
 
 pub(crate) use self::mode::with_help;
 pub use self::mode::{LoadMode, LoadPlan, Mode, Modes, Tool};
@@ -157,6 +157,13 @@ impl Call<'_> {
 }
 
 fn launch(call: &Call<'_>, parsed: &Parsed) -> Result<Exit, RunError> {
+    if let Mode::Fault(mode) = call.mode
+        && !parsed.read::<OutputArgs>().only_prints()
+        && let Some(shrink) = mode.shrink(&parsed.matches)
+    {
+        return shrinking::run(call, mode, parsed, shrink);
+    }
+    shrinking::reject_without_it(parsed)?;
     if repeated::is_wanted(parsed) {
         return repeated::run(call, parsed);
     }

@@ -22,5 +22,6 @@ mod page_file;
 mod print_plan;
 mod print_preflight;
 mod repeated;
+mod shrinking;
 mod statements;
 mod tour;

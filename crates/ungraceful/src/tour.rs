@@ -324,7 +324,7 @@ fn prepared(
 }
 
 /// The user's flags that are passed on to every run. They include passwords, which stay in this process.
-fn passed_on(parsed: &Parsed) -> Vec<String> {
+pub(crate) fn passed_on(parsed: &Parsed) -> Vec<String> {
     let flags = Versions::augment_args(TargetArgs::augment_args(Command::new("")));
     let longs = flags.get_arguments().filter_map(clap::Arg::get_long).chain(["slip-limit", "attempts-max"]);
     let longs: Vec<String> = longs.map(ToOwned::to_owned).collect();

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value as Json, json};
 use ungraceful_flags::Wanted;
+use ungraceful_mqtt::ProtocolVersion;
 use ungraceful_scenario::Scenario;
 use ungraceful_scenario::encode::Context;
 use ungraceful_scenario::model::{Action, End, Field, Step, WaitFor};
@@ -39,19 +40,29 @@ impl AsHex {
     /// The lines; absent without the flag, and when no scenario has such a case.
     pub(crate) fn lines(&self, scenarios: &[Arc<Scenario>], wanted: &Wanted) -> Option<String> {
         let credentials = self.hex.as_ref()?.split_once(':');
-        let mut lines: Vec<String> = Vec::new();
-        for scenario in scenarios {
-            for (index, case) in scenario.cases.iter().enumerate() {
-                for version in scenario.versions_of(case) {
-                    if wanted.versions.contains(&version) {
-                        let fault = ScenarioFault::new(scenario, index, version);
-                        lines.push(line(&fault, lines.len(), credentials).to_string());
-                    }
+        let lines = lines(scenarios, &wanted.versions, credentials);
+        (!lines.is_empty()).then(|| lines.join("\n") + "\n")
+    }
+}
+
+/// A line for each case in each of these versions.
+pub(super) fn lines(
+    scenarios: &[Arc<Scenario>],
+    versions: &[ProtocolVersion],
+    credentials: Option<(&str, &str)>,
+) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for scenario in scenarios {
+        for (index, case) in scenario.cases.iter().enumerate() {
+            for version in scenario.versions_of(case) {
+                if versions.contains(&version) {
+                    let fault = ScenarioFault::new(scenario, index, version);
+                    lines.push(line(&fault, lines.len(), credentials).to_string());
                 }
             }
         }
-        (!lines.is_empty()).then(|| lines.join("\n") + "\n")
     }
+    lines
 }
 
 fn line(fault: &ScenarioFault, number: usize, credentials: Option<(&str, &str)>) -> Json {
@@ -280,8 +291,6 @@ const fn stand_in(value: u64, width: usize) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use ungraceful_mqtt::ProtocolVersion;
-
     use super::*;
     use crate::scenario::catalogue;
 

@@ -14,6 +14,7 @@ use ungraceful_scenario::Scenario;
 
 use super::as_hex::AsHex;
 use super::catalogue::Entry;
+use super::shrinking::{Shrink, ShrinkFlags};
 use super::{ScenarioFault, connections, longest_pause, longest_wait_for_turn};
 use crate::mode::{Call, ConnectionsOf};
 
@@ -33,6 +34,8 @@ pub(crate) struct CaseFlags {
     #[command(flatten)]
     as_hex: AsHex,
     #[command(flatten)]
+    shrink: ShrinkFlags,
+    #[command(flatten)]
     versions: Versions,
 }
 
@@ -50,6 +53,11 @@ impl CaseFlags {
     /// What the chosen cases send, in hexadecimal; absent when no scenario has such a case.
     pub(crate) fn hex(&self, scenarios: Vec<Arc<Scenario>>) -> Option<String> {
         self.as_hex.lines(&with_cases(scenarios, &self.variant), &self.wanted())
+    }
+
+    /// What to shrink of these scenarios; absent without the flag.
+    pub(crate) fn shrink(&self, scenarios: Vec<Arc<Scenario>>) -> Option<Shrink> {
+        self.shrink.wanted(&with_cases(scenarios, &self.variant), &self.wanted())
     }
 
     /// The chosen cases of these scenarios.

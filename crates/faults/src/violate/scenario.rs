@@ -12,6 +12,7 @@ use ungraceful_scenario::Scenario;
 use crate::mode::{Call, ConnectionsOf, FaultMode};
 use crate::scenario::catalogue::{self, Entry};
 use crate::scenario::selection::{CaseFlags, Selection};
+use crate::scenario::shrinking::Shrink;
 
 /// The mode's name.
 pub const ID: &str = "scenario";
@@ -83,6 +84,10 @@ impl FaultMode for Flags {
             return self.cases_of.hex(self.scenarios());
         }
         self.list.then(|| crate::scenario::selection::listed(&self.entries())).filter(|list| !list.is_empty())
+    }
+
+    fn shrink(&self) -> Option<Shrink> {
+        self.cases_of.shrink(self.scenarios())
     }
 
     fn check(&mut self, call: &Call<'_>, mistakes: &mut Vec<Mistake>) {

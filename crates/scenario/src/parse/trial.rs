@@ -42,7 +42,7 @@ struct Trial {
 }
 
 /// Values as a run gives them.
-fn sample_variables() -> Variables {
+pub(crate) fn sample_variables() -> Variables {
     let text = |text: &str| Value::Bytes(text.as_bytes().to_vec());
     Variables::from([
         ("topic".to_owned(), text("ungraceful/1/c1")),

@@ -45,6 +45,7 @@ mod rights;
 mod scenarios;
 mod scripted;
 mod secured;
+mod shrink;
 mod support;
 mod takeover;
 mod tour;
