@@ -34,7 +34,8 @@ fn assert_ended(call: &Call) {
     let sure = load.confidence.unwrap();
     assert_eq!(sure.unreached_because(), None);
     assert!(sure.low_us <= sure.estimate_us && sure.estimate_us <= sure.high_us, "{sure:?}");
-    assert!(sure.samples >= 2_000 && sure.samples <= counts.delivered, "{sure:?}");
+    // The first look comes after ten seconds, when the last messages are still on their way.
+    assert!(sure.samples >= 1_000 && sure.samples <= counts.delivered, "{sure:?}");
     assert!(call.stdout().contains(&format!("e2e p(50) ±50%: {}", sure.in_words())), "{call}");
 }
 
