@@ -24,8 +24,6 @@ pub enum ProgressStyle {
     Lines,
     /// Only notes.
     None,
-    /// Nothing, for --quiet.
-    Silent,
 }
 
 impl ProgressStyle {
@@ -36,7 +34,7 @@ impl ProgressStyle {
     }
 }
 
-/// Shows the progress of a run. Notes are shown in every style but the silent one. Write errors are ignored: a closed stderr stops no run.
+/// Shows the progress of a run. Notes are shown in every style. Write errors are ignored: a closed stderr stops no run.
 #[derive(Debug)]
 pub struct Terminal<W = Stderr> {
     title: String,
@@ -49,7 +47,6 @@ enum View {
     Block(ProgressBar),
     Lines { shown: Option<(Option<Phase>, u64)> },
     None,
-    Silent,
 }
 
 impl Terminal {
@@ -67,7 +64,6 @@ impl<W: Write> Terminal<W> {
             ProgressStyle::Block => View::Block(drawing()),
             ProgressStyle::Lines => View::Lines { shown: None },
             ProgressStyle::None => View::None,
-            ProgressStyle::Silent => View::Silent,
         };
         Self { title: String::new(), view, notes }
     }
@@ -92,8 +88,6 @@ impl<W: Write> Observer for Terminal<W> {
                 drawing.suspend(|| self.write_line(&line));
             }
             View::Lines { .. } | View::None => self.write_line(&line),
-            // What the result needs is in the record and in the report.
-            View::Silent => {}
         }
     }
 
@@ -109,7 +103,7 @@ impl<W: Write> Observer for Terminal<W> {
                     self.write_line(&format!("{}: {}", phase_name(live), state(live)));
                 }
             }
-            View::None | View::Silent => {}
+            View::None => {}
         }
     }
 
@@ -330,11 +324,6 @@ mod tests {
             terminal.note("one note");
         });
         assert_eq!(written, "one note\n");
-        let written = shown(ProgressStyle::Silent, |terminal| {
-            terminal.view(&at(Phase::Fault, 0));
-            terminal.note("one note");
-        });
-        assert_eq!(written, "");
     }
 
     #[test]

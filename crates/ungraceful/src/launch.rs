@@ -260,11 +260,7 @@ pub(crate) fn exit_codes(when: impl Fn(Exit) -> &'static str) -> String {
 
 /// How the progress of a run is shown.
 pub(crate) fn progress_style(output: &OutputArgs) -> ProgressStyle {
-    match (output.quiet, output.no_progress) {
-        (true, _) => ProgressStyle::Silent,
-        (false, true) => ProgressStyle::None,
-        (false, false) => ProgressStyle::for_stderr(),
-    }
+    if output.quiet || output.no_progress { ProgressStyle::None } else { ProgressStyle::for_stderr() }
 }
 
 /// The format of results on standard output: as wide as the terminal, and unlimited in a pipe.
