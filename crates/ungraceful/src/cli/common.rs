@@ -126,7 +126,7 @@ pub struct OutputArgs {
     /// on an address of this machine, such as 10.0.0.5:9464
     #[arg(long, value_name = "ADDRESS", value_parser = reader::<MetricsAddress>())]
     pub metrics: Option<MetricsAddress>,
-    /// Print nothing but the result
+    /// Print no progress: only notes, such as which broker was found, and the result
     #[arg(long)]
     pub quiet: bool,
     /// Show no progress on standard error

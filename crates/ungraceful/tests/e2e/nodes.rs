@@ -112,6 +112,7 @@ fn a_run_keeps_to_what_all_hosts_offer_and_names_those_with_less() {
     let call = double_connect(&format!("{} --variant identical --attempts 4 -V 5", broker.flags()));
     call.assert_violates_nothing();
     let said = format!("{} offers QoS 1 at most", broker.second);
+    call.assert_reports(&["the hosts differ", &said]);
     call.assert_prints(&["Hosts", &said]);
     let hosts = format!(
         "reproduce: ungraceful-double-connect --host {},{} --variant",
