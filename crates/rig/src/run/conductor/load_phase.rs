@@ -16,8 +16,9 @@ use crate::run::load::{DRAIN_MAX, DRAIN_WITHIN, Load, LoadReports, LoadStage, Lo
 use crate::run::progress::LOOK_EVERY;
 use crate::run::summary::PhaseResults;
 
-/// How long after the decision a load ends, so that each of its threads and processes knows before.
-const END_AFTER: Duration = Duration::from_millis(300);
+/// How long after the decision a load begins or ends, so that each of its threads and processes knows before: one that does not know the
+/// beginning yet would not count what others have sent it.
+const KNOWN_AFTER: Duration = Duration::from_millis(200);
 
 /// Whether to stop waiting for messages under way; `until_us` is when the last was due.
 fn is_drained(now_us: u64, until_us: u64, last_delivery_us: Option<u64>) -> bool {
@@ -44,7 +45,7 @@ impl Conductor<'_> {
         if !self.progress.is_stopped() {
             self.broker.edges.fault_began = self.broker.usage();
             // Without bystanders the load's warm-up is the run's. With them, its effect on them counts.
-            let begin_us = self.progress.clock.now_us();
+            let begin_us = self.progress.clock.now_us() + micros(KNOWN_AFTER);
             let counted_from_us = begin_us + micros(common.phases.warmup);
             let mut until_us = counted_from_us + micros(load.duration());
             under_way.begin(begin_us, counted_from_us);
@@ -83,7 +84,7 @@ impl Conductor<'_> {
         if !is_sure() {
             return until_us;
         }
-        let end_us = (self.progress.clock.now_us() + micros(END_AFTER)).min(until_us);
+        let end_us = (self.progress.clock.now_us() + micros(KNOWN_AFTER)).min(until_us);
         load.end_at(end_us);
         end_us
     }
