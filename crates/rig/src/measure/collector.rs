@@ -11,6 +11,7 @@ use ungraceful_record::attempt::{Attempt, Case};
 use ungraceful_record::confidence::{Until, Watched};
 use ungraceful_record::discarded::Discarded;
 use ungraceful_record::live::{Live, LiveBroker};
+use ungraceful_record::phase::Phase;
 use ungraceful_record::run::Record;
 
 use crate::attempts::connections::OpenConnections;
@@ -241,6 +242,13 @@ impl Collecting {
         }
     }
 
+    /// Open connections of the load, as the main thread saw them last. They are closed before the recovery.
+    fn connections_of_load(&self) -> u64 {
+        let live = self.live();
+        let load = live.load.as_ref().filter(|_| live.phase != Some(Phase::Recovery));
+        load.map_or(0, |load| load.connections_ready)
+    }
+
     fn sample(&mut self) -> Sampled {
         let usage = self.links.broker.as_ref().and_then(BrokerProcess::sample);
         let cpu_us_before = self.resources.last().map(|before| before.usage.cpu_us);
@@ -248,8 +256,7 @@ impl Collecting {
         let attempts_finished = self.attempts_finished;
         self.resources.extend(usage.map(|usage| ResourceSample { at_us, attempts_finished, usage }));
         let cpu_us = usage.zip(cpu_us_before).map(|(usage, before)| usage.cpu_us.saturating_sub(before));
-        // The main thread shows those of a load.
-        let of_load = self.live().load.as_ref().map_or(0, |load| load.connections_ready);
+        let of_load = self.connections_of_load();
         Sampled {
             connections_open: self.links.connections.now() + of_load,
             broker_cpu_us: cpu_us,

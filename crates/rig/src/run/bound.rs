@@ -16,7 +16,7 @@ use crate::broker::rights::{AGAIN_AFTER, SERVED_WITHIN, TIMES_AGAIN, each_tried_
 use crate::broker::target::{BrokerChoice, TargetSettings};
 use crate::bystanders::honest_thread::{DRAIN_WITHIN, PROOF_WITHIN, READY_WITHIN};
 use crate::bystanders::pulse::HONEST_TRAFFIC_WAIT;
-use crate::run::load::DRAIN_MAX;
+use crate::run::load::{DRAIN_MAX, KNOWN_AFTER};
 use crate::run::plan::Schedule;
 use crate::run::settings::PhaseSettings;
 
@@ -121,7 +121,8 @@ impl Bound {
         let answers = ANSWERS_OF_LOAD + u32::from(waits.target.transport.is_layered());
         let connecting = load.connecting + load.turns * answers * waits.answer();
         // Messages are waited for while any come.
-        waits.bound(connecting + phases.warmup + beside + load.lasts + DRAIN_MAX, load.ends_within)
+        let making = KNOWN_AFTER + phases.warmup + load.lasts + DRAIN_MAX;
+        waits.bound(connecting + beside + making, load.ends_within)
     }
 
     /// The same run, limited to `longest`.

@@ -21,6 +21,9 @@ use crate::measure::collector::{REPORTS, Report, Source};
 use crate::measure::meter::Interval;
 use crate::run::seed::Seed;
 
+/// How long after the decision a load begins or ends, so that each of its threads and processes knows before: one that does not know the
+/// beginning yet would not count what others have sent it.
+pub const KNOWN_AFTER: Duration = Duration::from_millis(200);
 /// How long after the last due message a load waits for messages under way, in any case.
 pub const DRAIN_WITHIN: Duration = Duration::from_secs(10);
 /// How long it waits at most, while deliveries still come.

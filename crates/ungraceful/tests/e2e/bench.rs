@@ -311,5 +311,11 @@ fn with_bystanders_a_load_is_compared_with_a_baseline() {
     let phases: Vec<_> = record.phases.iter().map(|phase| phase.phase.name()).collect();
     assert_eq!(phases, ["warmup", "baseline", "load", "recovery"]);
     assert!(call.verdicts("keeps_the_threshold")[0].evidence.contains("in the baseline"), "{call}");
+    let (phases, open) = (call.timeline("phase"), call.timeline("connections_open"));
+    let rows: Vec<(&str, &str)> =
+        phases.iter().map(String::as_str).zip(open.iter().map(String::as_str)).collect();
+    assert!(rows.contains(&("load", "4")), "{rows:?}");
+    let after: Vec<_> = rows.iter().filter(|(phase, _)| *phase == "recovery").collect();
+    assert_eq!(after.last(), Some(&&("recovery", "0")), "the load's clients have left: {rows:?}");
     assert_eq!(record.load.unwrap().all().offered, 400);
 }

@@ -12,13 +12,11 @@ use ungraceful_record::scale::micros;
 use super::Conductor;
 use crate::broker::process::own_cpu_us;
 use crate::error::RunError;
-use crate::run::load::{DRAIN_MAX, DRAIN_WITHIN, Load, LoadReports, LoadStage, LoadUnderWay, QUIET};
+use crate::run::load::{
+    DRAIN_MAX, DRAIN_WITHIN, KNOWN_AFTER, Load, LoadReports, LoadStage, LoadUnderWay, QUIET,
+};
 use crate::run::progress::LOOK_EVERY;
 use crate::run::summary::PhaseResults;
-
-/// How long after the decision a load begins or ends, so that each of its threads and processes knows before: one that does not know the
-/// beginning yet would not count what others have sent it.
-const KNOWN_AFTER: Duration = Duration::from_millis(200);
 
 /// Whether to stop waiting for messages under way; `until_us` is when the last was due.
 fn is_drained(now_us: u64, until_us: u64, last_delivery_us: Option<u64>) -> bool {
