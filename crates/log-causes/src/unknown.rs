@@ -65,8 +65,7 @@ pub(crate) fn needles() -> impl Iterator<Item = Vec<u8>> {
     })
 }
 
-/// Whether a line with one of these words tells of trouble. Lines about messages do not. Neither do the frames of a stack trace: its first
-/// line does.
+/// Whether a line that has a word of trouble is about one. Lines about messages are not, and of a stack trace only the first line is.
 pub(crate) fn is_trouble(line: &[u8]) -> bool {
     let is_frame = line.trim_ascii_start().starts_with(b"at ") && memchr::memchr(b'(', line).is_some();
     !is_frame && ORDINARY.iter().all(|text| memchr::memmem::find(line, text).is_none())

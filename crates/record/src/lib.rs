@@ -24,6 +24,7 @@ pub mod load;
 pub mod loss;
 pub mod merge;
 pub mod metric;
+pub mod noise;
 pub mod offers;
 pub mod phase;
 pub mod rate_search;

@@ -1,8 +1,8 @@
 //! From a scenario that shows something to the smallest one that still shows it, by delta debugging over expectations, clients, steps,
 //! packets, fields, properties, values and bytes.
 //!
-//! [`Shrinking`] proposes scenarios and is told which of them show it; whoever carries them out belongs to the crates above. It needs no
-//! randomness: the same answers give the same scenario.
+//! [`Shrinking`] proposes scenarios and is told which of them show it; the crates above carry them out. It needs no randomness: the same
+//! answers give the same scenario.
 
 mod alone;
 mod edit;

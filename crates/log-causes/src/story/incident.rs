@@ -77,7 +77,7 @@ impl Incident {
         }
     }
 
-    /// Who closed the connection; nobody if it stayed open.
+    /// Who closed the connection; [`Closer::NotClosed`] if it stayed open.
     #[must_use]
     pub fn closed_by(&self) -> Closer {
         if self.effect == Effect::Lives { Closer::NotClosed } else { explain(self.cause).closed_by }

@@ -36,7 +36,7 @@ pub struct CauseSummary {
 }
 
 impl CauseSummary {
-    /// Who closed the connections; nobody if all of them stayed open.
+    /// Who closed the connections; [`Closer::NotClosed`] if all of them stayed open.
     #[must_use]
     pub fn closed_by(&self, cause: Cause) -> Closer {
         let lived_on = self.effects.iter().all(|(effect, _)| *effect == Effect::Lives);

@@ -1,6 +1,7 @@
 //! Whether two samples differ by more than noise.
 
 use statrs::distribution::{ContinuousCDF, StudentsT};
+use ungraceful_record::noise::inflation;
 
 use super::{By, Change};
 
@@ -53,7 +54,7 @@ impl Sample {
         // t). Repetitions are too few for that.
         let (together, left_out) = match by {
             By::Repetitions => (1.0, 0),
-            By::Parts => (inflation(&logarithms), logarithms.len() / 5),
+            By::Parts => (inflation(&logarithms, 1.0), logarithms.len() / 5),
         };
         logarithms.sort_by(f64::total_cmp);
         let kept = &logarithms[left_out..logarithms.len() - left_out];
@@ -78,18 +79,6 @@ fn average(values: &[f64]) -> f64 {
 fn squares(values: &[f64]) -> f64 {
     let mean = average(values);
     values.iter().map(|value| (value - mean).powi(2)).sum()
-}
-
-/// By how much parts of one run that follow each other tell less than independent ones: their correlation at distance 1, with its
-/// own uncertainty added.
-fn inflation(values: &[f64]) -> f64 {
-    let (mean, squares) = (average(values), squares(values));
-    if squares <= 0.0 {
-        return 1.0;
-    }
-    let products: f64 = values.windows(2).map(|pair| (pair[0] - mean) * (pair[1] - mean)).sum();
-    let correlation = (products / squares + 1.0 / count(values.len()).sqrt()).clamp(0.0, 0.8);
-    (1.0 + correlation) / (1.0 - correlation)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a handful of values")]

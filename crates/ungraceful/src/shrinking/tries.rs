@@ -31,9 +31,9 @@ use crate::cli::parse::{Parsed, is_secret};
 use crate::launch::{Call, prepare};
 use crate::tour::passed_on;
 
-/// How long the broker has to react unless the user says otherwise: whoever is served keeps a run waiting for this long.
+/// How long the broker has to react unless the user says otherwise: a run waits for this long where a client is served.
 const REACTION_TIMEOUT: Duration = Duration::from_millis(500);
-/// The baseline, which nobody reads.
+/// The shortest baseline that is long enough: its figures are not used.
 const BASELINE: Duration = Duration::from_millis(50);
 /// Attempts begun per second.
 const PER_SECOND: f64 = 500.0;
@@ -165,7 +165,7 @@ impl Tries {
         Ok(Measured { sought, share, exit, differs, was_interrupted })
     }
 
-    /// How often the broker goes down: a run for each try. Ends with the first if nobody starts the broker again.
+    /// How often the broker goes down: a run for each try. Where this program does not start the broker again, the first time is the last.
     fn measure_deaths(&mut self, scenario: &Scenario, times: u64) -> Result<Measured, RunError> {
         let mut share = Share { shown: 0, of: 0 };
         let (mut exit_code, mut was_interrupted) = (Exit::Holds, false);
